@@ -1,0 +1,30 @@
+"""Who calls: the value every access decision starts from. Tokens make it, `access` judges it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.auth.scopes import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The bearer of one access token.
+
+    client_id: the OAuth client. user: fhirUser as "Practitioner/id", None for backend services.
+    scopes: what was granted. patient, encounter: ids of the launch context. role: the user's role
+    (`policy`), "" for none. token_id: hash of the token, for audit; never the token.
+    """
+
+    client_id: str
+    scopes: tuple[Scope, ...]
+    user: str | None = None
+    patient: str | None = None
+    encounter: str | None = None
+    role: str = ""
+    token_id: str = ""
+
+    @property
+    def name(self) -> str:
+        """Whom the audit trail names: the user, else the client."""
+        return self.user or f"Client/{self.client_id}"

@@ -1,0 +1,64 @@
+"""The index rows of one resource version, as values. `index_values` computes them, `storage` keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DateRow:
+    """[low, high) in UTC microseconds; open ends are the smallest and largest 64-bit values."""
+
+    parameter: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class StringRow:
+    """normal: case and accents folded, for `=`, `:contains` and sorting. exact: as written, for `:exact`."""
+
+    parameter: int
+    normal: str
+    exact: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityRow:
+    """Numbers and quantities. value: canonical where the unit is known; unit: hash of its code, 0 for numbers.
+
+    low and high are the value's implicit range or the ends of a Range, as floats.
+    """
+
+    parameter: int
+    low: float
+    high: float
+    unit: int
+
+
+@dataclass(frozen=True, slots=True)
+class UriRow:
+    parameter: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRows:
+    """Everything the store indexes of one version.
+
+    tokens: signed 64-bit hashes (see `hashing`): of (parameter, system, code), (parameter, code),
+    (parameter, system only), (parameter, reference), presence of a parameter, and for every reference
+    anywhere in the resource the parameter-less reference hash that `referred` rules use.
+    compartments: ids of the Patients in whose compartments the resource is.
+    patient: the id of the Patient whose chart it belongs to (hot column), None if none or several.
+    main_date: UTC microseconds of the type's main date (hot column), None if absent.
+    """
+
+    tokens: frozenset[int] = frozenset()
+    dates: tuple[DateRow, ...] = ()
+    strings: tuple[StringRow, ...] = ()
+    quantities: tuple[QuantityRow, ...] = ()
+    uris: tuple[UriRow, ...] = ()
+    compartments: tuple[str, ...] = ()
+    patient: str | None = None
+    main_date: int | None = None

@@ -1,0 +1,182 @@
+"""What a search asks, as values. `search_parsing` makes them from a query string, `storage` answers them.
+
+Nothing here knows SQL or HTTP. A SearchQuery is complete: two equal queries ask the same thing.
+Source: hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+Prefix = Literal["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]
+ParameterType = Literal[
+    "string", "token", "reference", "date", "number", "quantity", "uri", "composite", "special"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchParameter:
+    """One search parameter as it applies to one resource type.
+
+    number: the parameter's number in the append-only registry (`parameter_numbers.json`); it is stored
+    in index rows and hashes and therefore never reused. Parameters that select the same values of a type
+    (`patient` and `subject` of Observation restricted to Patient) keep numbers of their own unless the
+    registry names an alias.
+    """
+
+    number: int
+    code: str
+    type: ParameterType
+    resource_type: str
+    expression: str
+    url: str
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenValue:
+    """`code` (system None: any system), `system|code`, `|code` (system "": none), `system|` (code None)."""
+
+    system: str | None
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StringValue:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceValue:
+    """`Type/id` or bare `id` (resource_type None) of this server, or an absolute or canonical `url`."""
+
+    resource_type: str | None
+    id: str | None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DateValue:
+    """[low, high) in UTC microseconds since 1970, at the precision that was written."""
+
+    prefix: Prefix
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class NumberValue:
+    """[low, high) is the implicit range of the written precision: 2.0 is [1.95, 2.05)."""
+
+    prefix: Prefix
+    value: Decimal
+    low: Decimal
+    high: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityValue:
+    number: NumberValue
+    system: str | None
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UriValue:
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissingValue:
+    missing: bool
+
+
+Value = (
+    TokenValue
+    | StringValue
+    | ReferenceValue
+    | DateValue
+    | NumberValue
+    | QuantityValue
+    | UriValue
+    | MissingValue
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """`code:modifier=value,value`: true where any of the values matches (with `not`: where none does).
+
+    modifier: "" or exact, contains, not, missing, identifier, ... ; for missing, values is one MissingValue.
+    """
+
+    parameter: SearchParameter
+    modifier: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chained:
+    """`link:Type.condition`: true where a resource referred to by `link` fulfils the condition of its type.
+
+    targets: (resource type, condition on that type); any of them. The referred resource must itself be
+    visible to the caller.
+    """
+
+    link: SearchParameter
+    targets: tuple[tuple[str, Condition], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """`_has:Type:link:condition`: true where a visible `resource_type` refers here by `link` and fulfils it."""
+
+    resource_type: str
+    link: SearchParameter
+    condition: Condition
+
+
+Condition = Clause | Chained | Has
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    parameter: SearchParameter
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """`_include=Source:code[:Target]` (links=that parameter) or, reverse, `_revinclude`.
+
+    parameter None means `*`: all reference parameters of source_type.
+    """
+
+    source_type: str
+    parameter: SearchParameter | None
+    target_type: str | None = None
+    reverse: bool = False
+    iterate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """All of it ANDed. `after` continues a page: the sort values of the last row and its row id.
+
+    self_parameters: the parameters that were applied, as written, for link[self].
+    ignored: names of parameters that lenient handling left out.
+    """
+
+    resource_type: str
+    conditions: tuple[Condition, ...] = ()
+    sort: tuple[SortKey, ...] = ()
+    count: int = 50
+    includes: tuple[Include, ...] = ()
+    total: Literal["default", "none", "estimate", "accurate"] = "default"
+    summary: Literal["", "true", "text", "data", "count", "false"] = ""
+    elements: tuple[str, ...] = ()
+    after: tuple[str | int | float | None, ...] | None = None
+    self_parameters: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[str, ...] = ()

@@ -1,0 +1,42 @@
+"""What a caller may see, as a value: the one predicate that storage adds to every row source.
+
+`auth.access` makes a Visibility, `storage` turns it into SQL before LIMIT. Deny by default: a type that
+has no rule shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from server.fhir.search_query import Clause
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One way to see resources of a type; all parts must hold.
+
+    patients: ids of the Patients in whose compartments the resource must be, None for no such limit.
+    criteria: clauses of a granular scope (`patient/Observation.rs?category=...`).
+    referred: the type is in no compartment, and only resources to which a resource visible by a
+    compartment rule refers are shown (Practitioner, Organization, Location, Medication for a patient token).
+    """
+
+    patients: frozenset[str] | None = None
+    criteria: tuple[Clause, ...] = ()
+    referred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """resource type -> rules of which any must hold; "*" stands for every type without rules of its own."""
+
+    rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+
+    def of(self, resource_type: str) -> tuple[Rule, ...]:
+        """The rules for a type; empty means nothing of it may be seen."""
+        return self.rules.get(resource_type, self.rules.get("*", ()))
+
+
+EVERYTHING = Visibility({"*": (Rule(),)})
+NOTHING = Visibility()

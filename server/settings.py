@@ -1,0 +1,154 @@
+"""Settings, read once from the environment. Every variable stands here with its type and default.
+
+An unknown BATON_* name is refused with the nearest known one; empty means unset; there is no default secret:
+outside demo mode BATON_SECRET_KEY (or _FILE) and BATON_TIME_ZONE must be given.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+KNOWN = {
+    "BATON_HOME": "folder for data, keys and logs (./var)",
+    "BATON_DATABASE_URL": "sqlite:///PATH; default inside BATON_HOME",
+    "BATON_REDIS_URL": "none: the local worker carries the queue",
+    "BATON_HOST": "address to listen on (127.0.0.1)",
+    "BATON_PORT_WEB": "port of the server (8000)",
+    "BATON_PORT_APP": "port of the app (8001)",
+    "BATON_PORT_MLLP": "port of the HL7 v2 listener (2575)",
+    "BATON_BASE_URL": "origin of web without /fhir (http://127.0.0.1:$BATON_PORT_WEB)",
+    "BATON_APP_URL": "origin of the app (http://127.0.0.1:$BATON_PORT_APP)",
+    "BATON_SECRET_KEY": "at least 32 bytes; demo: generated into BATON_HOME",
+    "BATON_SECRET_KEY_FILE": "file holding BATON_SECRET_KEY",
+    "BATON_TIME_ZONE": "the practice's IANA zone; demo: America/New_York",
+    "BATON_OUTBOUND_ALLOW": "hosts or CIDRs beyond public https that may be called; demo: loopback",
+    "BATON_WORKERS": "server processes (number of cores)",
+    "BATON_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR (INFO)",
+    "BATON_TLS_CERT": "certificate file (none: plain http)",
+    "BATON_TLS_KEY": "key file of the certificate",
+}
+
+
+class SettingsError(Exception):
+    """The environment cannot be used; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, resolved. base_url and app_url are origins without a trailing slash."""
+
+    home: Path
+    database_url: str
+    redis_url: str
+    host: str
+    port_web: int
+    port_app: int
+    port_mllp: int
+    base_url: str
+    app_url: str
+    secret_key: bytes
+    time_zone: str
+    outbound_allow: tuple[str, ...]
+    workers: int
+    log_level: str
+    tls_cert: str
+    tls_key: str
+    demo: bool
+
+    @property
+    def fhir_base(self) -> str:
+        """The FHIR base URL."""
+        return f"{self.base_url}/fhir"
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise SettingsError(f"{name} is not a port number")
+    return int(text)
+
+
+def _secret_key(environment: Mapping[str, str], home: Path, demo: bool) -> bytes:
+    file = environment.get("BATON_SECRET_KEY_FILE")
+    if file:
+        try:
+            text = Path(file).read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"BATON_SECRET_KEY_FILE cannot be read: {error.strerror}") from None
+    else:
+        text = environment.get("BATON_SECRET_KEY", "")
+    if not text and demo:
+        path = home / "secret-key"
+        if not path.exists():
+            home.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w") as stream:
+                    stream.write(secrets.token_urlsafe(48))
+            except FileExistsError:
+                pass  # another process of the same start was quicker
+        text = path.read_text().strip()
+    if not text:
+        raise SettingsError(
+            "BATON_SECRET_KEY is not set: give at least 32 random bytes, for example from `openssl rand -base64 48`"
+        )
+    if len(text.encode()) < 32:
+        raise SettingsError("BATON_SECRET_KEY is shorter than 32 bytes")
+    return text.encode()
+
+
+def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Settings:
+    """Settings from environment variables.
+
+    Raises: SettingsError naming the variable and what to do.
+    """
+    given = {name: value for name, value in environment.items() if name.startswith("BATON_") and value}
+    for name in given:
+        if name not in KNOWN:
+            near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.0)
+            raise SettingsError(f"{name} is not a setting of Baton; did you mean {near[0]}?")
+    home = Path(given.get("BATON_HOME", "var")).resolve()
+    port_web = _port(given, "BATON_PORT_WEB", 8000)
+    port_app = _port(given, "BATON_PORT_APP", 8001)
+    zone = given.get("BATON_TIME_ZONE") or ("America/New_York" if demo else "")
+    if not zone:
+        raise SettingsError(
+            "BATON_TIME_ZONE is not set: the practice's IANA zone, for example America/Chicago"
+        )
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise SettingsError("BATON_TIME_ZONE is not an IANA time zone") from None
+    workers = given.get("BATON_WORKERS") or str(os.cpu_count() or 1)
+    if not workers.isdigit() or int(workers) < 1:
+        raise SettingsError("BATON_WORKERS is not a positive number")
+    level = given.get("BATON_LOG_LEVEL", "INFO").upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise SettingsError("BATON_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR")
+    allow = given.get("BATON_OUTBOUND_ALLOW") or ("127.0.0.0/8,::1/128,localhost" if demo else "")
+    host = given.get("BATON_HOST", "127.0.0.1")
+    return Settings(
+        home=home,
+        database_url=given.get("BATON_DATABASE_URL") or f"sqlite:///{home / 'baton.sqlite3'}",
+        redis_url=given.get("BATON_REDIS_URL", ""),
+        host=host,
+        port_web=port_web,
+        port_app=port_app,
+        port_mllp=_port(given, "BATON_PORT_MLLP", 2575),
+        base_url=(given.get("BATON_BASE_URL") or f"http://127.0.0.1:{port_web}").rstrip("/"),
+        app_url=(given.get("BATON_APP_URL") or f"http://127.0.0.1:{port_app}").rstrip("/"),
+        secret_key=_secret_key(given, home, demo),
+        time_zone=zone,
+        outbound_allow=tuple(part.strip() for part in allow.split(",") if part.strip()),
+        workers=int(workers),
+        log_level=level,
+        tls_cert=given.get("BATON_TLS_CERT", ""),
+        tls_key=given.get("BATON_TLS_KEY", ""),
+        demo=demo,
+    )
