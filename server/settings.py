@@ -96,7 +96,8 @@ def _secret_key(environment: Mapping[str, str], home: Path, demo: bool) -> bytes
         text = path.read_text().strip()
     if not text:
         raise SettingsError(
-            "BATON_SECRET_KEY is not set: give at least 32 random bytes, for example from `openssl rand -base64 48`"
+            "BATON_SECRET_KEY is not set: give at least 32 random bytes, "
+            "for example from `openssl rand -base64 48`"
         )
     if len(text.encode()) < 32:
         raise SettingsError("BATON_SECRET_KEY is shorter than 32 bytes")
@@ -118,9 +119,7 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
     port_app = _port(given, "BATON_PORT_APP", 8001)
     zone = given.get("BATON_TIME_ZONE") or ("America/New_York" if demo else "")
     if not zone:
-        raise SettingsError(
-            "BATON_TIME_ZONE is not set: the practice's IANA zone, for example America/Chicago"
-        )
+        raise SettingsError("BATON_TIME_ZONE is not set: the practice's IANA zone, for example America/Chicago")
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError):
