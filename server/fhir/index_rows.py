@@ -43,12 +43,22 @@ class UriRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceRow:
+    """A reference parameter's target: what `_include` and chains follow. target: hashing.reference_hash."""
+
+    parameter: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
 class IndexRows:
     """Everything the store indexes of one version.
 
-    tokens: signed 64-bit hashes (see `hashing`): of (parameter, system, code), (parameter, code),
-    (parameter, system only), (parameter, reference), presence of a parameter, and for every reference
-    anywhere in the resource the parameter-less reference hash that `referred` rules use.
+    tokens: signed 64-bit hashes (see `hashing`): token_hash, code_hash, system_hash, identifier_hash,
+    link_hash(parameter, target) of every reference parameter, presence_hash of every parameter that
+    selects a value, and for every reference anywhere in the resource its parameter-less reference_hash,
+    which `referred` rules use.
+    references: for each reference parameter the local targets ("Type/id") again, to be followed forward.
     compartments: ids of the Patients in whose compartments the resource is.
     patient: the id of the Patient whose chart it belongs to (hot column), None if none or several.
     main_date: UTC microseconds of the type's main date (hot column), None if absent.
@@ -59,6 +69,7 @@ class IndexRows:
     strings: tuple[StringRow, ...] = ()
     quantities: tuple[QuantityRow, ...] = ()
     uris: tuple[UriRow, ...] = ()
+    references: tuple[ReferenceRow, ...] = ()
     compartments: tuple[str, ...] = ()
     patient: str | None = None
     main_date: int | None = None
