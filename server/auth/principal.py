@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from server.auth.scopes import Scope
 
@@ -14,6 +15,8 @@ class Principal:
     client_id: the OAuth client. user: fhirUser as "Practitioner/id", None for backend services.
     scopes: what was granted. patient, encounter: ids of the launch context. role: the user's role
     (`policy`), "" for none. token_id: hash of the token, for audit; never the token.
+    decisions: what `access` already worked out for this value; a principal lives as long as its token is
+    cached, so an access decision costs one dictionary look-up after the first.
     """
 
     client_id: str
@@ -23,6 +26,7 @@ class Principal:
     encounter: str | None = None
     role: str = ""
     token_id: str = ""
+    decisions: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:

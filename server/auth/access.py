@@ -1,0 +1,212 @@
+"""The access decision: what a principal may see and write. The only place where access is decided (pure).
+
+Access = what any of the token's scopes allows, where
+- a `patient/` scope reaches the compartment of the launch context's patient, and reads types that belong to
+  no compartment (Practitioner, Organization, Location, Medication, ...) only where a resource it may see
+  refers to them; it never writes those;
+- a `user/` scope reaches what the user's role (`policy/roles.json`) may do, too;
+- a `system/` scope reaches all resources of its type.
+A missing claim denies: `patient/` without a patient and `user/` without a user reach nothing. The answer for
+instances is a Visibility that storage turns into SQL, so a hidden instance is as if absent (404); a type
+outside the scopes is refused here (403).
+Sources: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html, hl7.org/fhir/R4/compartmentdefinition-patient.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from server.auth.principal import Principal
+from server.auth.scopes import Scope
+from server.errors import FhirError
+from server.fhir.index_rows import IndexRows
+from server.fhir.search_query import Clause
+from server.fhir.visibility import NOTHING, Rule, Visibility
+from server.policy.roles import role
+
+# Interaction -> the permission it needs; "" needs none of its own: its parts are decided one by one.
+PERMISSION: Mapping[str, str] = {
+    "read": "r",
+    "vread": "r",
+    "history-instance": "r",
+    "search-type": "s",
+    "search-system": "s",
+    "history-type": "s",
+    "history-system": "s",
+    "create": "c",
+    "update": "u",
+    "patch": "u",
+    "delete": "d",
+    "batch": "",
+    "transaction": "",
+    "capabilities": "",
+}
+_WRITES = frozenset("cud")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one interaction of one principal may touch.
+
+    visible: what it may see: for a read or search the resources it may answer with; for a write those it may
+    learn of (to match a condition, to find the version it replaces). writable: the resources it may change;
+    one that is visible but not writable is refused (403).
+    """
+
+    visible: Visibility
+    writable: Visibility = NOTHING
+
+
+def decide(principal: Principal, interaction: str, resource_type: str = "") -> Decision:
+    """The decision for one interaction on one type ("" for interactions on the whole system).
+
+    Raises: FhirError("forbidden") when no scope allows the interaction on the type.
+    """
+    key = (interaction, resource_type)
+    decision = principal.decisions.get(key)
+    if decision is None:
+        decision = principal.decisions[key] = _decide(principal, interaction, resource_type)
+    return decision
+
+
+def _decide(principal: Principal, interaction: str, resource_type: str) -> Decision:
+    permission = PERMISSION[interaction]
+    if not permission:
+        return Decision(NOTHING)
+    needed = _visibility(principal, permission)
+    if not (needed.of(resource_type) if resource_type else any(needed.rules.values())):
+        raise FhirError(
+            "forbidden",
+            f"The token's scopes do not allow {interaction}"
+            + (f" on {resource_type}" if resource_type else ""),
+            headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
+        )
+    if permission in _WRITES:
+        return Decision(visible=_visibility(principal, "rs" + permission), writable=needed)
+    return Decision(visible=needed)
+
+
+def may_write(decision: Decision, resource_type: str, rows: IndexRows, resource: Mapping[str, Any]) -> bool:
+    """Whether a new version may be written: it must lie wholly within what the decision can write.
+
+    rows: the version's index rows. A version in the compartments of several patients needs a rule that
+    reaches all of them: a token of one patient never writes into the chart of another.
+    """
+    return any(
+        (rule.patients is None or (bool(rows.compartments) and rule.patients.issuperset(rows.compartments)))
+        and not rule.referred
+        and _fulfils(resource_type, resource, rule.criteria)
+        for rule in decision.writable.of(resource_type)
+    )
+
+
+def _visibility(principal: Principal, permissions: str) -> Visibility:
+    """What scopes carrying any of the permissions reach; worked out once for a principal."""
+    found = principal.decisions.get(permissions)
+    if found is None:
+        found = principal.decisions[permissions] = _reach(principal, permissions)
+    return found
+
+
+def _reach(principal: Principal, permissions: str) -> Visibility:
+    reaches = [
+        reach
+        for scope in principal.scopes
+        if (reach := _scope_reach(principal, scope, permissions)) is not None
+    ]
+    if not reaches:
+        return NOTHING
+    rules: dict[str, tuple[Rule, ...]] = {}
+    for resource_type in resource_types():
+        found = tuple(dict.fromkeys(rule for reach in reaches for rule in reach(resource_type)))
+        if found:
+            rules[resource_type] = (Rule(),) if Rule() in found else found
+    # One entry instead of 146 where nothing differs, so that the store's cache of predicates stays small.
+    if len(rules) == len(resource_types()) and len(set(rules.values())) == 1:
+        return Visibility({"*": next(iter(rules.values()))})
+    return Visibility(rules)
+
+
+_Reach = Callable[[str], Iterable[Rule]]
+
+
+def _scope_reach(principal: Principal, scope: Scope, permissions: str) -> _Reach | None:
+    """The rules one scope gives for a type, None where a missing claim closes the scope altogether."""
+    letters = [letter for letter in permissions if letter in scope.permissions]
+    if not letters:
+        return None
+    if scope.level == "patient":
+        if principal.patient is None:
+            return None
+        patients = frozenset({principal.patient})
+
+        def rules_of(resource_type: str, criteria: tuple[Clause, ...]) -> Iterable[Rule]:
+            if in_patient_compartment(resource_type):
+                yield Rule(patients=patients, criteria=criteria)
+            elif not _WRITES.issuperset(letters):
+                yield Rule(criteria=criteria, referred=True)
+
+    elif scope.level == "user":
+        if principal.user is None:
+            return None
+        held = role(principal.role)
+
+        def rules_of(resource_type: str, criteria: tuple[Clause, ...]) -> Iterable[Rule]:
+            if set(letters) & set(held.permissions(resource_type)):
+                yield Rule(criteria=criteria)
+
+    else:
+
+        def rules_of(resource_type: str, criteria: tuple[Clause, ...]) -> Iterable[Rule]:
+            yield Rule(criteria=criteria)
+
+    def reach(resource_type: str) -> Iterable[Rule]:
+        if scope.resource_type not in ("*", resource_type):
+            return ()
+        criteria = clauses(resource_type, scope.criteria)
+        return () if criteria is None else rules_of(resource_type, criteria)
+
+    return reach
+
+
+@lru_cache(maxsize=4096)
+def clauses(resource_type: str, criteria: tuple[tuple[str, str], ...]) -> tuple[Clause, ...] | None:
+    """The search clauses of a granular scope's criteria, None where they say nothing of the type.
+
+    A criterion is one search parameter of the type itself: no chain, no `_has`, nothing that shapes a result.
+    """
+    if not criteria:
+        return ()
+    from server.fhir.search_parsing import parse_search
+
+    try:
+        query = parse_search(resource_type, criteria)
+    except FhirError:
+        return None
+    found = tuple(condition for condition in query.conditions if isinstance(condition, Clause))
+    return found if len(found) == len(criteria) else None
+
+
+def resource_types() -> frozenset[str]:
+    """All resource types of R4 that can be stored."""
+    from server.fhir.compartments import RESOURCE_TYPES
+
+    return RESOURCE_TYPES
+
+
+def in_patient_compartment(resource_type: str) -> bool:
+    """Whether resources of the type belong to the charts of patients."""
+    from server.fhir.compartments import PATIENT_COMPARTMENT
+
+    return resource_type in PATIENT_COMPARTMENT
+
+
+def _fulfils(resource_type: str, resource: Mapping[str, Any], criteria: tuple[Clause, ...]) -> bool:
+    if not criteria:
+        return True
+    from server.fhir.criteria import fulfils
+
+    return all(fulfils(resource_type, resource, clause) for clause in criteria)
