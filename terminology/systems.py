@@ -31,7 +31,7 @@ ALLERGY_CLINICAL = "http://terminology.hl7.org/CodeSystem/allergyintolerance-cli
 ALLERGY_VERIFICATION = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
 
 MEDICATION_LIST_FLAG = "urn:oid:1.2.36.1.2001.1001.101.104.16592"
-"""Patient medication change types (Australian Digital Health Agency), the example binding of List.entry.flag."""
+"""Change types of the Australian Digital Health Agency: the example binding of List.entry.flag."""
 
 BATON = "urn:baton:code-system"
 """Codes of our own: `reconciliation-draft`, `reconciliation-changes`, `clarify-medication` ..."""

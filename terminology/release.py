@@ -1,0 +1,240 @@
+"""The shipped RxNorm tables read and joined: every concept that says something about a drug, resolved.
+
+Pure but for reading the package's own data. What the tables cannot resolve stays unresolved.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from terminology.dose_form import DoseForm, dose_forms, package_of, release_of, trailing_form
+from terminology.units import canonical_unit
+
+_DATA = files("terminology") / "data"
+_TABLES = {
+    "concepts": "rxnorm/concepts.tsv.gz",
+    "relations": "rxnorm/relations.tsv.gz",
+    "ndc": "rxnorm/ndc11.tsv.gz",
+    "drugs": "rxnorm/drugs_flat.tsv.gz",
+    "dose_forms": "rxnorm/dose_forms.tsv",
+    "units": "units.tsv",
+    "class_members": "drug_classes/class_members.tsv.gz",
+    "classes": "drug_classes/classes.tsv",
+    "fda_classes": "drug_classes/fda_ndc_pharm_class_by_ingredient_2019.tsv.gz",
+}
+RELEASE = "rxnorm-2025-11"
+_STRENGTH = re.compile(r"^(?P<name>.+?) (?P<value>[0-9.]+) (?P<unit>[A-Z%/-]+)$")
+_BRAND = re.compile(r"^(?P<generic>.+) \[(?P<brand>[^\]]+)\]$")
+_GROUPED_FORM = frozenset({"SCDF", "SCDFP", "SBDF", "SBDFP", "SCDG", "SCDGP", "SBDG"})
+_FILLER = "inert ingredients"
+
+
+def content_hash() -> str:
+    """SHA-256 over every shipped table, in a fixed order; names the built file."""
+    digest = hashlib.sha256()
+    for name in sorted(_TABLES.values()):
+        digest.update(name.encode())
+        digest.update((_DATA / name).read_bytes())
+    return digest.hexdigest()
+
+
+def rows(table: str) -> Iterator[dict[str, str]]:
+    """Rows of one shipped table by its short name."""
+    raw = (_DATA / _TABLES[table]).read_bytes()
+    text = (gzip.decompress(raw) if _TABLES[table].endswith(".gz") else raw).decode("utf-8")
+    return csv.DictReader(text.splitlines(), delimiter="\t")
+
+
+@dataclass(slots=True)
+class DrugRow:
+    """One resolved drug, as the store keeps it (see `rxnorm.Drug` for the meaning of each field)."""
+
+    rxcui: str
+    precision: str
+    components: list[tuple[str | None, str, str | None, str | None, str | None]] = field(default_factory=list)
+    product: str | None = None
+    brand: str | None = None
+    form: str | None = None
+    release: str | None = None
+    route: str | None = None
+    package: str | None = None
+    inferred: bool = False
+
+    @property
+    def ingredient_key(self) -> str | None:
+        """RxCUIs of the ingredients, sorted and joined by +; None unless all are known."""
+        found = [component[0] for component in self.components]
+        known = sorted({rxcui for rxcui in found if rxcui})
+        return "+".join(known) if known and all(found) else None
+
+
+def _strength(value: str, unit: str) -> tuple[str | None, str | None, str | None]:
+    """A strength as RxNorm writes it -> value, UCUM unit, UCUM denominator; unknown units stay unknown."""
+    numerator, _, denominator = unit.partition("/")
+    top, bottom = canonical_unit(numerator), canonical_unit(denominator) if denominator else None
+    if top is None or top.factor != 1 or (denominator and (bottom is None or bottom.factor != 1)):
+        return None, None, None
+    return value, top.unit, bottom.unit if bottom else None
+
+
+class Release:
+    """The tables joined. Build once, read `drugs`, drop."""
+
+    def __init__(self) -> None:
+        self.concepts = {row["rxcui"]: (row["tty"], row["name"]) for row in rows("concepts")}
+        self.parents: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        self.children: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for row in rows("relations"):
+            self.parents[row["rxcui1"]][row["rela"]].append(row["rxcui2"])
+            self.children[row["rxcui2"], row["rela"]].append(row["rxcui1"])
+        self._ingredient_by_name = self._index_ingredient_names()
+        self._generic_by_name = {
+            name.lower(): rxcui for rxcui, (tty, name) in self.concepts.items() if tty in ("SCD", "GPCK")
+        }
+
+    def _index_ingredient_names(self) -> dict[str, str]:
+        """Names of ingredients -> IN; a salt goes to its IN where a component states both."""
+        found = {name.lower(): rxcui for rxcui, (tty, name) in self.concepts.items() if tty == "IN"}
+        for rxcui, (tty, _) in self.concepts.items():
+            if tty != "SCDC":
+                continue
+            bases, salts = (self.parents[rxcui][r] for r in ("has_ingredient", "has_precise_ingredient"))
+            if len(bases) == len(salts) == 1 and salts[0] in self.concepts:
+                found.setdefault(self.concepts[salts[0]][1].lower(), bases[0])
+        return found
+
+    def _ingredient(self, name: str) -> str | None:
+        return self._ingredient_by_name.get(name.lower())
+
+    def _form(self, name: str, quantity: str, drug: DrugRow) -> None:
+        form: DoseForm | None = dose_forms().get(name)
+        if form is not None:
+            drug.form, drug.route = form.form, form.route
+            drug.release = release_of(form, quantity)
+        drug.package = package_of(quantity)
+
+    def drugs(self) -> Iterator[DrugRow]:
+        """Every concept that resolves to ingredients, products first."""
+        products: dict[str, DrugRow] = {}
+        for row in rows("drugs"):
+            products[row["rxcui"]] = self._product(row)
+        yield from products.values()
+        by_brand: dict[str, set[str]] = defaultdict(set)
+        for drug in products.values():
+            if drug.brand:
+                by_brand[drug.brand].add(drug.ingredient_key or "")
+        for rxcui, (tty, name) in self.concepts.items():
+            match tty:
+                case "SCDC":
+                    drug = self._component(rxcui, name, products)
+                case "IN":
+                    drug = DrugRow(rxcui, "ingredient", [(rxcui, name, None, None, None)])
+                case "PIN" | "MIN":
+                    drug = DrugRow(rxcui, "ingredient", self._named(name))
+                case "GPCK" | "BPCK":
+                    drug = self._pack(rxcui, tty, name, products)
+                case "BN":
+                    keys = by_brand.get(name, set())
+                    parts = [
+                        (part, self.concepts[part][1], None, None, None)
+                        for part in (min(keys).split("+") if len(keys) == 1 else [])
+                        if part in self.concepts
+                    ]
+                    drug = DrugRow(rxcui, "ingredient", parts, brand=name)
+                case _ if tty in _GROUPED_FORM:
+                    drug = self._grouped(rxcui, name)
+                case _:
+                    continue
+            if drug.ingredient_key:
+                yield drug
+
+    def _named(self, names: str) -> list[Any]:
+        return [(self._ingredient(name), name, None, None, None) for name in names.split(" / ")]
+
+    def _product(self, row: dict[str, str]) -> DrugRow:
+        rxcui = row["rxcui"]
+        drug = DrugRow(rxcui, "product", brand=row["brand"] or None)
+        ingredients = row["ingredient_rxcuis"].split(";")
+        for index, part in enumerate(row["components"].split(";") if row["components"] else []):
+            name, value, unit = part.split("|")
+            ingredient = ingredients[index] if index < len(ingredients) else ""
+            drug.components.append((ingredient or self._ingredient(name), name, *_strength(value, unit)))
+        named = _BRAND.match(row["name"])
+        generic_name = named["generic"] if named else row["name"]
+        if row["tty"] == "SBD":
+            drug.brand = drug.brand or (named["brand"] if named else None)
+            linked = self.parents[rxcui]["tradename_of"]
+            drug.product = linked[0] if linked else self._generic_by_name.get(generic_name.lower())
+        else:
+            drug.product = rxcui
+        if not drug.components:
+            for component in self.parents[drug.product or rxcui]["consists_of"]:
+                drug.components += self._component(component, self.concepts[component][1], {}).components
+        form = row["dose_form"] if row["dose_form"] in dose_forms() else trailing_form(generic_name)
+        self._form(form or "", row["prefix"], drug)
+        return drug
+
+    def _component(self, rxcui: str, name: str, products: dict[str, DrugRow]) -> DrugRow:
+        drug = DrugRow(rxcui, "component")
+        bases = self.parents[rxcui]["has_ingredient"]
+        for part in name.split(" / "):
+            if found := _STRENGTH.match(part):
+                base = self._ingredient(found["name"]) or (bases[0] if len(bases) == 1 else None)
+                drug.components.append((base, found["name"], *_strength(found["value"], found["unit"])))
+        only = [
+            product
+            for product in self.children[rxcui, "consists_of"]
+            if product in products and len(products[product].components) == len(drug.components)
+        ]
+        if len(only) == 1:
+            one = products[only[0]]
+            drug.product, drug.form, drug.release = one.rxcui, one.form, one.release
+            drug.route, drug.package, drug.inferred = one.route, one.package, True
+        return drug
+
+    def _pack(self, rxcui: str, tty: str, name: str, products: dict[str, DrugRow]) -> DrugRow:
+        named = _BRAND.match(name)
+        drug = DrugRow(rxcui, "product", brand=named["brand"] if named else None, form="Pack")
+        if tty == "GPCK":
+            drug.product = rxcui
+        elif named:
+            drug.product = self._generic_by_name.get(named["generic"].lower())
+        parts = [products[part] for part in self.parents[rxcui]["contains"] if part in products]
+        inside = {
+            component[0]: (component[0], component[1], None, None, None)
+            for part in parts
+            for component in part.components
+            if component[1] != _FILLER
+        }
+        drug.components = [inside[key] for key in sorted(inside, key=str)]
+        releases, routes = {part.release for part in parts}, {part.route for part in parts}
+        drug.release = releases.pop() if len(releases) == 1 else None
+        drug.route = routes.pop() if len(routes) == 1 else None
+        return drug
+
+    def _grouped(self, rxcui: str, name: str) -> DrugRow:
+        named = _BRAND.match(name)
+        generic = named["generic"] if named else name
+        drug = DrugRow(rxcui, "form", brand=named["brand"] if named else None)
+        if form := trailing_form(generic):
+            self._form(form, "", drug)
+            drug.components = self._named(generic.removesuffix(" " + form))
+        return drug
+
+    def classes(self) -> Iterator[tuple[str, str, str]]:
+        """(ingredient, class id, class name) of established pharmacologic classes, FDA and DailyMed."""
+        names = {row["class_id"]: row["class_name"] for row in rows("classes")}
+        for row in rows("class_members"):
+            if row["class_type"] == "EPC" and row["class_id"] in names:
+                yield row["rxcui"], row["class_id"], names[row["class_id"]]
+        for row in rows("fda_classes"):
+            if row["type"] == "EPC" and row["class_id"]:
+                yield row["rxcui"], row["class_id"], names.get(row["class_id"], row["class"])
