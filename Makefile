@@ -1,0 +1,63 @@
+# The project's commands. `make run` and `make test` are the two to know; README.md says more.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+.PHONY: setup setup-dev system run check test verify bench generate lock third-party format clean
+
+setup: $(VENV)/.installed ## venv, locked dependencies, the `baton` command
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@docker/create-venv.sh "$(PYTHON)" $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+setup-dev: $(VENV)/.installed-dev ## setup, then the tools of developers
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+system: ## browser, load generator and Node packages for the tests
+	@.ci/install-system.sh
+
+run: setup ## everything in demonstration mode
+	$(BIN)/baton serve --demo
+
+check: setup-dev ## lint, types, imports, fast tests: before every commit (< 2 min)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 2 -m "not browser and not network and not slow"
+
+test: setup-dev system ## everything CI runs (< 15 min)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 2 -m "not browser and not network"
+	$(BIN)/pytest -q -m "browser or network"
+
+verify: setup-dev system ## the full counts, written to docs/verification.md
+	$(BIN)/python benchmarks/verify.py
+
+bench: setup-dev system ## the benchmarks, written to docs/performance.md
+	$(BIN)/python benchmarks/run.py
+
+generate: setup-dev ## validators, search tables and the third-party list from their sources
+	$(BIN)/python -m server.fhir.generate_validators
+	$(BIN)/python -m server.fhir.generate_search
+	$(BIN)/python docs/generate_third_party.py
+
+lock: setup-dev ## pin the dependencies again
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --extra dev --output-file requirements-dev.lock pyproject.toml
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info node_modules tests/node_modules
