@@ -9,7 +9,8 @@ Access = what any of the token's scopes allows, where
 A missing claim denies: `patient/` without a patient and `user/` without a user reach nothing. The answer for
 instances is a Visibility that storage turns into SQL, so a hidden instance is as if absent (404); a type
 outside the scopes is refused here (403).
-Sources: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html, hl7.org/fhir/R4/compartmentdefinition-patient.html
+Sources: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html,
+hl7.org/fhir/R4/compartmentdefinition-patient.html
 """
 
 from __future__ import annotations
