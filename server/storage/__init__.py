@@ -1,0 +1,1 @@
+"""Everything the server keeps, and the only SQL of the server. `open_store` is the way in."""

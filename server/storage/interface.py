@@ -103,9 +103,7 @@ class Reader(Protocol):
     def read(self, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
         """The current version (possibly a deletion), None where absent or not visible."""
 
-    def vread(
-        self, resource_type: str, id: str, version_id: int, visible: Visibility
-    ) -> StoredVersion | None:
+    def vread(self, resource_type: str, id: str, version_id: int, visible: Visibility) -> StoredVersion | None:
         """A given version, None where absent or not visible."""
 
     def history(
