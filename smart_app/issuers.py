@@ -20,6 +20,7 @@ import msgspec
 from smart_app.settings import Settings
 
 ClientAuth = Literal["private_key_jwt", "client_secret_basic", "none"]
+CLIENT_AUTHS: tuple[ClientAuth, ...] = get_args(ClientAuth)
 DEMO_CLIENT = "baton-app"
 FILE_NAME = "app-issuers.json"
 
@@ -73,9 +74,9 @@ def issuer_from_record(record: Any) -> Issuer:
         raise IssuerFault("iss is not an http or https address without query")
     if not texts["client_id"]:
         raise IssuerFault("client_id is missing")
-    auth = texts["auth"] or "private_key_jwt"
-    if auth not in get_args(ClientAuth):
-        raise IssuerFault(f"auth is not one of {', '.join(get_args(ClientAuth))}")
+    auth = next((kind for kind in CLIENT_AUTHS if kind == (texts["auth"] or CLIENT_AUTHS[0])), None)
+    if auth is None:
+        raise IssuerFault(f"auth is not one of {', '.join(CLIENT_AUTHS)}")
     if auth == "client_secret_basic" and not texts["client_secret"]:
         raise IssuerFault("client_secret is missing")
     ancestors = record.get("frame_ancestors", [])

@@ -63,7 +63,7 @@ def prepare_keys(home: Path) -> AppKeys:
     home.mkdir(parents=True, exist_ok=True)
     path = home / PRIVATE_FILE
     if not path.exists():
-        fresh = [
+        fresh: list[ECKey | RSAKey] = [
             ECKey.generate_key("P-384", {"use": "sig", "alg": "ES384"}, auto_kid=True),
             RSAKey.generate_key(3072, {"use": "sig", "alg": "RS384"}, auto_kid=True),
         ]

@@ -124,9 +124,7 @@ _ROWS = (
         403,
         N_("The login could not be verified"),
         N_("%(issuer)s sent a proof of who you are that does not hold."),
-        N_(
-            "Go back to the chart and open the app again. If it happens twice, tell the person who runs this app."
-        ),
+        N_("Open the app again from the chart. If it happens twice, tell the person who runs this app."),
     ),
     Problem(
         "state-mismatch",
