@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
 
 from terminology.dose_form import DoseForm, dose_forms, package_of, release_of, trailing_form
 from terminology.units import canonical_unit
@@ -25,6 +24,7 @@ _TABLES = {
     "ndc": "rxnorm/ndc11.tsv.gz",
     "drugs": "rxnorm/drugs_flat.tsv.gz",
     "dose_forms": "rxnorm/dose_forms.tsv",
+    "aliases": "rxnorm/ingredient_aliases.tsv",
     "units": "units.tsv",
     "class_members": "drug_classes/class_members.tsv.gz",
     "classes": "drug_classes/classes.tsv",
@@ -53,13 +53,17 @@ def rows(table: str) -> Iterator[dict[str, str]]:
     return csv.DictReader(text.splitlines(), delimiter="\t")
 
 
+ComponentRow = tuple[str | None, str, str | None, str | None, str | None]
+"""RxCUI of the IN, name as written, value, UCUM unit, UCUM denominator."""
+
+
 @dataclass(slots=True)
 class DrugRow:
     """One resolved drug, as the store keeps it (see `rxnorm.Drug` for the meaning of each field)."""
 
     rxcui: str
     precision: str
-    components: list[tuple[str | None, str, str | None, str | None, str | None]] = field(default_factory=list)
+    components: list[ComponentRow] = field(default_factory=list)
     product: str | None = None
     brand: str | None = None
     form: str | None = None
@@ -109,6 +113,7 @@ class Release:
             bases, salts = (self.parents[rxcui][r] for r in ("has_ingredient", "has_precise_ingredient"))
             if len(bases) == len(salts) == 1 and salts[0] in self.concepts:
                 found.setdefault(self.concepts[salts[0]][1].lower(), bases[0])
+        found.update((row["name"], row["rxcui"]) for row in rows("aliases"))
         return found
 
     def _ingredient(self, name: str) -> str | None:
@@ -143,7 +148,7 @@ class Release:
                     drug = self._pack(rxcui, tty, name, products)
                 case "BN":
                     keys = by_brand.get(name, set())
-                    parts = [
+                    parts: list[ComponentRow] = [
                         (part, self.concepts[part][1], None, None, None)
                         for part in (min(keys).split("+") if len(keys) == 1 else [])
                         if part in self.concepts
@@ -156,7 +161,7 @@ class Release:
             if drug.ingredient_key:
                 yield drug
 
-    def _named(self, names: str) -> list[Any]:
+    def _named(self, names: str) -> list[ComponentRow]:
         return [(self._ingredient(name), name, None, None, None) for name in names.split(" / ")]
 
     def _product(self, row: dict[str, str]) -> DrugRow:

@@ -117,7 +117,9 @@ class Medication:
     release: str | None = None
     """`immediate`, `delayed`, `extended`, or extended with hours such as `extended 24 h`."""
     route: str | None = None
-    """Route implied by the form: oral, injection, topical ...; None when the form does not say."""
+    """Route implied by the form: oral, topical, inhalation ...; None when the form does not say."""
+    package: str | None = None
+    """Package quantity that is part of the product: "10 mL", "60 actuations"."""
 
     @property
     def is_mapped(self) -> bool:
@@ -136,6 +138,8 @@ class Sig:
     text: str
     dose: Amount | None = None
     """One administration as written: 2 {tbl}, 40 mg, 10 [iU]."""
+    dose_again: Amount | None = None
+    """The same dose stated a second way: "2 tablets (40 mg)"; checked against the strength."""
     dose_high: Amount | None = None
     """Upper end of a dose range; a range is never equal automatically (see `complex`)."""
     per_day: Fraction | None = None

@@ -1,0 +1,211 @@
+"""Two lines of the same drug -> what differs between them, in words (domain 3.3, 3.4).
+
+What one side does not say is `incomplete`, never equal. A comparison that finds nothing says the
+two lines are the same product, or its brand, with the same regimen.
+"""
+
+from __future__ import annotations
+
+from smart_app.reconciliation.items import same_amount, understood_dose
+from smart_app.reconciliation.records import Amount, Difference, DifferenceKind, Item, MappingMethod
+from smart_app.reconciliation.words import (
+    UNKNOWN,
+    amount_words,
+    duration_words,
+    rate_words,
+    when_words,
+)
+
+_NAMES = {
+    DifferenceKind.DOSE: "Dose",
+    DifferenceKind.FREQUENCY: "Frequency",
+    DifferenceKind.ROUTE: "Route",
+    DifferenceKind.FORM: "Form",
+    DifferenceKind.RELEASE: "Release",
+    DifferenceKind.BRAND: "Brand",
+    DifferenceKind.STRENGTH: "Strength",
+    DifferenceKind.PRN: "As needed",
+    DifferenceKind.DURATION: "Duration",
+    DifferenceKind.TIMING: "Time of day",
+    DifferenceKind.SUBSTITUTION: "Medicine",
+    DifferenceKind.INCOMPLETE: "Not stated",
+}
+ORDER = tuple(_NAMES)
+"""The order in which differences are listed."""
+
+
+def difference(kind: DifferenceKind, before: str, after: str) -> Difference:
+    """A difference with its sentence: "Dose: 40 mg before, 80 mg after."."""
+    return Difference(kind, before, after, f"{_NAMES[kind]}: {before} before, {after} after.")
+
+
+def same_product(before: Item, after: Item) -> bool:
+    """Tier 1 or 2: the same generic product, known on both sides."""
+    product = before.medication.product
+    return product is not None and product == after.medication.product
+
+
+def compare(before: Item, after: Item) -> tuple[Difference, ...]:
+    """Differences of two lines with the same ingredients, in the order of `ORDER`.
+
+    Only a `brand` difference leaves them identical (see `match`).
+    """
+    found = [*_regimen(before, after), *_product(before, after)]
+    missing = _incomplete(before, after)
+    if missing:
+        found.append(missing)
+    return tuple(sorted(found, key=lambda each: ORDER.index(each.kind)))
+
+
+def dose_differs(before: Item, after: Item) -> bool | None:
+    """Whether one administration differs in amount; None if that cannot be said."""
+    if before.sig.dose is None or after.sig.dose is None:
+        return None
+    if before.per_dose and after.per_dose:
+        one, other = before.per_dose, after.per_dose
+        if [(a.ingredient, a.unit) for a in one] == [(a.ingredient, a.unit) for a in other]:
+            return any(not same_amount(a.value, b.value) for a, b in zip(one, other, strict=True))
+    if before.sig.dose.unit == after.sig.dose.unit and same_product(before, after):
+        return not same_amount(before.sig.dose.value, after.sig.dose.value)
+    return None
+
+
+def _regimen(before: Item, after: Item) -> list[Difference]:
+    found = []
+    if dose_differs(before, after):
+        found.append(difference(DifferenceKind.DOSE, *_doses(before, after)))
+    rates = before.sig.per_day, after.sig.per_day
+    if None not in rates and rates[0] != rates[1]:
+        found.append(difference(DifferenceKind.FREQUENCY, rate_words(rates[0]), rate_words(rates[1])))
+    one, other = route(before), route(after)
+    if one and other and one != other:
+        found.append(difference(DifferenceKind.ROUTE, one, other))
+    if before.sig.when != after.sig.when and _timing_matters(before, after):
+        found.append(difference(DifferenceKind.TIMING, when_words(before.sig.when), when_words(after.sig.when)))
+    needed = before.sig.as_needed, after.sig.as_needed
+    if (None not in needed and needed[0] != needed[1]) or (
+        needed == (True, True) and _reasons_differ(before, after)
+    ):
+        found.append(difference(DifferenceKind.PRN, _needed(before), _needed(after)))
+    durations = before.sig.duration_days, after.sig.duration_days
+    if durations[0] != durations[1]:
+        found.append(
+            difference(DifferenceKind.DURATION, duration_words(durations[0]), duration_words(durations[1]))
+        )
+    return found
+
+
+def _doses(before: Item, after: Item) -> tuple[str, str]:
+    if before.per_dose and after.per_dose:
+        return understood_dose(before), understood_dose(after)
+    return (
+        amount_words(before.sig.dose, before.medication),
+        amount_words(after.sig.dose, after.medication),
+    )
+
+
+def route(line: Item) -> str | None:
+    """The route of a line: as its sig says, else as its form implies."""
+    return line.sig.route or line.medication.route
+
+
+def _timing_matters(before: Item, after: Item) -> bool:
+    """A missing sig is incomplete, not a change of the time of day."""
+    return before.sig.per_day is not None and after.sig.per_day is not None
+
+
+def _needed(line: Item) -> str:
+    if not line.sig.as_needed:
+        return "regularly"
+    return f"as needed for {line.sig.as_needed_for}" if line.sig.as_needed_for else "as needed"
+
+
+def _reasons_differ(before: Item, after: Item) -> bool:
+    one, other = before.sig.as_needed_for, after.sig.as_needed_for
+    return bool(one and other) and str(one).casefold() != str(other).casefold()
+
+
+def _product(before: Item, after: Item) -> list[Difference]:
+    """Differences of the products themselves."""
+    one, other = before.medication, after.medication
+    found = []
+    if one.form and other.form and one.form != other.form:
+        found.append(difference(DifferenceKind.FORM, one.form, other.form))
+    if one.release and other.release and one.release != other.release:
+        found.append(difference(DifferenceKind.RELEASE, one.release, other.release))
+    if same_product(before, after):
+        if one.brand != other.brand:
+            found.append(difference(DifferenceKind.BRAND, one.brand or "generic", other.brand or "generic"))
+        return found
+    if not one.strengths or not other.strengths:
+        return found
+    if one.strengths != other.strengths:
+        # A dose that differs says it all; else the same amount comes in other tablets.
+        if not dose_differs(before, after):
+            found.append(difference(DifferenceKind.STRENGTH, strength_words(before), strength_words(after)))
+    elif not found and one.product and other.product:
+        salts = _salts(before), _salts(after)
+        packages = one.package, other.package
+        if salts[0] != salts[1]:
+            found.append(difference(DifferenceKind.FORM, *salts))
+        elif packages[0] != packages[1]:
+            found.append(
+                difference(DifferenceKind.FORM, packages[0] or "no package", packages[1] or "no package")
+            )
+        else:
+            found.append(difference(DifferenceKind.FORM, one.name, other.name))
+    return found
+
+
+def _salts(line: Item) -> str:
+    return " / ".join(ingredient.salt or ingredient.name for ingredient in line.medication.ingredients)
+
+
+def strength_words(line: Item) -> str:
+    """`20 mg`, `10 mg / 12.5 mg`, `100 units per mL`."""
+    parts = []
+    for strength in line.medication.strengths:
+        words = amount_words(Amount(strength.value, strength.unit))
+        parts.append(f"{words} per {strength.per.strip('{}')}" if strength.per else words)
+    return " / ".join(parts) or UNKNOWN
+
+
+def _incomplete(before: Item, after: Item) -> Difference | None:
+    """What keeps the two from being called the same although nothing is known to differ."""
+    gaps = [_gaps(before), _gaps(after)]
+    if dose_differs(before, after) is None and before.sig.dose and after.sig.dose:
+        for side, line in zip(gaps, (before, after), strict=True):
+            side.append(f"a dose that can be compared ({amount_words(line.sig.dose, line.medication)})")
+    one, other = route(before), route(after)
+    for side, mine, theirs in ((gaps[0], one, other), (gaps[1], other, one)):
+        if mine is None and theirs is not None:
+            side.append("the route")
+    if not any(gaps):
+        return None
+    words = [", ".join(dict.fromkeys(side)) or "complete" for side in gaps]
+    return Difference(
+        DifferenceKind.INCOMPLETE,
+        *words,
+        words="Not enough is stated to call them the same. "
+        + " ".join(
+            f"{name} lacks {what}."
+            for name, what in zip(("Before", "After"), words, strict=True)
+            if what != "complete"
+        ),
+    )
+
+
+def _gaps(line: Item) -> list[str]:
+    gaps = []
+    if line.medication.product is None:
+        gaps.append("the exact product")
+    elif line.medication.mapping.method in (MappingMethod.AMBIGUOUS, MappingMethod.CONTRADICTION):
+        gaps.append("a product without doubt")
+    if line.sig.dose is None:
+        gaps.append("the dose")
+    if line.sig.per_day is None:
+        gaps.append("the frequency")
+    if line.sig.as_needed is None:
+        gaps.append("whether it is taken as needed")
+    gaps += [f"a comparable instruction ({reason})" for reason in line.sig.complex]
+    return gaps

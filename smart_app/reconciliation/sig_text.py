@@ -1,0 +1,260 @@
+"""Written medication instructions -> Sig: common English and Latin abbreviations (domain 3.2).
+
+Every word has to be accounted for. What is left over makes the sig `complex`; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+
+from smart_app.reconciliation.records import Amount, Sig
+from smart_app.reconciliation.vocabulary import phrases
+from terminology.units import canonical_unit
+
+NOT_UNDERSTOOD = "not understood"
+
+_NUMBER_WORDS = {
+    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
+    "eight": "8", "nine": "9", "ten": "10", "twelve": "12", "half": "0.5",
+}  # fmt: skip
+_HOURS = {"hour": 1, "hours": 1, "hr": 1, "hrs": 1, "h": 1}
+_DAYS = {"day": 1, "days": 1, "week": 7, "weeks": 7, "wk": 7, "month": 30, "months": 30}
+_TOKEN = re.compile(r"\d+(?:\.\d+)?(?:/\d+)?|\.\d+|[a-zµμ%\[\]{}']+|[-/:(),;]")
+_SAID_TWICE = re.compile(r"\b([a-z]+) \((\d+)\)")
+_TIME = re.compile(r"\bat (\d{1,2})(?::(\d{2}))? ?([ap])m\b")
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What has been read so far."""
+
+    amounts: list[Amount] = field(default_factory=list)
+    high: Amount | None = None
+    rates: list[Fraction] = field(default_factory=list)
+    when: set[str] = field(default_factory=set)
+    meals: set[str] = field(default_factory=set)
+    days: set[str] = field(default_factory=set)
+    times: set[str] = field(default_factory=set)
+    routes: set[str] = field(default_factory=set)
+    as_needed: bool = False
+    as_needed_for: str | None = None
+    duration: Fraction | None = None
+    complex: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+def parse_sig(text: str) -> Sig:
+    """Read one written instruction; an empty one is simply unknown."""
+    reading = _Reading()
+    lowered = text.lower().replace("½", " 1/2").replace("¼", " 1/4").replace("–", "-").replace("×", "x")
+    lowered = re.sub(r"\b(?:[a-z]\.){2,}", lambda found: found[0].replace(".", "") + " ", lowered)
+    lowered = _SAID_TWICE.sub(
+        lambda found: found[2] if _NUMBER_WORDS.get(found[1]) == found[2] else found[0], lowered
+    )
+    lowered = _TIME.sub(lambda found: _clock(found, reading), lowered)
+    lowered = re.sub(r"(?<=[a-z])\.", " ", lowered).replace("1 and 1/2", "1.5").replace("1 1/2", "1.5")
+    lowered = re.sub(r"\b(one|two|three) and (?:a half|one half|1/2)", r"\1.5", lowered)
+    lowered = re.sub(r"\b(one|two|three)\.5", lambda m: _NUMBER_WORDS[m[1]] + ".5", lowered)
+    lowered = re.sub(r"\bhalf (?:a |of a )?(?=tab|cap)", "0.5 ", lowered).replace("one 0.5", "0.5")
+    words = [_NUMBER_WORDS.get(word, word) for word in _TOKEN.findall(lowered)]
+    index = 0
+    while index < len(words):
+        index = _step(words, index, reading)
+    return _sig(text, reading)
+
+
+def _clock(found: re.Match[str], reading: _Reading) -> str:
+    hour = int(found[1]) % 12 + (12 if found[3] == "p" else 0)
+    reading.times.add(f"{hour:02d}:{found[2] or '00'}:00")
+    return " "
+
+
+def _number(word: str) -> Fraction | None:
+    try:
+        return Fraction(word) if word[0].isdigit() or word[0] == "." else None
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _decimal(value: Fraction) -> Decimal:
+    return Decimal(value.numerator) / Decimal(value.denominator)
+
+
+def _step(words: list[str], index: int, reading: _Reading) -> int:
+    """Read one phrase at `index`; returns where the next begins."""
+    for reader in (_every, _times, _duration, _amount, _phrase):
+        if after := reader(words, index, reading):
+            return after
+    if words[index] not in "-/:(),;":
+        reading.unread.append(words[index])
+    return index + 1
+
+
+def _at(words: list[str], index: int) -> str:
+    return words[index] if index < len(words) else ""
+
+
+def _every(words: list[str], index: int, reading: _Reading) -> int:
+    """`every 6 hours`, `q6h`, `q 4-6 h`, `every 3 days`."""
+    word = words[index]
+    if word not in ("every", "q"):
+        return 0
+    number = _number(_at(words, index + 1) or "x")
+    if number is None or number == 0:
+        return 0
+    after = index + 2
+    if _at(words, after) in ("-", "to") and _number(_at(words, after + 1) or "x") is not None:
+        reading.complex.append("a range of intervals")
+        after += 2
+    unit = _at(words, after)
+    if unit in _HOURS:
+        reading.rates.append(Fraction(24) / number)
+    elif unit in _DAYS or unit == "d":
+        reading.rates.append(Fraction(1) / (number * _DAYS.get(unit, 1)))
+    else:
+        return 0
+    return after + 1
+
+
+def _times(words: list[str], index: int, reading: _Reading) -> int:
+    """`3 times a day`, `2 times per week`, `3 x daily`."""
+    number = _number(words[index])
+    if number is None or _at(words, index + 1) not in ("times", "time", "x"):
+        return 0
+    after = index + 2
+    if _at(words, after) == "daily":
+        days, after = 1, after + 1
+    elif _at(words, after) == "weekly":
+        days, after = 7, after + 1
+    elif _at(words, after) in ("a", "per", "each", "every") and _at(words, after + 1) in _DAYS:
+        days, after = _DAYS[words[after + 1]], after + 2
+    else:
+        return 0
+    reading.rates.append(number / days)
+    return after
+
+
+def _duration(words: list[str], index: int, reading: _Reading) -> int:
+    """`for 7 days`, `x 10 days`."""
+    number = _number(_at(words, index + 1) or "x")
+    if words[index] not in ("for", "x") or number is None:
+        return 0
+    after = index + 2
+    if _at(words, after) == "more":
+        after += 1
+    if (unit := _at(words, after)) not in _DAYS:
+        return 0
+    reading.duration = number * _DAYS[unit]
+    return after + 1
+
+
+def _amount(words: list[str], index: int, reading: _Reading) -> int:
+    """`2 tablets`, `1-2 puffs`, `500 mg`."""
+    number = _number(words[index])
+    if number is None:
+        return 0
+    after, high = index + 1, None
+    if _at(words, after) in ("-", "to", "or"):
+        high = _number(_at(words, after + 1) or "x")
+        after += 2 if high is not None else 0
+    if (unit := canonical_unit(_at(words, after))) is None or _at(words, after) in ("1", ""):
+        return 0
+    reading.amounts.append(Amount(_decimal(number * unit.factor), unit.unit))
+    if high is not None:
+        reading.high = Amount(_decimal(high * unit.factor), unit.unit)
+        reading.complex.append("a range of doses")
+    return after + 1
+
+
+def _phrase(words: list[str], index: int, reading: _Reading) -> int:
+    for phrase in phrases().get(words[index], ()):
+        after = index + len(phrase.words)
+        if tuple(words[index:after]) == phrase.words:
+            break
+    else:
+        return 0
+    match phrase.kind:
+        case "rate":
+            reading.rates.append(Fraction(phrase.value))
+        case "when":
+            reading.when.add(phrase.value)
+            while _at(words, after) == "and" and _at(words, after + 1) in _SHORT_WHEN:
+                reading.when.add(_SHORT_WHEN[words[after + 1]])
+                after += 2
+        case "meal":
+            reading.meals.add(phrase.value)
+        case "day":
+            reading.days.add(phrase.value)
+            while (following := _next_day(words, after)) is not None:
+                reading.days.add(words[following][:3])
+                after = following + 1
+        case "route":
+            reading.routes.add(phrase.value)
+        case "complex":
+            reading.complex.append(phrase.value)
+        case "limit":
+            reading.complex.append(phrase.value)
+            return len(words)
+        case "prn":
+            reading.as_needed = True
+            start = after + 1 if _at(words, after) == "for" else after
+            if start > after and _number(_at(words, start) or "x") is None:
+                after = next((i for i in range(start, len(words)) if words[i] in ",;("), len(words))
+            else:
+                start = after
+                while after < len(words) and words[after].isalpha() and words[after] not in phrases():
+                    after += 1
+            reading.as_needed_for = " ".join(words[start:after]) or None
+    return after
+
+
+def _next_day(words: list[str], index: int) -> int | None:
+    """Where the next day of an enumeration stands: `, Wednesday and Friday`."""
+    while _at(words, index) in (",", "and", "on"):
+        index += 1
+    return index if _at(words, index).removesuffix("s") in _WEEKDAYS else None
+
+
+_WEEKDAYS = frozenset({"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"})
+
+
+_SHORT_WHEN = {"evening": "EVE", "afternoon": "AFT", "bedtime": "HS", "night": "NIGHT", "noon": "NOON"}
+
+
+def _sig(text: str, reading: _Reading) -> Sig:
+    complex_for = list(reading.complex)
+    if len(set(reading.rates)) > 1:
+        complex_for.append("two frequencies")
+    if len(reading.routes) > 1:
+        complex_for.append("two routes")
+    by_unit = dict.fromkeys(amount.unit for amount in reading.amounts)
+    if len(reading.amounts) > 2 or len(by_unit) < len(reading.amounts):
+        complex_for.append("several doses")
+    if reading.unread:
+        complex_for.append(NOT_UNDERSTOOD)
+    moments = len(reading.when) + len(reading.times)
+    per_day = reading.rates[0] if len(set(reading.rates)) == 1 else None
+    if not reading.rates and moments:
+        per_day = Fraction(moments)
+    if reading.days:
+        weekly = Fraction(len(reading.days), 7) * max(moments, 1)
+        stated = per_day is None or per_day in (1, Fraction(len(reading.days), 7), moments)
+        per_day = weekly if stated else None
+        if not stated:
+            complex_for.append("days and frequency disagree")
+    return Sig(
+        text=text,
+        dose=reading.amounts[0] if reading.amounts else None,
+        dose_again=reading.amounts[1] if len(reading.amounts) > 1 else None,
+        dose_high=reading.high,
+        per_day=per_day,
+        when=tuple(sorted(reading.when | reading.meals | reading.days | reading.times)),
+        as_needed=reading.as_needed,
+        as_needed_for=reading.as_needed_for,
+        duration_days=reading.duration,
+        route=min(reading.routes) if len(reading.routes) == 1 else None,
+        complex=tuple(dict.fromkeys(complex_for)),
+    )

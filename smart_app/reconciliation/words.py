@@ -1,0 +1,129 @@
+"""Amounts, rates and sigs as people read them. Only words: nothing here decides."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+from smart_app.reconciliation.records import Amount, Item, Medication, Sig
+
+_UNITS = {
+    "{each}": "",
+    "1": "",
+    "[iU]": "units",
+    "{actuat}": "puffs",
+    "[drp]": "drops",
+    "{dose}": "doses",
+    "{application}": "applications",
+    "meq": "mEq",
+}
+_WHEN = {
+    "HS": "at bedtime",
+    "NIGHT": "at night",
+    "MORN": "in the morning",
+    "MORN.early": "early in the morning",
+    "MORN.late": "late in the morning",
+    "NOON": "at noon",
+    "AFT": "in the afternoon",
+    "EVE": "in the evening",
+    "ACM": "before breakfast",
+    "CM": "with breakfast",
+    "PCM": "after breakfast",
+    "ACD": "before lunch",
+    "CD": "with lunch",
+    "PCD": "after lunch",
+    "ACV": "before dinner",
+    "CV": "with dinner",
+    "PCV": "after dinner",
+    "AC": "before meals",
+    "C": "with food",
+    "PC": "after meals",
+    "WAKE": "on waking",
+    "mon": "on Mondays",
+    "tue": "on Tuesdays",
+    "wed": "on Wednesdays",
+    "thu": "on Thursdays",
+    "fri": "on Fridays",
+    "sat": "on Saturdays",
+    "sun": "on Sundays",
+}
+_RATES = {
+    Fraction(1): "once daily",
+    Fraction(2): "twice daily",
+    Fraction(1, 2): "every other day",
+    Fraction(1, 7): "once weekly",
+    Fraction(1, 14): "every 2 weeks",
+    Fraction(1, 30): "once monthly",
+}
+UNKNOWN = "not stated"
+
+
+def number_words(value: Decimal | Fraction) -> str:
+    """A number without trailing zeros, rounded to six places only where it does not end."""
+    fraction = Fraction(value)
+    exact = Decimal(fraction.numerator) / Decimal(fraction.denominator)
+    return format(round(exact, 6).normalize(), "f")
+
+
+def amount_words(amount: Amount | None, medication: Medication | None = None) -> str:
+    """`40 mg`, `2 tablets`; what is counted is named by the dose form."""
+    if amount is None:
+        return UNKNOWN
+    number = number_words(amount.value)
+    unit = _UNITS.get(amount.unit, amount.unit)
+    if amount.unit in ("{each}", "1"):
+        form = (medication.form or "").split(" ")[-1].lower() if medication else ""
+        unit = form if form in ("tablet", "capsule", "suppository", "lozenge", "patch", "film") else "unit"
+        if amount.value != 1:
+            unit = {"suppository": "suppositories", "patch": "patches"}.get(unit, unit + "s")
+    if amount.unit == "mg" and amount.value < Decimal("0.5") and amount.value > 0:
+        return f"{number_words(amount.value * 1000)} mcg"
+    if amount.value == 1 and unit in ("units", "puffs", "drops", "doses", "applications"):
+        unit = unit[:-1]
+    return f"{number} {unit}".strip()
+
+
+def rate_words(per_day: Fraction | None) -> str:
+    """`twice daily`, `every 3 days`, `3 times a week`."""
+    if per_day is None:
+        return UNKNOWN
+    if known := _RATES.get(per_day):
+        return known
+    if per_day.denominator == 1:
+        return f"{per_day} times daily"
+    if per_day.numerator == 1:
+        return f"every {per_day.denominator} days"
+    weekly = per_day * 7
+    if weekly.denominator == 1:
+        return f"{weekly} times a week"
+    return f"{number_words(per_day)} times a day"
+
+
+def when_words(when: tuple[str, ...]) -> str:
+    """`at bedtime and with food`; no moment: `no time stated`."""
+    if not when:
+        return "no time stated"
+    return " and ".join(_WHEN.get(code, f"at {code[:5]}" if ":" in code else code) for code in when)
+
+
+def duration_words(days: Fraction | None) -> str:
+    if days is None:
+        return "no end stated"
+    return f"for {number_words(days)} day{'' if days == 1 else 's'}"
+
+
+def dosage_words(sig: Sig, medication: Medication | None = None) -> str:
+    """A sig in one line; what is not known is left out, and nothing known gives an empty line."""
+    parts = [amount_words(sig.dose, medication)] if sig.dose else []
+    parts += [sig.route] if sig.route else []
+    parts += [rate_words(sig.per_day)] if sig.per_day is not None else []
+    parts += [when_words(sig.when)] if sig.when else []
+    parts += ["as needed"] if sig.as_needed else []
+    parts += [duration_words(sig.duration_days)] if sig.duration_days is not None else []
+    return " ".join(parts)
+
+
+def item_words(item: Item) -> str:
+    """A whole line: name and instruction."""
+    instruction = item.sig.text or dosage_words(item.sig, item.medication)
+    return f"{item.medication.name}, {instruction}" if instruction else item.medication.name
