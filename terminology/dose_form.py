@@ -19,9 +19,9 @@ _MODIFIERS = {"Abuse-Deterrent": "abuse-deterrent", "Osmotic": "osmotic", "Matri
 
 @dataclass(frozen=True, slots=True)
 class DoseForm:
-    """`release` is None where release is not a property of the form (creams, injections)."""
+    """`form` is None where a group is named ("Pill"); `release` where release is not a property of the form (creams, injections)."""
 
-    form: str
+    form: str | None
     release: str | None
     route: str | None
 
@@ -32,7 +32,8 @@ def dose_forms() -> dict[str, DoseForm]:
     table = files("terminology") / "data" / "rxnorm" / "dose_forms.tsv"
     rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines(), delimiter="\t")
     return {
-        row["dose_form"]: DoseForm(row["form"], row["release"] or None, row["route"] or None) for row in rows
+        row["dose_form"]: DoseForm(row["form"] or None, row["release"] or None, row["route"] or None)
+        for row in rows
     }
 
 

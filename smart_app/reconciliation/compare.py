@@ -83,9 +83,7 @@ def _regimen(before: Item, after: Item) -> list[Difference]:
     if before.sig.when != after.sig.when and _timing_matters(before, after):
         found.append(difference(DifferenceKind.TIMING, when_words(before.sig.when), when_words(after.sig.when)))
     needed = before.sig.as_needed, after.sig.as_needed
-    if (None not in needed and needed[0] != needed[1]) or (
-        needed == (True, True) and _reasons_differ(before, after)
-    ):
+    if None not in needed and (needed[0] != needed[1] or _reasons_differ(before, after)):
         found.append(difference(DifferenceKind.PRN, _needed(before), _needed(after)))
     durations = before.sig.duration_days, after.sig.duration_days
     if durations[0] != durations[1]:
@@ -121,6 +119,7 @@ def _needed(line: Item) -> str:
 
 
 def _reasons_differ(before: Item, after: Item) -> bool:
+    """Both give a reason for taking it as needed, and not the same one."""
     one, other = before.sig.as_needed_for, after.sig.as_needed_for
     return bool(one and other) and str(one).casefold() != str(other).casefold()
 
@@ -149,9 +148,7 @@ def _product(before: Item, after: Item) -> list[Difference]:
         if salts[0] != salts[1]:
             found.append(difference(DifferenceKind.FORM, *salts))
         elif packages[0] != packages[1]:
-            found.append(
-                difference(DifferenceKind.FORM, packages[0] or "no package", packages[1] or "no package")
-            )
+            found.append(difference(DifferenceKind.FORM, *(package or "no package" for package in packages)))
         else:
             found.append(difference(DifferenceKind.FORM, one.name, other.name))
     return found
@@ -182,16 +179,15 @@ def _incomplete(before: Item, after: Item) -> Difference | None:
             side.append("the route")
     if not any(gaps):
         return None
-    words = [", ".join(dict.fromkeys(side)) or "complete" for side in gaps]
+    one_words, other_words = (", ".join(dict.fromkeys(side)) for side in gaps)
+    lacking = [
+        f"{name} lacks {what}." for name, what in (("Before", one_words), ("After", other_words)) if what
+    ]
     return Difference(
         DifferenceKind.INCOMPLETE,
-        *words,
-        words="Not enough is stated to call them the same. "
-        + " ".join(
-            f"{name} lacks {what}."
-            for name, what in zip(("Before", "After"), words, strict=True)
-            if what != "complete"
-        ),
+        one_words or "complete",
+        other_words or "complete",
+        " ".join(["Not enough is stated to call them the same.", *lacking]),
     )
 
 

@@ -73,7 +73,7 @@ def item(
     per_dose = _per_dose(sig.dose, medication)
     if sig.dose_again and _disagree(sig, medication, per_dose):
         sig = replace(sig, complex=(*sig.complex, "the dose is stated in two ways that disagree"))
-    per_day = ()
+    per_day: tuple[IngredientAmount, ...] = ()
     if sig.per_day is not None and not sig.complex:
         per_day = tuple(replace(amount, value=amount.value * sig.per_day) for amount in per_dose)
     period = _period(resource, kind)

@@ -119,15 +119,18 @@ def _compatible(one: Drug, other: Drug) -> bool:
 
 
 def _names(match: NameMatch, drug: Drug, terminology: DrugLookup) -> bool:
-    """Whether a text that names ingredients can mean the coded drug: one candidate agrees as far as both say."""
+    """Whether a text that names ingredients can mean the coded drug, as far as both say."""
     if {ingredient.rxcui for ingredient in match.ingredients} != _ingredients(drug):
         return False
     candidates = [found for c in match.concepts if (found := terminology.drug(c.rxcui))]
     return not candidates or any(
-        _compatible(drug, found)
-        and (not _amounts(found) or not _amounts(drug) or _amounts(found) == _amounts(drug))
-        for found in candidates
+        _compatible(drug, found) and _amounts_agree(drug, found) for found in candidates
     )
+
+
+def _amounts_agree(one: Drug, other: Drug) -> bool:
+    amounts = _amounts(one), _amounts(other)
+    return [] in amounts or amounts[0] == amounts[1]
 
 
 def _ingredients(drug: Drug) -> set[str]:
