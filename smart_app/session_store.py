@@ -95,7 +95,9 @@ class SessionStore:
             ).fetchone()
             if row is None:
                 return None
-            connection.execute("update launch set used_at = ? where state = ? and used_at is null", (now, state))
+            connection.execute(
+                "update launch set used_at = ? where state = ? and used_at is null", (now, state)
+            )
         return LaunchRow(*row)
 
     def add_login(self, login: LoginRow) -> None:
@@ -151,8 +153,7 @@ class SessionStore:
         with self._writing() as connection:
             return (
                 connection.execute(
-                    "update login set renewing_until = ?"
-                    " where id = ? and version = ? and renewing_until < ?",
+                    "update login set renewing_until = ? where id = ? and version = ? and renewing_until < ?",
                     (until, login, version, now),
                 ).rowcount
                 == 1

@@ -1,0 +1,20 @@
+"""What every part of a running app shares."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from smart_app.reconciliation.records import DrugLookup
+from smart_app.settings import Settings
+from smart_app.smart_configuration import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """settings; the clock (aware UTC); the drug vocabulary; threads for searches that run side by side."""
+
+    settings: Settings
+    clock: Clock
+    terminology: DrugLookup
+    pool: Executor

@@ -1,0 +1,381 @@
+"""Sessions on the server: a login, the charts it opened, and the tokens, which never leave here.
+
+A *login* is one person's authorization at one issuer. A *chart* is one patient context, addressed by
+its launch id in the path (`/c/<launch>/`), so two tabs with two patients never share anything that
+names a patient. A login is opened by the browser's cookie or, where cookies are refused, by the
+secret that one tab keeps in memory. It ends after 15 minutes without use and after 12 hours anyway.
+docs/explanation/app-sessions.md tells the whole story.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from smart_app.fhir_client import FhirClient, Unavailable
+from smart_app.issuers import Issuer, Issuers
+from smart_app.messages import N_
+from smart_app.outbound_http import OutboundHttp
+from smart_app.problems import ProblemError
+from smart_app.runtime import Runtime
+from smart_app.sealing import Seal, Unreadable, fingerprint
+from smart_app.session_store import LoginRow, SessionStore
+from smart_app.smart_configuration import Discovery, DiscoveryFault, DiscoveryUnavailable
+from smart_app.token_endpoint import TokenEndpoint, TokenFault, TokenRefused, TokenResponse
+from smart_app.view_records import Notice
+
+IDLE = timedelta(minutes=15)
+ABSOLUTE = timedelta(hours=12)
+TOUCH_EVERY = timedelta(seconds=30)
+"""Use is noted at most this often, so that a page of many fragments does not write many times."""
+TOKEN_MARGIN_SECONDS = 30
+"""A token this close to its end is renewed before it is used."""
+RENEWAL_SECONDS = 20
+"""How long one renewal may take before another request may try; above the HTTP time limits."""
+RENEWAL_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The person. reference: `Type/id` on the issuer's server, "" if the EHR did not say. role: of
+    `data/practitioner-roles.toml`, "" for none."""
+
+    reference: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a login may do where: the tokens and whom they speak for. Kept sealed.
+
+    shortfall: labels of what was not granted; unwritable: types that may not be written.
+    """
+
+    iss: str
+    subject: str
+    user: User
+    access_token: str = field(repr=False)
+    expires_at: float
+    refresh_token: str = field(repr=False)
+    scope: str
+    shortfall: tuple[str, ...] = ()
+    unwritable: tuple[str, ...] = ()
+
+    @property
+    def person(self) -> str:
+        """Stands for the person in the database, without saying who it is."""
+        return fingerprint(f"{self.iss}\x00{self.subject}")
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One patient context; ids on the issuer's server. None where the EHR gave none."""
+
+    patient: str | None
+    encounter: str | None
+    show_banner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChartContext:
+    """Everything a page knows about who asks and about which patient. Made for each request.
+
+    launch: the id in the path. chart: the EHR that launched. store: where the app keeps its work, None
+    if that EHR is not connected to a store; also where both are one server they are two clients, and
+    no reference may cross from one to the other.
+    """
+
+    launch: str
+    user: User
+    issuer: Issuer
+    patient: str | None
+    encounter: str | None
+    show_banner: bool
+    chart: FhirClient
+    store: FhirClient | None
+    unwritable: tuple[str, ...]
+    notices: tuple[Notice, ...]
+    csrf_token: str
+    expires_at: datetime
+    """When the login ends however much it is used."""
+    runtime: Runtime
+    sessions: Sessions = field(repr=False)
+    login: str = field(repr=False)
+
+    @property
+    def issuer_label(self) -> str:
+        return self.issuer.label
+
+    @property
+    def path(self) -> str:
+        return f"/c/{self.launch}/"
+
+
+def require_patient(context: ChartContext) -> str:
+    """The patient's id. Raises: ProblemError(no-patient)."""
+    if context.patient is None:
+        raise ProblemError("no-patient")
+    return context.patient
+
+
+def require_store(context: ChartContext) -> FhirClient:
+    """The store. Raises: ProblemError(store-not-connected)."""
+    if context.store is None:
+        raise ProblemError("store-not-connected")
+    return context.store
+
+
+def open_chart(context: ChartContext, patient: str, encounter: str | None) -> str:
+    """Open another patient under the same login; the new launch id.
+
+    The EHR around us still shows the patient it launched with, so the app shows its own banner.
+    """
+    return context.sessions.add_chart(context.login, Chart(patient, encounter, show_banner=True))
+
+
+class LoginToken:
+    """The access token of a login, renewed when it is about to end or was refused."""
+
+    def __init__(self, sessions: Sessions, row: LoginRow, grant: Grant) -> None:
+        self._sessions = sessions
+        self._row = row
+        self._grant = grant
+
+    def __call__(self, *, renew: bool = False) -> str:
+        if renew or not self._sessions.is_fresh(self._grant):
+            self._row, self._grant = self._sessions.renew(self._row, self._grant)
+        return self._grant.access_token
+
+
+class Sessions:
+    """Begins, finds, renews and ends logins. Safe for many threads and processes over one file."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        store: SessionStore,
+        issuers: Issuers,
+        discovery: Discovery,
+        tokens: TokenEndpoint,
+        http: OutboundHttp,
+        *,
+        seal: Seal,
+        new_secret: Callable[[], str],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._issuers = issuers
+        self._discovery = discovery
+        self._tokens = tokens
+        self._http = http
+        self._seal = seal
+        self._new_secret = new_secret
+        self._sleep = sleep
+
+    def begin(self, grant: Grant, chart: Chart, *, browser: str = "", tab: str = "") -> str:
+        """A new login with its first chart; the launch id. Opened by one of the two secrets.
+
+        Whoever else was logged in with this browser is logged out: it is another person's now.
+        """
+        now = self._now()
+        if browser:
+            for other in self._store.logins_of_others(fingerprint(browser), grant.person):
+                self._store.remove_login(other.id)
+        login = self._new_secret()
+        self._store.add_login(
+            LoginRow(
+                id=login,
+                browser=fingerprint(browser) if browser else "",
+                tab=fingerprint(tab) if tab else "",
+                person=grant.person,
+                sealed=self._seal.seal(msgspec.json.encode(grant), login),
+                version=1,
+                started_at=now,
+                used_at=now,
+            )
+        )
+        return self.add_chart(login, chart)
+
+    def add_chart(self, login: str, chart: Chart) -> str:
+        launch = self._new_secret()
+        self._store.add_chart(launch, login, self._seal.seal(msgspec.json.encode(chart), launch), self._now())
+        return launch
+
+    def find(self, launch: str, *, browser: str = "", tab: str = "", background: bool = False) -> ChartContext:
+        """The context of a launch id, if the browser or the tab may open it.
+
+        background: a poll, which does not count as use.
+        Raises: ProblemError(session-expired), the same for unknown, foreign and ended ones.
+        """
+        found = self._store.find_chart(launch)
+        if found is None:
+            raise ProblemError("session-expired")
+        sealed_chart, row = found
+        if not (_opens(browser, row.browser) or _opens(tab, row.tab)):
+            raise ProblemError("session-expired")
+        now = self._now()
+        if now - row.used_at > IDLE.total_seconds() or now - row.started_at > ABSOLUTE.total_seconds():
+            self._store.remove_login(row.id)
+            raise ProblemError("session-expired")
+        if not background and now - row.used_at > TOUCH_EVERY.total_seconds():
+            self._store.touch(row.id, now)
+        try:
+            chart = msgspec.json.decode(self._seal.open(sealed_chart, launch), type=Chart)
+            grant = self._open(row)
+        except Unreadable:  # the secret was changed: every session before it is over
+            self._store.remove_login(row.id)
+            raise ProblemError("session-expired") from None
+        return self._context(launch, row, grant, chart)
+
+    def issuer_of(self, launch: str) -> Issuer | None:
+        """Whose frame may show a page of this launch id; says nothing about whether it is open."""
+        found = self._store.find_chart(launch)
+        try:
+            return self._issuers.find(self._open(found[1]).iss) if found else None
+        except Unreadable:
+            return None
+
+    def end(self, context: ChartContext) -> None:
+        """Log out: the login, all its charts, and the tokens at the EHR as far as it lets us."""
+        row = self._store.find_login(context.login)
+        self._store.remove_login(context.login)
+        if row is not None:
+            self._revoke(self._open(row))
+
+    def purge(self) -> int:
+        """Remove what is over, and revoke its tokens; how many logins. For the worker."""
+        now = self._now()
+        rows = self._store.outdated(now - IDLE.total_seconds(), now - ABSOLUTE.total_seconds())
+        for row in rows:
+            self._store.remove_login(row.id)
+            try:
+                self._revoke(self._open(row))
+            except Unreadable:
+                continue
+        self._store.forget_launches(now - timedelta(hours=1).total_seconds())
+        return len(rows)
+
+    def is_fresh(self, grant: Grant) -> bool:
+        return grant.expires_at - self._now() > TOKEN_MARGIN_SECONDS
+
+    def renew(self, row: LoginRow, grant: Grant) -> tuple[LoginRow, Grant]:
+        """New tokens for those of `row`: one request asks, parallel ones wait for what it gets.
+
+        Raises: ProblemError(session-expired) where the EHR gives no more; Unavailable.
+        """
+        waited = 0.0
+        while waited < RENEWAL_SECONDS:
+            now = self._now()
+            if self._store.claim_renewal(row.id, row.version, now, now + RENEWAL_SECONDS):
+                return self._renew(row, grant)
+            current = self._store.find_login(row.id)
+            if current is None:
+                raise ProblemError("session-expired")
+            if current.version != row.version:
+                return current, self._open(current)
+            self._sleep(RENEWAL_POLL_SECONDS)
+            waited += RENEWAL_POLL_SECONDS
+        raise Unavailable("the token is being renewed")
+
+    def _renew(self, row: LoginRow, grant: Grant) -> tuple[LoginRow, Grant]:
+        sealed: bytes | None = None
+        try:
+            issuer = self._issuers.find(grant.iss)
+            if issuer is None or not grant.refresh_token:
+                raise ProblemError("session-expired")
+            response = self._tokens.by_refresh_token(
+                issuer, self._discovery.configuration(grant.iss), grant.refresh_token
+            )
+            grant = renewed(grant, response)
+            sealed = self._seal.seal(msgspec.json.encode(grant), row.id)
+        except TokenRefused:
+            self._store.remove_login(row.id)
+            raise ProblemError("session-expired") from None
+        except (TokenFault, DiscoveryFault) as fault:
+            raise Unavailable(f"the token could not be renewed: {fault}") from None
+        finally:
+            self._store.finish_renewal(row.id, sealed)
+        return replace(row, version=row.version + 1, sealed=sealed), grant
+
+    def _revoke(self, grant: Grant) -> None:
+        issuer = self._issuers.find(grant.iss)
+        token = grant.refresh_token or grant.access_token
+        if issuer is None:
+            return
+        try:
+            self._tokens.revoke(issuer, self._discovery.configuration(grant.iss), token)
+        except (DiscoveryFault, DiscoveryUnavailable):
+            return  # the tokens end by themselves
+
+    def _open(self, row: LoginRow) -> Grant:
+        return msgspec.json.decode(self._seal.open(row.sealed, row.id), type=Grant)
+
+    def _context(self, launch: str, row: LoginRow, grant: Grant, chart: Chart) -> ChartContext:
+        issuer = self._issuers.find(grant.iss)
+        if issuer is None:  # taken out of the list since
+            raise ProblemError("session-expired")
+        token = LoginToken(self, row, grant)
+        return ChartContext(
+            launch=launch,
+            user=grant.user,
+            issuer=issuer,
+            patient=chart.patient,
+            encounter=chart.encounter,
+            show_banner=chart.show_banner,
+            chart=FhirClient(issuer.iss, self._http, token),
+            store=FhirClient(issuer.iss, self._http, token) if issuer.store else None,
+            unwritable=grant.unwritable,
+            notices=notices(issuer, grant),
+            csrf_token=self._seal.token("csrf", row.id, launch),
+            expires_at=datetime.fromtimestamp(row.started_at, UTC) + ABSOLUTE,
+            runtime=self._runtime,
+            sessions=self,
+            login=row.id,
+        )
+
+    def _now(self) -> float:
+        return self._runtime.clock().timestamp()
+
+
+def renewed(grant: Grant, response: TokenResponse) -> Grant:
+    """The grant with the tokens of a refresh; what the response leaves out stays (RFC 6749 6)."""
+    return replace(
+        grant,
+        access_token=response.access_token,
+        expires_at=response.expires_at,
+        refresh_token=response.refresh_token or grant.refresh_token,
+        scope=response.scope or grant.scope,
+    )
+
+
+def notices(issuer: Issuer, grant: Grant) -> tuple[Notice, ...]:
+    """What a page of this login must say: no store, permissions left out."""
+    found = []
+    if not issuer.store:
+        found.append(
+            Notice(
+                "not-connected",
+                N_("%(issuer)s is not connected to a store: the lists can be compared, not saved or signed."),
+                {"issuer": issuer.label},
+            )
+        )
+    if grant.shortfall:
+        found.append(
+            Notice(
+                "permission",
+                N_("%(issuer)s did not let the app read: %(what)s. Shown without."),
+                {"issuer": issuer.label, "what": ", ".join(grant.shortfall)},
+            )
+        )
+    return tuple(found)
+
+
+def _opens(secret: str, kept: str) -> bool:
+    return bool(secret and kept) and hmac.compare_digest(fingerprint(secret), kept)
