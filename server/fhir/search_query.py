@@ -24,6 +24,8 @@ class SearchParameter:
     in index rows and hashes and therefore never reused. Parameters that select the same values of a type
     (`patient` and `subject` of Observation restricted to Patient) keep numbers of their own unless the
     registry names an alias.
+    expression: R4's own FHIRPath of it. targets: resource types a reference may name.
+    datatypes: the FHIR datatypes it selects on this resource type, e.g. ("CodeableConcept",).
     """
 
     number: int
@@ -33,6 +35,12 @@ class SearchParameter:
     expression: str
     url: str
     targets: tuple[str, ...] = ()
+    datatypes: tuple[str, ...] = ()
+
+    @property
+    def folds_case(self) -> bool:
+        """Whether a token ignores case: only where the element is a string (R4 search, Token)."""
+        return "string" in self.datatypes or "markdown" in self.datatypes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,47 @@
+"""A resource to its index rows: every value that a supported search parameter selects.
+
+The work is done by generated code, one module a resource type (`generate_search`), which calls
+`index_datatypes` for each value.
+Sources: hl7.org/fhir/R4/search.html, hl7.org/fhir/R4/searchparameter-registry.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from server.fhir.generated.search import PATIENT_COMPARTMENT
+from server.fhir.index_collector import Collector
+from server.fhir.index_rows import DateRow, IndexRows, QuantityRow, ReferenceRow, StringRow, UriRow
+from server.fhir.search_parameters import generated_module
+
+
+def index_values(resource: Mapping[str, Any], *, base_url: str = "", time_zone: str = "UTC") -> IndexRows:
+    """The index rows of a validated resource.
+
+    base_url: the FHIR base without a trailing slash; references below it count as local. time_zone: IANA
+    name of the zone in which dates without a zone are meant. Rows come in the order of finding, each once.
+    Raises: KeyError for an unknown resource type.
+    """
+    resource_type = resource["resourceType"]
+    module = generated_module(resource_type)
+    o = Collector(base_url, time_zone)
+    module.index(resource, o)
+    o.add_references(resource)
+    if resource_type == "Patient" and "id" in resource:
+        o.compartments[resource["id"]] = None
+        o.charts = {resource["id"]: None}
+    if resource_type not in PATIENT_COMPARTMENT:
+        o.compartments.clear()
+    main_date = module.MAIN_DATE
+    return IndexRows(
+        tokens=frozenset(o.tokens),
+        dates=tuple([DateRow(*row) for row in o.dates]),
+        strings=tuple([StringRow(*row) for row in o.strings]),
+        quantities=tuple([QuantityRow(*row) for row in o.quantities]),
+        uris=tuple([UriRow(*row) for row in o.uris]),
+        references=tuple([ReferenceRow(*row) for row in o.references]),
+        compartments=tuple(o.compartments),
+        patient=next(iter(o.charts)) if len(o.charts) == 1 else None,
+        main_date=min((low for number, low, _ in o.dates if number == main_date), default=None),
+    )

@@ -1,0 +1,80 @@
+"""The registry of search parameters: what exists, what it selects, and what this server answers.
+
+All of R4's parameters are known, with a few of US Core that R4 lacks, each with a number for ever
+(`parameter_numbers.json`). Indexing, searching and the CapabilityStatement ask here. Loaded a resource type
+at a time, when it is first asked for.
+Source: hl7.org/fhir/R4/searchparameter-registry.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType, ModuleType
+
+from server.fhir.generated.search import RESOURCE_TYPES
+from server.fhir.search_query import SearchParameter
+
+# Parameter types whose values order a result: text, time and amount; a token's code has no order.
+_SORTABLE_TYPES = frozenset({"string", "date", "number", "quantity", "uri"})
+
+
+def parameters(resource_type: str) -> Mapping[str, SearchParameter]:
+    """All parameters known for a type, by code, supported or not. Raises: KeyError for an unknown type."""
+    return _known(resource_type)[0]
+
+
+def supported(resource_type: str) -> Mapping[str, SearchParameter]:
+    """The parameters this server answers, by code: what the CapabilityStatement lists."""
+    return _known(resource_type)[1]
+
+
+def parameter(resource_type: str, code: str) -> SearchParameter | None:
+    """The parameter of a type by its code, None where there is none."""
+    return _known(resource_type)[0].get(code)
+
+
+def sortable(resource_type: str) -> Mapping[str, SearchParameter]:
+    """The parameters `_sort` takes: `_id`, and all of type string, date, number, quantity and uri."""
+    return _known(resource_type)[2]
+
+
+def main_date_parameter(resource_type: str) -> SearchParameter | None:
+    """The parameter whose only value stands in the hot column main_date."""
+    number = generated_module(resource_type).MAIN_DATE
+    return next((p for p in parameters(resource_type).values() if p.number == number), None)
+
+
+@cache
+def generated_module(resource_type: str) -> ModuleType:
+    """The generated module of a type. Raises: KeyError for an unknown type."""
+    if resource_type not in RESOURCE_TYPES:
+        raise KeyError(resource_type)
+    return import_module(f"server.fhir.generated.search.{resource_type.lower()}")
+
+
+_ALL_TYPES = tuple(sorted(RESOURCE_TYPES))
+_ByCode = Mapping[str, SearchParameter]
+
+
+@cache
+def _known(resource_type: str) -> tuple[_ByCode, _ByCode, _ByCode]:
+    every: dict[str, SearchParameter] = {}
+    answered: dict[str, SearchParameter] = {}
+    for row in generated_module(resource_type).PARAMETERS:
+        number, code, kind, expression, url, targets, datatypes, is_supported = row
+        every[code] = SearchParameter(
+            number=number,
+            code=code,
+            type=kind,
+            resource_type=resource_type,
+            expression=expression,
+            url=url,
+            targets=_ALL_TYPES if targets is None else targets,
+            datatypes=datatypes,
+        )
+        if is_supported:
+            answered[code] = every[code]
+    ordered = {c: p for c, p in answered.items() if c == "_id" or p.type in _SORTABLE_TYPES}
+    return MappingProxyType(every), MappingProxyType(answered), MappingProxyType(ordered)
