@@ -19,7 +19,7 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-system: ## browser, load generator and Node packages for the tests
+system: ## browser and load generator for the tests and benchmarks
 	@.ci/install-system.sh
 
 run: setup ## everything in demonstration mode
@@ -60,4 +60,4 @@ format: setup-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info node_modules tests/node_modules
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need beside Python: Chromium, wrk, Node and the Node packages of tests/package.json.
+# What the tests and benchmarks need beside Python: Chromium and wrk.
 # As root on Debian it installs what is missing; otherwise it says what to install. With CI=true a gap is a failure.
 set -u
 need() { # need COMMAND PACKAGE
@@ -8,28 +8,16 @@ need() { # need COMMAND PACKAGE
 missing=""
 need chromium chromium
 need wrk wrk
-need node nodejs
-need npm npm
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing:$missing"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing fonts-liberation >/dev/null
     missing=""
     need chromium chromium
     need wrk wrk
-    need node nodejs
-    need npm npm
 fi
 if [ -n "$missing" ]; then
     echo "missing:$missing (Debian: sudo apt-get install$missing)" >&2
     [ "${CI:-}" = true ] && exit 1
     echo "the tests that need them are skipped" >&2
-fi
-if command -v npm >/dev/null 2>&1 && [ -f tests/package-lock.json ]; then
-    if [ ! -f tests/node_modules/.installed ] || [ tests/package-lock.json -nt tests/node_modules/.installed ]; then
-        (cd tests && npm ci --silent --no-audit --no-fund --ignore-scripts) && touch tests/node_modules/.installed || {
-            echo "npm ci failed in tests/" >&2
-            [ "${CI:-}" = true ] && exit 1
-        }
-    fi
 fi
 exit 0

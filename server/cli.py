@@ -1,0 +1,182 @@
+"""The `baton` command: every top-level package brings its subcommands by entry point (`baton.commands`).
+
+They are imported when called. This module holds the door (`main`) and the commands that run the deployment.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import click
+
+from server.settings import Settings, SettingsError, read_settings
+
+
+class _EntryPointGroup(click.Group):
+    """A click group whose commands are the entry points of one group name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(point.name for point in importlib.metadata.entry_points(group="baton.commands"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for point in importlib.metadata.entry_points(group="baton.commands", name=cmd_name):
+            command = point.load()
+            if not isinstance(command, click.Command):
+                raise click.ClickException(f"{point.value} is not a command")
+            return command
+        return None
+
+
+@click.command(cls=_EntryPointGroup)
+@click.version_option(package_name="baton-fhir", prog_name="baton")
+def main() -> None:
+    """Baton: FHIR R4 integration server and SMART app for care after a hospital stay.
+
+    `baton serve --demo` starts everything on this machine with synthetic patients.
+    Settings are environment variables (BATON_*); `baton doctor` says what is missing.
+    """
+
+
+def settings_or_exit(*, demo: bool = False) -> Settings:
+    """The settings of this process; ends the command with status 1 and plain words where they do not stand."""
+    try:
+        return read_settings(os.environ, demo=demo)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.command()
+@click.argument("parts", nargs=-1)
+@click.option("--demo", is_flag=True, help="Synthetic patients, demonstration logins, the demo EHR.")
+@click.option("--no-data", is_flag=True, help="With --demo: start without loading the synthetic patients.")
+@click.option("--prepared", is_flag=True, hidden=True, help="The caller has prepared the deployment.")
+def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> None:
+    """Start PARTS of Baton (all that exist when none is named) and keep them running.
+
+    A new or older database is migrated first, a newer one is refused. One line says what is ready and where.
+    Stop with Ctrl-C or SIGTERM: requests under way are finished, at most 10 seconds.
+    """
+    known = {point.name: point for point in importlib.metadata.entry_points(group="baton.parts")}
+    for part in parts:
+        if part not in known:
+            raise click.BadParameter(f"no part {part!r}; there are: {', '.join(sorted(known))}")
+    if demo:
+        os.environ["BATON_DEMO"] = "1"
+    settings = settings_or_exit(demo=demo)
+    if not prepared:
+        from server.deployment import DeploymentError, prepare
+
+        try:
+            prepare(settings)
+        except DeploymentError as error:
+            raise click.ClickException(str(error)) from None
+    if len(parts) == 1:
+        known[parts[0]].load()()
+        return
+    sys.exit(_supervise(settings, tuple(parts) or tuple(sorted(known)), load_data=demo and not no_data))
+
+
+def _supervise(settings: Settings, parts: tuple[str, ...], *, load_data: bool) -> int:
+    from server.supervisor import Supervisor, part_command
+
+    say = lambda text: click.echo(text, err=True)  # noqa: E731
+    supervisor = Supervisor(parts, lambda part: [*part_command(part), "--prepared"], say)
+    supervisor.start()
+    addresses = {"web": settings.base_url, "app": settings.app_url}
+    loader: subprocess.Popen[bytes] | None = None
+    if _wait_until_healthy(settings, [part for part in addresses if part in parts], supervisor):
+        click.echo(_ready_line(settings, parts))
+        if settings.demo:
+            _print_logins(settings)
+        if load_data and "web" in parts:
+            loader = subprocess.Popen([sys.executable, "-m", "server.demo_data"])
+    status = supervisor.wait()
+    if loader is not None and loader.poll() is None:
+        loader.terminate()
+        loader.wait()
+    return status
+
+
+def _wait_until_healthy(settings: Settings, parts: list[str], supervisor: Any) -> bool:
+    ports = {"web": settings.port_web, "app": settings.port_app}
+    scheme = "https" if settings.tls_cert else "http"
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host  # noqa: S104
+    waiting = list(parts)
+    deadline = time.monotonic() + 60
+    while waiting and not supervisor.stopping and time.monotonic() < deadline:
+        try:
+            url = f"{scheme}://{host}:{ports[waiting[0]]}/healthz"
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
+                if answer.status == 200:
+                    waiting.pop(0)
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    return not waiting
+
+
+def _ready_line(settings: Settings, parts: tuple[str, ...]) -> str:
+    words = {
+        "web": f"web {settings.base_url} fhir {settings.fhir_base}",
+        "app": f"app {settings.app_url}",
+    }
+    return " ".join(["ready", *(words[part] for part in ("web", "app") if part in parts)])
+
+
+def _print_logins(settings: Settings) -> None:
+    path = settings.home / "demo-logins.json"
+    if not path.exists():
+        return
+    click.echo(
+        f"demo EHR {settings.base_url}/ehr  console {settings.base_url}/console  synthetic patients only"
+    )
+    for login in json.loads(path.read_text("utf-8")):
+        click.echo(f"  {login['username']:<12} {login['password']}   {login['role']}")
+
+
+@click.group()
+def db() -> None:
+    """The database: its schema."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the database to this program's schema; nothing happens when it is there already."""
+    from server.deployment import DeploymentError, migrate
+
+    settings = settings_or_exit(demo=os.environ.get("BATON_DEMO") == "1")
+    try:
+        click.echo(migrate(settings))
+    except DeploymentError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def doctor(as_json: bool) -> None:
+    """Check configuration, database, clock, keys and disk, and say what to do about each finding."""
+    from server.diagnosis import diagnose
+
+    try:
+        settings = read_settings(os.environ, demo=os.environ.get("BATON_DEMO") == "1")
+    except SettingsError as error:
+        findings = [{"check": "settings", "level": "error", "finding": str(error)}]
+    else:
+        findings = diagnose(settings)
+    if as_json:
+        click.echo(json.dumps({"findings": findings}, indent=2))
+    else:
+        for row in findings:
+            click.echo(f"{row['level']:<8} {row['check']:<14} {row['finding']}")
+    sys.exit(2 if any(row["level"] != "ok" for row in findings) else 0)
+
+
+if __name__ == "__main__":
+    main()
