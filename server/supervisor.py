@@ -70,7 +70,7 @@ class Supervisor:
         return self._stopping
 
     def stop(self) -> int:
-        """Ask every part to drain, wait DRAIN_SECONDS, kill the rest. Returns 0, or 1 if something was killed."""
+        """Ask every part to drain, wait DRAIN_SECONDS, end the rest. Returns 0, or 1 if one had to be ended."""
         self._stopping = True
         living = [child for child in self._children.values() if child.process.poll() is None]
         for child in living:

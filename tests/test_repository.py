@@ -1,4 +1,4 @@
-"""The repository keeps its own promises: every shipped data file has a source, lists are current, nothing leaks.
+"""The repository keeps its own promises: every data file has a source, every list is current.
 
 Covers CONTRIBUTING.md ("Data", "Words").
 """
