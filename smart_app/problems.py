@@ -141,6 +141,13 @@ _ROWS = (
         N_("Go back to the chart and open the app again; you continue where you were."),
     ),
     Problem(
+        "logged-out",
+        200,
+        N_("You are logged out"),
+        N_("This session and every chart it opened are closed. Drafts are kept."),
+        N_("To continue, open the app again from the chart."),
+    ),
+    Problem(
         "forbidden",
         403,
         N_("That is not yours to see or do"),

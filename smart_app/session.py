@@ -242,6 +242,10 @@ class Sessions:
         except Unreadable:
             return None
 
+    def is_csrf_token(self, context: ChartContext, given: str) -> bool:
+        """Whether a form carries the mark of this very context."""
+        return self._seal.is_token(given, "csrf", context.login, context.launch)
+
     def end(self, context: ChartContext) -> None:
         """Log out: the login, all its charts, and the tokens at the EHR as far as it lets us."""
         row = self._store.find_login(context.login)

@@ -46,6 +46,8 @@ create table chart (
 create index chart_login on chart (login);
 """
 
+_LOGIN = "login.id, browser, tab, person, login.sealed, version, started_at, used_at"  # as LoginRow has them
+
 
 class NewerDatabase(Exception):
     """The file was written by a later release."""
@@ -125,8 +127,7 @@ class SessionStore:
         row = (
             self._connection()
             .execute(
-                "select chart.sealed, login.id, browser, tab, person, login.sealed, version, started_at, used_at"
-                " from chart join login on login.id = chart.login where launch = ?",
+                f"select chart.sealed, {_LOGIN} from chart join login on login.id = chart.login where launch = ?",
                 (launch,),
             )
             .fetchone()
@@ -137,7 +138,7 @@ class SessionStore:
         row = (
             self._connection()
             .execute(
-                "select id, browser, tab, person, sealed, version, started_at, used_at from login where id = ?",
+                f"select {_LOGIN} from login where id = ?",
                 (login,),
             )
             .fetchone()
@@ -173,8 +174,7 @@ class SessionStore:
     def logins_of_others(self, browser: str, person: str) -> tuple[LoginRow, ...]:
         """Logins of other persons in the same browser."""
         rows = self._connection().execute(
-            "select id, browser, tab, person, sealed, version, started_at, used_at from login"
-            " where browser = ? and browser <> '' and person <> ?",
+            f"select {_LOGIN} from login where browser = ? and browser <> '' and person <> ?",
             (browser, person),
         )
         return tuple(LoginRow(*row) for row in rows)
@@ -182,8 +182,7 @@ class SessionStore:
     def outdated(self, used_before: float, started_before: float) -> tuple[LoginRow, ...]:
         """Logins idle since `used_before`, or begun before `started_before`."""
         rows = self._connection().execute(
-            "select id, browser, tab, person, sealed, version, started_at, used_at from login"
-            " where used_at < ? or started_at < ?",
+            f"select {_LOGIN} from login where used_at < ? or started_at < ?",
             (used_before, started_before),
         )
         return tuple(LoginRow(*row) for row in rows)

@@ -1,0 +1,157 @@
+"""Joins the parts of the app: read `create_app` from top to bottom as the list of them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask, render_template
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from smart_app import gate
+from smart_app.entrance import end_session, entrance
+from smart_app.fhir_client import FhirFault, Forbidden, NotFound, Unauthorized, Unavailable
+from smart_app.issuers import Issuers, read_issuers
+from smart_app.keys import AppKeys, load_keys
+from smart_app.launch import Launcher
+from smart_app.outbound_http import OutboundHttp
+from smart_app.problems import ProblemError
+from smart_app.reconciliation.records import DrugLookup
+from smart_app.runtime import Runtime
+from smart_app.sealing import Seal
+from smart_app.session import Sessions
+from smart_app.session_store import SessionStore
+from smart_app.settings import MAXIMUM_BODY, Settings
+from smart_app.smart_configuration import Clock, Discovery
+from smart_app.token_endpoint import TokenEndpoint
+from smart_app.views import blueprint
+from terminology.rxnorm import open_rxnorm
+
+log = logging.getLogger(__name__)
+
+SEARCH_THREADS = 16
+"""Searches that run side by side for one page (about eight), of two pages at a time."""
+
+_HTTP_PROBLEMS = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_secret() -> str:
+    """256 random bits as 43 characters of base64url."""
+    return secrets.token_urlsafe(32)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    http: OutboundHttp | None = None,
+    keys: AppKeys | None = None,
+    issuers: Issuers | None = None,
+    terminology: DrugLookup | None = None,
+    pool: Executor | None = None,
+    secret_source: Callable[[], str] = new_secret,
+) -> Flask:
+    """The app. Everything that reaches outside can be given; nothing happens at import."""
+    http = http or OutboundHttp()
+    issuers = issuers or read_issuers(settings)
+    runtime = Runtime(
+        settings=settings,
+        clock=clock,
+        terminology=terminology or open_rxnorm(settings.home / "terminology"),
+        pool=pool or ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="search"),
+    )
+    store = SessionStore(settings.home)
+    seal = Seal(settings.secret_key, "sessions")
+    discovery = Discovery(http, clock)
+    tokens = TokenEndpoint(http, keys or load_keys(settings.home), clock, secret_source)
+    sessions = Sessions(runtime, store, issuers, discovery, tokens, http, seal=seal, new_secret=secret_source)
+    launcher = Launcher(
+        runtime, store, sessions, issuers, discovery, tokens, http, seal=seal, new_secret=secret_source
+    )
+
+    app = Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=MAXIMUM_BODY, MAX_FORM_MEMORY_SIZE=MAXIMUM_BODY)
+    gate.install(app, settings, sessions, issuers)
+    app.register_blueprint(entrance(launcher, issuers, store, secret_source))
+    app.register_blueprint(blueprint)
+    app.add_url_rule("/c/<launch>/end", "end_session", end_session, methods=["POST"])
+    _install_pages(app, runtime, secret_source)
+    return app
+
+
+def _install_pages(app: Flask, runtime: Runtime, new_reference: Callable[[], str]) -> None:
+    """What every template gets, and a page for every way a request may fail."""
+
+    @app.context_processor
+    def common() -> dict[str, Any]:
+        context = gate.found_context()
+        return {
+            "context": context,
+            "csrf_token": context.csrf_token if context else "",
+            "time_zone": runtime.settings.time_zone,
+            "now": runtime.clock().astimezone(runtime.settings.zone),
+            "demonstration": runtime.settings.demo,
+        }
+
+    @app.errorhandler(ProblemError)
+    def problem_page(error: ProblemError) -> ResponseReturnValue:
+        problem = error.problem
+        if error.log:
+            log.warning("%s: %s", problem.kind, error.log)
+        return render_template("problem.html", problem=problem), problem.status
+
+    @app.errorhandler(FhirFault)
+    def fhir_page(fault: FhirFault) -> ResponseReturnValue:
+        return problem_page(problem_of(fault, _issuer_label()))
+
+    @app.errorhandler(HTTPException)
+    def http_page(error: HTTPException) -> ResponseReturnValue:
+        if error.code is not None and error.code < 400:
+            return error
+        kind = _HTTP_PROBLEMS.get(error.code or 500, "bad-request")
+        return problem_page(ProblemError(kind, what="request"))
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> ResponseReturnValue:
+        reference = new_reference()[:12]
+        # The text of an unknown exception may quote a chart: its type and place must do.
+        log.error("internal %s: %s", reference, _where(error))
+        return problem_page(ProblemError("internal", reference=reference))
+
+
+def problem_of(fault: FhirFault, issuer: str) -> ProblemError:
+    """The problem page of a FHIR interaction that no view dealt with."""
+    match fault:
+        case Unavailable():
+            return ProblemError("ehr-unavailable", issuer=issuer, log=fault.words)
+        case Unauthorized():
+            return ProblemError("session-expired", log=fault.words)
+        case Forbidden():
+            return ProblemError("forbidden", log=fault.words)
+        case NotFound():
+            return ProblemError("not-found", log=fault.words)
+        case _:
+            return ProblemError("ehr-refused", issuer=issuer, log=fault.words)
+
+
+def _issuer_label() -> str:
+    context = gate.found_context()
+    return context.issuer_label if context else ""
+
+
+def _where(error: BaseException) -> str:
+    """Type of an exception and the line it came from, without its words."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+    return f"{type(error).__name__} at {place}"
