@@ -53,6 +53,8 @@ class TokenValue:
 
 @dataclass(frozen=True, slots=True)
 class StringValue:
+    """Text as written; compared by `folding.fold` from the start, for `exact` as it is."""
+
     text: str
 
 
@@ -67,7 +69,15 @@ class ReferenceValue:
 
 @dataclass(frozen=True, slots=True)
 class DateValue:
-    """[low, high) in UTC microseconds since 1970, at the precision that was written."""
+    """[low, high) in UTC microseconds since 1970, at the precision that was written.
+
+    Against a stored range [a, b):
+        eq  low <= a and b <= high        ne  not eq
+        gt  b > high                      lt  a < low
+        ge  b > high or eq                le  a < low or eq
+        sa  a >= high                     eb  b <= low
+        ap  a < high and b > low, with low and high already widened by a tenth of the time from now
+    """
 
     prefix: Prefix
     low: int
@@ -76,7 +86,15 @@ class DateValue:
 
 @dataclass(frozen=True, slots=True)
 class NumberValue:
-    """[low, high) is the implicit range of the written precision: 2.0 is [1.95, 2.05)."""
+    """[low, high) is the implicit range of the written precision: 2.0 is [1.95, 2.05).
+
+    Against a stored range [a, b], a point (a = b) unless the value is a Range or has a comparator:
+        eq  low <= a and b < high         ne  not eq
+        gt  b > value                     lt  a < value
+        ge  b >= value                    le  a <= value
+        sa  a > value                     eb  b < value
+        ap  a <= high and b >= low, with low and high a tenth of the value apart from it
+    """
 
     prefix: Prefix
     value: Decimal
@@ -86,6 +104,8 @@ class NumberValue:
 
 @dataclass(frozen=True, slots=True)
 class QuantityValue:
+    """A number and its unit: code None any unit, system None the code or the unit as written."""
+
     number: NumberValue
     system: str | None
     code: str | None
