@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path as File
 from typing import Any
 
-from server.fhir.generate_search_code import ParameterPlan, TypePlan, package_source, type_source
+from server.fhir.generate_search_code import ParameterPlan, TypePlan, any_target, package_source, type_source
 from server.fhir.generate_search_paths import Structures, alternatives, paths
 
 HERE = File(__file__).parent
@@ -117,7 +117,7 @@ def _plan(
         raise ValueError(f"{resource_type} has no search parameter {sorted(unknown)}")
     return TypePlan(
         resource_type=resource_type,
-        resource_types=tuple(inputs.structures.resource_types),
+        any_target=any_target(inputs.structures.resource_types),
         parameters=tuple(planned),
         compartment=compartment,
         chart=chart if resource_type in inputs.compartment else "",

@@ -7,7 +7,7 @@ however many parameters select it. Build time only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.fhir.generate_search_paths import Path, Step
@@ -86,10 +86,13 @@ class ParameterPlan:
 
 @dataclass(frozen=True, slots=True)
 class TypePlan:
-    """All parameters of a type by code, and those that fill its compartment and hot columns ("" for none)."""
+    """All parameters of a type by code, and those that fill its compartment and hot columns ("" for none).
+
+    any_target: the types that a Reference(Any) may point at, written as None.
+    """
 
     resource_type: str
-    resource_types: tuple[str, ...]
+    any_target: tuple[str, ...]
     parameters: tuple[ParameterPlan, ...]
     compartment: tuple[str, ...]
     chart: str
@@ -116,14 +119,14 @@ def type_source(plan: TypePlan) -> str:
         "PARAMETERS = (",
     ]
     for p in plan.parameters:
-        targets = None if p.targets == plan.resource_types else p.targets
+        targets = None if p.targets == plan.any_target else p.targets
         row = (p.number, p.code, p.type, p.expression, p.url, targets, p.datatypes, p.supported)
         out.append(f"    {row!r},")
     out += [")", f"MAIN_DATE = {numbers.get(plan.main_date, 0)}", "", *body, ""]
     return "\n".join(out)
 
 
-def package_source(resource_types: Iterable[str], compartment: Mapping[str, tuple[str, ...]]) -> str:
+def package_source(resource_types: Sequence[str], compartment: Mapping[str, tuple[str, ...]]) -> str:
     """The package's own module: resource types and the Patient compartment."""
     out = [_HEADER.format(title="Resource types and the parameters that put them into Patient compartments")]
     out += [
@@ -135,7 +138,13 @@ def package_source(resource_types: Iterable[str], compartment: Mapping[str, tupl
         ")",
     ]
     out += ["PATIENT_COMPARTMENT = {", *[f"    {t!r}: {compartment[t]!r}," for t in sorted(compartment)], "}"]
-    return "\n".join([*out, ""])
+    out += ["# What a Reference(Any) may point at.", "ANY_TARGET = ("]
+    return "\n".join([*out, *[f"    {t!r}," for t in any_target(resource_types)], ")", ""])
+
+
+def any_target(resource_types: Iterable[str]) -> tuple[str, ...]:
+    """R4's list of targets of a Reference(Any): Parameters have no identity to refer to."""
+    return tuple(sorted(set(resource_types) - {"Parameters"}))
 
 
 def _extractor(plan: TypePlan) -> list[str]:

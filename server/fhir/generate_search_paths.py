@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+R4 = "4.0.1"
 _BASES = ("Resource", "DomainResource")
 
 
@@ -48,7 +49,9 @@ class Structures:
             if definition["resourceType"] != "StructureDefinition":
                 continue
             self._elements[definition["id"]] = {e["path"]: e for e in definition["snapshot"]["element"]}
-            if definition["kind"] == "resource" and not definition["abstract"]:
+            # The collection holds a type of R4B, SubscriptionStatus, as well.
+            concrete = definition["kind"] == "resource" and not definition["abstract"]
+            if concrete and definition["version"] == R4:
                 self.resource_types.append(definition["id"])
         self.resource_types.sort()
 

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from types import MappingProxyType, ModuleType
 
-from server.fhir.generated.search import RESOURCE_TYPES
+from server.fhir.generated.search import ANY_TARGET, RESOURCE_TYPES
 from server.fhir.search_query import SearchParameter
 
 # Parameter types whose values order a result: text, time and amount; a token's code has no order.
@@ -54,7 +54,6 @@ def generated_module(resource_type: str) -> ModuleType:
     return import_module(f"server.fhir.generated.search.{resource_type.lower()}")
 
 
-_ALL_TYPES = tuple(sorted(RESOURCE_TYPES))
 _ByCode = Mapping[str, SearchParameter]
 
 
@@ -71,7 +70,7 @@ def _known(resource_type: str) -> tuple[_ByCode, _ByCode, _ByCode]:
             resource_type=resource_type,
             expression=expression,
             url=url,
-            targets=_ALL_TYPES if targets is None else targets,
+            targets=ANY_TARGET if targets is None else targets,
             datatypes=datatypes,
         )
         if is_supported:

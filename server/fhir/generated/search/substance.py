@@ -15,38 +15,38 @@ from server.fhir.index_datatypes import (
 
 # number, code, type, expression, url, targets (None: any), datatypes, supported
 PARAMETERS = (
-    (2783, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
-    (2784, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
-    (2785, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
-    (2786, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
-    (2787, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
-    (2788, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
-    (2789, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
-    (2790, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
-    (2791, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
-    (2792, 'category', 'token', 'Substance.category', 'http://hl7.org/fhir/SearchParameter/Substance-category', (), ('CodeableConcept',), True),
-    (2793, 'code', 'token', 'Substance.code | (Substance.ingredient.substance as CodeableConcept)', 'http://hl7.org/fhir/SearchParameter/Substance-code', (), ('CodeableConcept',), True),
-    (2794, 'container-identifier', 'token', 'Substance.instance.identifier', 'http://hl7.org/fhir/SearchParameter/Substance-container-identifier', (), ('Identifier',), True),
-    (2795, 'expiry', 'date', 'Substance.instance.expiry', 'http://hl7.org/fhir/SearchParameter/Substance-expiry', (), ('dateTime',), True),
-    (2796, 'identifier', 'token', 'Substance.identifier', 'http://hl7.org/fhir/SearchParameter/Substance-identifier', (), ('Identifier',), True),
-    (2797, 'quantity', 'quantity', 'Substance.instance.quantity', 'http://hl7.org/fhir/SearchParameter/Substance-quantity', (), ('Quantity',), True),
-    (2798, 'status', 'token', 'Substance.status', 'http://hl7.org/fhir/SearchParameter/Substance-status', (), ('code',), True),
-    (2799, 'substance-reference', 'reference', '(Substance.ingredient.substance as Reference)', 'http://hl7.org/fhir/SearchParameter/Substance-substance-reference', ('Substance',), ('Reference',), True),
+    (2774, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
+    (2775, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
+    (2776, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
+    (2777, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
+    (2778, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
+    (2779, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
+    (2780, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
+    (2781, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
+    (2782, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
+    (2783, 'category', 'token', 'Substance.category', 'http://hl7.org/fhir/SearchParameter/Substance-category', (), ('CodeableConcept',), True),
+    (2784, 'code', 'token', 'Substance.code | (Substance.ingredient.substance as CodeableConcept)', 'http://hl7.org/fhir/SearchParameter/Substance-code', (), ('CodeableConcept',), True),
+    (2785, 'container-identifier', 'token', 'Substance.instance.identifier', 'http://hl7.org/fhir/SearchParameter/Substance-container-identifier', (), ('Identifier',), True),
+    (2786, 'expiry', 'date', 'Substance.instance.expiry', 'http://hl7.org/fhir/SearchParameter/Substance-expiry', (), ('dateTime',), True),
+    (2787, 'identifier', 'token', 'Substance.identifier', 'http://hl7.org/fhir/SearchParameter/Substance-identifier', (), ('Identifier',), True),
+    (2788, 'quantity', 'quantity', 'Substance.instance.quantity', 'http://hl7.org/fhir/SearchParameter/Substance-quantity', (), ('Quantity',), True),
+    (2789, 'status', 'token', 'Substance.status', 'http://hl7.org/fhir/SearchParameter/Substance-status', (), ('code',), True),
+    (2790, 'substance-reference', 'reference', '(Substance.ingredient.substance as Reference)', 'http://hl7.org/fhir/SearchParameter/Substance-substance-reference', ('Substance',), ('Reference',), True),
 )
 MAIN_DATE = 0
 
-K0 = entries(2786)
-K1 = entries(2788)
-K2 = entries(2789)
-K3 = entries(2790)
-K4 = entries(2792)
-K5 = entries(2793)
-K6 = links((2799, '', False, False))
-K7 = entries(2794)
-K8 = entries(2795)
-K9 = entries(2797)
-K10 = entries(2796)
-K11 = entries(2798)
+K0 = entries(2777)
+K1 = entries(2779)
+K2 = entries(2780)
+K3 = entries(2781)
+K4 = entries(2783)
+K5 = entries(2784)
+K6 = links((2790, '', False, False))
+K7 = entries(2785)
+K8 = entries(2786)
+K9 = entries(2788)
+K10 = entries(2787)
+K11 = entries(2789)
 
 
 def index(r, o):

@@ -12,32 +12,32 @@ from server.fhir.index_datatypes import (
 
 # number, code, type, expression, url, targets (None: any), datatypes, supported
 PARAMETERS = (
-    (2855, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
-    (2856, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
-    (2857, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
-    (2858, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
-    (2859, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
-    (2860, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
-    (2861, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
-    (2862, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
-    (2863, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
-    (2864, 'identifier', 'token', 'SupplyDelivery.identifier', 'http://hl7.org/fhir/SearchParameter/clinical-identifier', (), ('Identifier',), True),
-    (2865, 'patient', 'reference', 'SupplyDelivery.patient', 'http://hl7.org/fhir/SearchParameter/clinical-patient', ('Patient',), ('Reference',), True),
-    (2866, 'receiver', 'reference', 'SupplyDelivery.receiver', 'http://hl7.org/fhir/SearchParameter/SupplyDelivery-receiver', ('Practitioner', 'PractitionerRole'), ('Reference',), True),
-    (2867, 'status', 'token', 'SupplyDelivery.status', 'http://hl7.org/fhir/SearchParameter/SupplyDelivery-status', (), ('code',), True),
-    (2868, 'supplier', 'reference', 'SupplyDelivery.supplier', 'http://hl7.org/fhir/SearchParameter/SupplyDelivery-supplier', ('Organization', 'Practitioner', 'PractitionerRole'), ('Reference',), True),
+    (2846, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
+    (2847, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
+    (2848, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
+    (2849, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
+    (2850, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
+    (2851, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
+    (2852, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
+    (2853, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
+    (2854, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
+    (2855, 'identifier', 'token', 'SupplyDelivery.identifier', 'http://hl7.org/fhir/SearchParameter/clinical-identifier', (), ('Identifier',), True),
+    (2856, 'patient', 'reference', 'SupplyDelivery.patient', 'http://hl7.org/fhir/SearchParameter/clinical-patient', ('Patient',), ('Reference',), True),
+    (2857, 'receiver', 'reference', 'SupplyDelivery.receiver', 'http://hl7.org/fhir/SearchParameter/SupplyDelivery-receiver', ('Practitioner', 'PractitionerRole'), ('Reference',), True),
+    (2858, 'status', 'token', 'SupplyDelivery.status', 'http://hl7.org/fhir/SearchParameter/SupplyDelivery-status', (), ('code',), True),
+    (2859, 'supplier', 'reference', 'SupplyDelivery.supplier', 'http://hl7.org/fhir/SearchParameter/SupplyDelivery-supplier', ('Organization', 'Practitioner', 'PractitionerRole'), ('Reference',), True),
 )
 MAIN_DATE = 0
 
-K0 = entries(2858)
-K1 = entries(2860)
-K2 = entries(2861)
-K3 = entries(2862)
-K4 = entries(2864)
-K5 = links((2865, '', True, True))
-K6 = links((2866, '', False, False))
-K7 = entries(2867)
-K8 = links((2868, '', False, False))
+K0 = entries(2849)
+K1 = entries(2851)
+K2 = entries(2852)
+K3 = entries(2853)
+K4 = entries(2855)
+K5 = links((2856, '', True, True))
+K6 = links((2857, '', False, False))
+K7 = entries(2858)
+K8 = links((2859, '', False, False))
 
 
 def index(r, o):

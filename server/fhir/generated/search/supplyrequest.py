@@ -14,36 +14,36 @@ from server.fhir.index_datatypes import (
 
 # number, code, type, expression, url, targets (None: any), datatypes, supported
 PARAMETERS = (
-    (2869, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
-    (2870, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
-    (2871, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
-    (2872, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
-    (2873, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
-    (2874, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
-    (2875, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
-    (2876, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
-    (2877, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
-    (2878, 'category', 'token', 'SupplyRequest.category', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-category', (), ('CodeableConcept',), True),
-    (2879, 'date', 'date', 'SupplyRequest.authoredOn', 'http://hl7.org/fhir/SearchParameter/clinical-date', (), ('dateTime',), True),
-    (2880, 'identifier', 'token', 'SupplyRequest.identifier', 'http://hl7.org/fhir/SearchParameter/clinical-identifier', (), ('Identifier',), True),
-    (2881, 'requester', 'reference', 'SupplyRequest.requester', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-requester', ('Device', 'Organization', 'Patient', 'Practitioner', 'PractitionerRole', 'RelatedPerson'), ('Reference',), True),
-    (2882, 'status', 'token', 'SupplyRequest.status', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-status', (), ('code',), True),
-    (2883, 'subject', 'reference', 'SupplyRequest.deliverTo', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-subject', ('Location', 'Organization', 'Patient'), ('Reference',), True),
-    (2884, 'supplier', 'reference', 'SupplyRequest.supplier', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-supplier', ('HealthcareService', 'Organization'), ('Reference',), True),
+    (2860, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
+    (2861, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
+    (2862, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
+    (2863, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
+    (2864, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
+    (2865, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
+    (2866, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
+    (2867, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
+    (2868, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
+    (2869, 'category', 'token', 'SupplyRequest.category', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-category', (), ('CodeableConcept',), True),
+    (2870, 'date', 'date', 'SupplyRequest.authoredOn', 'http://hl7.org/fhir/SearchParameter/clinical-date', (), ('dateTime',), True),
+    (2871, 'identifier', 'token', 'SupplyRequest.identifier', 'http://hl7.org/fhir/SearchParameter/clinical-identifier', (), ('Identifier',), True),
+    (2872, 'requester', 'reference', 'SupplyRequest.requester', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-requester', ('Device', 'Organization', 'Patient', 'Practitioner', 'PractitionerRole', 'RelatedPerson'), ('Reference',), True),
+    (2873, 'status', 'token', 'SupplyRequest.status', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-status', (), ('code',), True),
+    (2874, 'subject', 'reference', 'SupplyRequest.deliverTo', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-subject', ('Location', 'Organization', 'Patient'), ('Reference',), True),
+    (2875, 'supplier', 'reference', 'SupplyRequest.supplier', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-supplier', ('HealthcareService', 'Organization'), ('Reference',), True),
 )
-MAIN_DATE = 2879
+MAIN_DATE = 2870
 
-K0 = entries(2872)
-K1 = entries(2874)
-K2 = entries(2875)
-K3 = entries(2876)
-K4 = entries(2878)
-K5 = entries(2879)
-K6 = entries(2880)
-K7 = links((2881, '', False, False))
-K8 = entries(2882)
-K9 = links((2883, '', True, True))
-K10 = links((2884, '', False, False))
+K0 = entries(2863)
+K1 = entries(2865)
+K2 = entries(2866)
+K3 = entries(2867)
+K4 = entries(2869)
+K5 = entries(2870)
+K6 = entries(2871)
+K7 = links((2872, '', False, False))
+K8 = entries(2873)
+K9 = links((2874, '', True, True))
+K10 = links((2875, '', False, False))
 
 
 def index(r, o):

@@ -15,59 +15,59 @@ from server.fhir.index_datatypes import (
 
 # number, code, type, expression, url, targets (None: any), datatypes, supported
 PARAMETERS = (
-    (2885, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
-    (2886, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
-    (2887, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
-    (2888, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
-    (2889, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
-    (2890, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
-    (2891, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
-    (2892, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
-    (2893, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
-    (2894, 'authored-on', 'date', 'Task.authoredOn', 'http://hl7.org/fhir/SearchParameter/Task-authored-on', (), ('dateTime',), True),
-    (2895, 'based-on', 'reference', 'Task.basedOn', 'http://hl7.org/fhir/SearchParameter/Task-based-on', ('Account', 'ActivityDefinition', 'AdverseEvent', 'AllergyIntolerance', 'Appointment', 'AppointmentResponse', 'AuditEvent', 'Basic', 'Binary', 'BiologicallyDerivedProduct', 'BodyStructure', 'Bundle', 'CapabilityStatement', 'CarePlan', 'CareTeam', 'CatalogEntry', 'ChargeItem', 'ChargeItemDefinition', 'Claim', 'ClaimResponse', 'ClinicalImpression', 'CodeSystem', 'Communication', 'CommunicationRequest', 'CompartmentDefinition', 'Composition', 'ConceptMap', 'Condition', 'Consent', 'Contract', 'Coverage', 'CoverageEligibilityRequest', 'CoverageEligibilityResponse', 'DetectedIssue', 'Device', 'DeviceDefinition', 'DeviceMetric', 'DeviceRequest', 'DeviceUseStatement', 'DiagnosticReport', 'DocumentManifest', 'DocumentReference', 'EffectEvidenceSynthesis', 'Encounter', 'Endpoint', 'EnrollmentRequest', 'EnrollmentResponse', 'EpisodeOfCare', 'EventDefinition', 'Evidence', 'EvidenceVariable', 'ExampleScenario', 'ExplanationOfBenefit', 'FamilyMemberHistory', 'Flag', 'Goal', 'GraphDefinition', 'Group', 'GuidanceResponse', 'HealthcareService', 'ImagingStudy', 'Immunization', 'ImmunizationEvaluation', 'ImmunizationRecommendation', 'ImplementationGuide', 'InsurancePlan', 'Invoice', 'Library', 'Linkage', 'List', 'Location', 'Measure', 'MeasureReport', 'Media', 'Medication', 'MedicationAdministration', 'MedicationDispense', 'MedicationKnowledge', 'MedicationRequest', 'MedicationStatement', 'MedicinalProduct', 'MedicinalProductAuthorization', 'MedicinalProductContraindication', 'MedicinalProductIndication', 'MedicinalProductIngredient', 'MedicinalProductInteraction', 'MedicinalProductManufactured', 'MedicinalProductPackaged', 'MedicinalProductPharmaceutical', 'MedicinalProductUndesirableEffect', 'MessageDefinition', 'MessageHeader', 'MolecularSequence', 'NamingSystem', 'NutritionOrder', 'Observation', 'ObservationDefinition', 'OperationDefinition', 'OperationOutcome', 'Organization', 'OrganizationAffiliation', 'Patient', 'PaymentNotice', 'PaymentReconciliation', 'Person', 'PlanDefinition', 'Practitioner', 'PractitionerRole', 'Procedure', 'Provenance', 'Questionnaire', 'QuestionnaireResponse', 'RelatedPerson', 'RequestGroup', 'ResearchDefinition', 'ResearchElementDefinition', 'ResearchStudy', 'ResearchSubject', 'RiskAssessment', 'RiskEvidenceSynthesis', 'Schedule', 'SearchParameter', 'ServiceRequest', 'Slot', 'Specimen', 'SpecimenDefinition', 'StructureDefinition', 'StructureMap', 'Subscription', 'Substance', 'SubstanceNucleicAcid', 'SubstancePolymer', 'SubstanceProtein', 'SubstanceReferenceInformation', 'SubstanceSourceMaterial', 'SubstanceSpecification', 'SupplyDelivery', 'SupplyRequest', 'Task', 'TerminologyCapabilities', 'TestReport', 'TestScript', 'ValueSet', 'VerificationResult', 'VisionPrescription'), ('Reference',), True),
-    (2896, 'business-status', 'token', 'Task.businessStatus', 'http://hl7.org/fhir/SearchParameter/Task-business-status', (), ('CodeableConcept',), True),
-    (2897, 'code', 'token', 'Task.code', 'http://hl7.org/fhir/SearchParameter/Task-code', (), ('CodeableConcept',), True),
-    (2898, 'encounter', 'reference', 'Task.encounter', 'http://hl7.org/fhir/SearchParameter/Task-encounter', ('Encounter',), ('Reference',), True),
-    (2899, 'focus', 'reference', 'Task.focus', 'http://hl7.org/fhir/SearchParameter/Task-focus', ('Account', 'ActivityDefinition', 'AdverseEvent', 'AllergyIntolerance', 'Appointment', 'AppointmentResponse', 'AuditEvent', 'Basic', 'Binary', 'BiologicallyDerivedProduct', 'BodyStructure', 'Bundle', 'CapabilityStatement', 'CarePlan', 'CareTeam', 'CatalogEntry', 'ChargeItem', 'ChargeItemDefinition', 'Claim', 'ClaimResponse', 'ClinicalImpression', 'CodeSystem', 'Communication', 'CommunicationRequest', 'CompartmentDefinition', 'Composition', 'ConceptMap', 'Condition', 'Consent', 'Contract', 'Coverage', 'CoverageEligibilityRequest', 'CoverageEligibilityResponse', 'DetectedIssue', 'Device', 'DeviceDefinition', 'DeviceMetric', 'DeviceRequest', 'DeviceUseStatement', 'DiagnosticReport', 'DocumentManifest', 'DocumentReference', 'EffectEvidenceSynthesis', 'Encounter', 'Endpoint', 'EnrollmentRequest', 'EnrollmentResponse', 'EpisodeOfCare', 'EventDefinition', 'Evidence', 'EvidenceVariable', 'ExampleScenario', 'ExplanationOfBenefit', 'FamilyMemberHistory', 'Flag', 'Goal', 'GraphDefinition', 'Group', 'GuidanceResponse', 'HealthcareService', 'ImagingStudy', 'Immunization', 'ImmunizationEvaluation', 'ImmunizationRecommendation', 'ImplementationGuide', 'InsurancePlan', 'Invoice', 'Library', 'Linkage', 'List', 'Location', 'Measure', 'MeasureReport', 'Media', 'Medication', 'MedicationAdministration', 'MedicationDispense', 'MedicationKnowledge', 'MedicationRequest', 'MedicationStatement', 'MedicinalProduct', 'MedicinalProductAuthorization', 'MedicinalProductContraindication', 'MedicinalProductIndication', 'MedicinalProductIngredient', 'MedicinalProductInteraction', 'MedicinalProductManufactured', 'MedicinalProductPackaged', 'MedicinalProductPharmaceutical', 'MedicinalProductUndesirableEffect', 'MessageDefinition', 'MessageHeader', 'MolecularSequence', 'NamingSystem', 'NutritionOrder', 'Observation', 'ObservationDefinition', 'OperationDefinition', 'OperationOutcome', 'Organization', 'OrganizationAffiliation', 'Patient', 'PaymentNotice', 'PaymentReconciliation', 'Person', 'PlanDefinition', 'Practitioner', 'PractitionerRole', 'Procedure', 'Provenance', 'Questionnaire', 'QuestionnaireResponse', 'RelatedPerson', 'RequestGroup', 'ResearchDefinition', 'ResearchElementDefinition', 'ResearchStudy', 'ResearchSubject', 'RiskAssessment', 'RiskEvidenceSynthesis', 'Schedule', 'SearchParameter', 'ServiceRequest', 'Slot', 'Specimen', 'SpecimenDefinition', 'StructureDefinition', 'StructureMap', 'Subscription', 'Substance', 'SubstanceNucleicAcid', 'SubstancePolymer', 'SubstanceProtein', 'SubstanceReferenceInformation', 'SubstanceSourceMaterial', 'SubstanceSpecification', 'SupplyDelivery', 'SupplyRequest', 'Task', 'TerminologyCapabilities', 'TestReport', 'TestScript', 'ValueSet', 'VerificationResult', 'VisionPrescription'), ('Reference',), True),
-    (2900, 'group-identifier', 'token', 'Task.groupIdentifier', 'http://hl7.org/fhir/SearchParameter/Task-group-identifier', (), ('Identifier',), True),
-    (2901, 'identifier', 'token', 'Task.identifier', 'http://hl7.org/fhir/SearchParameter/Task-identifier', (), ('Identifier',), True),
-    (2902, 'intent', 'token', 'Task.intent', 'http://hl7.org/fhir/SearchParameter/Task-intent', (), ('code',), True),
-    (2903, 'modified', 'date', 'Task.lastModified', 'http://hl7.org/fhir/SearchParameter/Task-modified', (), ('dateTime',), True),
-    (2904, 'owner', 'reference', 'Task.owner', 'http://hl7.org/fhir/SearchParameter/Task-owner', ('CareTeam', 'Device', 'HealthcareService', 'Organization', 'Patient', 'Practitioner', 'PractitionerRole', 'RelatedPerson'), ('Reference',), True),
-    (2905, 'part-of', 'reference', 'Task.partOf', 'http://hl7.org/fhir/SearchParameter/Task-part-of', ('Task',), ('Reference',), True),
-    (2906, 'patient', 'reference', 'Task.for.where(resolve() is Patient)', 'http://hl7.org/fhir/SearchParameter/Task-patient', ('Patient',), ('Reference',), True),
-    (2907, 'performer', 'token', 'Task.performerType', 'http://hl7.org/fhir/SearchParameter/Task-performer', (), ('CodeableConcept',), True),
-    (2908, 'period', 'date', 'Task.executionPeriod', 'http://hl7.org/fhir/SearchParameter/Task-period', (), ('Period',), True),
-    (2909, 'priority', 'token', 'Task.priority', 'http://hl7.org/fhir/SearchParameter/Task-priority', (), ('code',), True),
-    (2910, 'requester', 'reference', 'Task.requester', 'http://hl7.org/fhir/SearchParameter/Task-requester', ('Device', 'Organization', 'Patient', 'Practitioner', 'PractitionerRole', 'RelatedPerson'), ('Reference',), True),
-    (2911, 'status', 'token', 'Task.status', 'http://hl7.org/fhir/SearchParameter/Task-status', (), ('code',), True),
-    (2912, 'subject', 'reference', 'Task.for', 'http://hl7.org/fhir/SearchParameter/Task-subject', ('Account', 'ActivityDefinition', 'AdverseEvent', 'AllergyIntolerance', 'Appointment', 'AppointmentResponse', 'AuditEvent', 'Basic', 'Binary', 'BiologicallyDerivedProduct', 'BodyStructure', 'Bundle', 'CapabilityStatement', 'CarePlan', 'CareTeam', 'CatalogEntry', 'ChargeItem', 'ChargeItemDefinition', 'Claim', 'ClaimResponse', 'ClinicalImpression', 'CodeSystem', 'Communication', 'CommunicationRequest', 'CompartmentDefinition', 'Composition', 'ConceptMap', 'Condition', 'Consent', 'Contract', 'Coverage', 'CoverageEligibilityRequest', 'CoverageEligibilityResponse', 'DetectedIssue', 'Device', 'DeviceDefinition', 'DeviceMetric', 'DeviceRequest', 'DeviceUseStatement', 'DiagnosticReport', 'DocumentManifest', 'DocumentReference', 'EffectEvidenceSynthesis', 'Encounter', 'Endpoint', 'EnrollmentRequest', 'EnrollmentResponse', 'EpisodeOfCare', 'EventDefinition', 'Evidence', 'EvidenceVariable', 'ExampleScenario', 'ExplanationOfBenefit', 'FamilyMemberHistory', 'Flag', 'Goal', 'GraphDefinition', 'Group', 'GuidanceResponse', 'HealthcareService', 'ImagingStudy', 'Immunization', 'ImmunizationEvaluation', 'ImmunizationRecommendation', 'ImplementationGuide', 'InsurancePlan', 'Invoice', 'Library', 'Linkage', 'List', 'Location', 'Measure', 'MeasureReport', 'Media', 'Medication', 'MedicationAdministration', 'MedicationDispense', 'MedicationKnowledge', 'MedicationRequest', 'MedicationStatement', 'MedicinalProduct', 'MedicinalProductAuthorization', 'MedicinalProductContraindication', 'MedicinalProductIndication', 'MedicinalProductIngredient', 'MedicinalProductInteraction', 'MedicinalProductManufactured', 'MedicinalProductPackaged', 'MedicinalProductPharmaceutical', 'MedicinalProductUndesirableEffect', 'MessageDefinition', 'MessageHeader', 'MolecularSequence', 'NamingSystem', 'NutritionOrder', 'Observation', 'ObservationDefinition', 'OperationDefinition', 'OperationOutcome', 'Organization', 'OrganizationAffiliation', 'Patient', 'PaymentNotice', 'PaymentReconciliation', 'Person', 'PlanDefinition', 'Practitioner', 'PractitionerRole', 'Procedure', 'Provenance', 'Questionnaire', 'QuestionnaireResponse', 'RelatedPerson', 'RequestGroup', 'ResearchDefinition', 'ResearchElementDefinition', 'ResearchStudy', 'ResearchSubject', 'RiskAssessment', 'RiskEvidenceSynthesis', 'Schedule', 'SearchParameter', 'ServiceRequest', 'Slot', 'Specimen', 'SpecimenDefinition', 'StructureDefinition', 'StructureMap', 'Subscription', 'Substance', 'SubstanceNucleicAcid', 'SubstancePolymer', 'SubstanceProtein', 'SubstanceReferenceInformation', 'SubstanceSourceMaterial', 'SubstanceSpecification', 'SupplyDelivery', 'SupplyRequest', 'Task', 'TerminologyCapabilities', 'TestReport', 'TestScript', 'ValueSet', 'VerificationResult', 'VisionPrescription'), ('Reference',), True),
+    (2876, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
+    (2877, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
+    (2878, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
+    (2879, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
+    (2880, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
+    (2881, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
+    (2882, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
+    (2883, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
+    (2884, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
+    (2885, 'authored-on', 'date', 'Task.authoredOn', 'http://hl7.org/fhir/SearchParameter/Task-authored-on', (), ('dateTime',), True),
+    (2886, 'based-on', 'reference', 'Task.basedOn', 'http://hl7.org/fhir/SearchParameter/Task-based-on', None, ('Reference',), True),
+    (2887, 'business-status', 'token', 'Task.businessStatus', 'http://hl7.org/fhir/SearchParameter/Task-business-status', (), ('CodeableConcept',), True),
+    (2888, 'code', 'token', 'Task.code', 'http://hl7.org/fhir/SearchParameter/Task-code', (), ('CodeableConcept',), True),
+    (2889, 'encounter', 'reference', 'Task.encounter', 'http://hl7.org/fhir/SearchParameter/Task-encounter', ('Encounter',), ('Reference',), True),
+    (2890, 'focus', 'reference', 'Task.focus', 'http://hl7.org/fhir/SearchParameter/Task-focus', None, ('Reference',), True),
+    (2891, 'group-identifier', 'token', 'Task.groupIdentifier', 'http://hl7.org/fhir/SearchParameter/Task-group-identifier', (), ('Identifier',), True),
+    (2892, 'identifier', 'token', 'Task.identifier', 'http://hl7.org/fhir/SearchParameter/Task-identifier', (), ('Identifier',), True),
+    (2893, 'intent', 'token', 'Task.intent', 'http://hl7.org/fhir/SearchParameter/Task-intent', (), ('code',), True),
+    (2894, 'modified', 'date', 'Task.lastModified', 'http://hl7.org/fhir/SearchParameter/Task-modified', (), ('dateTime',), True),
+    (2895, 'owner', 'reference', 'Task.owner', 'http://hl7.org/fhir/SearchParameter/Task-owner', ('CareTeam', 'Device', 'HealthcareService', 'Organization', 'Patient', 'Practitioner', 'PractitionerRole', 'RelatedPerson'), ('Reference',), True),
+    (2896, 'part-of', 'reference', 'Task.partOf', 'http://hl7.org/fhir/SearchParameter/Task-part-of', ('Task',), ('Reference',), True),
+    (2897, 'patient', 'reference', 'Task.for.where(resolve() is Patient)', 'http://hl7.org/fhir/SearchParameter/Task-patient', ('Patient',), ('Reference',), True),
+    (2898, 'performer', 'token', 'Task.performerType', 'http://hl7.org/fhir/SearchParameter/Task-performer', (), ('CodeableConcept',), True),
+    (2899, 'period', 'date', 'Task.executionPeriod', 'http://hl7.org/fhir/SearchParameter/Task-period', (), ('Period',), True),
+    (2900, 'priority', 'token', 'Task.priority', 'http://hl7.org/fhir/SearchParameter/Task-priority', (), ('code',), True),
+    (2901, 'requester', 'reference', 'Task.requester', 'http://hl7.org/fhir/SearchParameter/Task-requester', ('Device', 'Organization', 'Patient', 'Practitioner', 'PractitionerRole', 'RelatedPerson'), ('Reference',), True),
+    (2902, 'status', 'token', 'Task.status', 'http://hl7.org/fhir/SearchParameter/Task-status', (), ('code',), True),
+    (2903, 'subject', 'reference', 'Task.for', 'http://hl7.org/fhir/SearchParameter/Task-subject', None, ('Reference',), True),
 )
-MAIN_DATE = 2894
+MAIN_DATE = 2885
 
-K0 = entries(2888)
-K1 = entries(2890)
-K2 = entries(2891)
-K3 = entries(2892)
-K4 = entries(2894)
-K5 = links((2895, '', False, False))
-K6 = entries(2896)
-K7 = entries(2897)
-K8 = links((2898, '', False, False))
-K9 = links((2899, '', False, False))
-K10 = entries(2900)
-K11 = entries(2901)
-K12 = entries(2902)
-K13 = entries(2903)
-K14 = links((2904, '', False, False))
-K15 = links((2905, '', False, False))
-K16 = links((2906, 'Patient', True, True), (2912, '', False, False))
-K17 = entries(2907)
-K18 = entries(2908)
-K19 = entries(2909)
-K20 = links((2910, '', False, False))
-K21 = entries(2911)
+K0 = entries(2879)
+K1 = entries(2881)
+K2 = entries(2882)
+K3 = entries(2883)
+K4 = entries(2885)
+K5 = links((2886, '', False, False))
+K6 = entries(2887)
+K7 = entries(2888)
+K8 = links((2889, '', False, False))
+K9 = links((2890, '', False, False))
+K10 = entries(2891)
+K11 = entries(2892)
+K12 = entries(2893)
+K13 = entries(2894)
+K14 = links((2895, '', False, False))
+K15 = links((2896, '', False, False))
+K16 = links((2897, 'Patient', True, True), (2903, '', False, False))
+K17 = entries(2898)
+K18 = entries(2899)
+K19 = entries(2900)
+K20 = links((2901, '', False, False))
+K21 = entries(2902)
 
 
 def index(r, o):

@@ -15,48 +15,48 @@ from server.fhir.index_datatypes import (
 
 # number, code, type, expression, url, targets (None: any), datatypes, supported
 PARAMETERS = (
-    (2913, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
-    (2914, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
-    (2915, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
-    (2916, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
-    (2917, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
-    (2918, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
-    (2919, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
-    (2920, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
-    (2921, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
-    (2922, 'context', 'token', '(TerminologyCapabilities.useContext.value as CodeableConcept)', 'http://hl7.org/fhir/SearchParameter/conformance-context', (), ('CodeableConcept',), True),
-    (2923, 'context-quantity', 'quantity', '(TerminologyCapabilities.useContext.value as Quantity) | (TerminologyCapabilities.useContext.value as Range)', 'http://hl7.org/fhir/SearchParameter/conformance-context-quantity', (), ('Quantity', 'Range'), True),
-    (2924, 'context-type', 'token', 'TerminologyCapabilities.useContext.code', 'http://hl7.org/fhir/SearchParameter/conformance-context-type', (), ('Coding',), True),
-    (2925, 'context-type-quantity', 'composite', 'TerminologyCapabilities.useContext', 'http://hl7.org/fhir/SearchParameter/conformance-context-type-quantity', (), (), False),
-    (2926, 'context-type-value', 'composite', 'TerminologyCapabilities.useContext', 'http://hl7.org/fhir/SearchParameter/conformance-context-type-value', (), (), False),
-    (2927, 'date', 'date', 'TerminologyCapabilities.date', 'http://hl7.org/fhir/SearchParameter/conformance-date', (), ('dateTime',), True),
-    (2928, 'description', 'string', 'TerminologyCapabilities.description', 'http://hl7.org/fhir/SearchParameter/conformance-description', (), ('markdown',), True),
-    (2929, 'jurisdiction', 'token', 'TerminologyCapabilities.jurisdiction', 'http://hl7.org/fhir/SearchParameter/conformance-jurisdiction', (), ('CodeableConcept',), True),
-    (2930, 'name', 'string', 'TerminologyCapabilities.name', 'http://hl7.org/fhir/SearchParameter/conformance-name', (), ('string',), True),
-    (2931, 'publisher', 'string', 'TerminologyCapabilities.publisher', 'http://hl7.org/fhir/SearchParameter/conformance-publisher', (), ('string',), True),
-    (2932, 'status', 'token', 'TerminologyCapabilities.status', 'http://hl7.org/fhir/SearchParameter/conformance-status', (), ('code',), True),
-    (2933, 'title', 'string', 'TerminologyCapabilities.title', 'http://hl7.org/fhir/SearchParameter/conformance-title', (), ('string',), True),
-    (2934, 'url', 'uri', 'TerminologyCapabilities.url', 'http://hl7.org/fhir/SearchParameter/conformance-url', (), ('uri',), True),
-    (2935, 'version', 'token', 'TerminologyCapabilities.version', 'http://hl7.org/fhir/SearchParameter/conformance-version', (), ('string',), True),
+    (2904, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
+    (2905, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
+    (2906, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
+    (2907, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
+    (2908, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
+    (2909, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
+    (2910, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
+    (2911, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
+    (2912, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
+    (2913, 'context', 'token', '(TerminologyCapabilities.useContext.value as CodeableConcept)', 'http://hl7.org/fhir/SearchParameter/conformance-context', (), ('CodeableConcept',), True),
+    (2914, 'context-quantity', 'quantity', '(TerminologyCapabilities.useContext.value as Quantity) | (TerminologyCapabilities.useContext.value as Range)', 'http://hl7.org/fhir/SearchParameter/conformance-context-quantity', (), ('Quantity', 'Range'), True),
+    (2915, 'context-type', 'token', 'TerminologyCapabilities.useContext.code', 'http://hl7.org/fhir/SearchParameter/conformance-context-type', (), ('Coding',), True),
+    (2916, 'context-type-quantity', 'composite', 'TerminologyCapabilities.useContext', 'http://hl7.org/fhir/SearchParameter/conformance-context-type-quantity', (), (), False),
+    (2917, 'context-type-value', 'composite', 'TerminologyCapabilities.useContext', 'http://hl7.org/fhir/SearchParameter/conformance-context-type-value', (), (), False),
+    (2918, 'date', 'date', 'TerminologyCapabilities.date', 'http://hl7.org/fhir/SearchParameter/conformance-date', (), ('dateTime',), True),
+    (2919, 'description', 'string', 'TerminologyCapabilities.description', 'http://hl7.org/fhir/SearchParameter/conformance-description', (), ('markdown',), True),
+    (2920, 'jurisdiction', 'token', 'TerminologyCapabilities.jurisdiction', 'http://hl7.org/fhir/SearchParameter/conformance-jurisdiction', (), ('CodeableConcept',), True),
+    (2921, 'name', 'string', 'TerminologyCapabilities.name', 'http://hl7.org/fhir/SearchParameter/conformance-name', (), ('string',), True),
+    (2922, 'publisher', 'string', 'TerminologyCapabilities.publisher', 'http://hl7.org/fhir/SearchParameter/conformance-publisher', (), ('string',), True),
+    (2923, 'status', 'token', 'TerminologyCapabilities.status', 'http://hl7.org/fhir/SearchParameter/conformance-status', (), ('code',), True),
+    (2924, 'title', 'string', 'TerminologyCapabilities.title', 'http://hl7.org/fhir/SearchParameter/conformance-title', (), ('string',), True),
+    (2925, 'url', 'uri', 'TerminologyCapabilities.url', 'http://hl7.org/fhir/SearchParameter/conformance-url', (), ('uri',), True),
+    (2926, 'version', 'token', 'TerminologyCapabilities.version', 'http://hl7.org/fhir/SearchParameter/conformance-version', (), ('string',), True),
 )
 MAIN_DATE = 0
 
-K0 = entries(2916)
-K1 = entries(2918)
-K2 = entries(2919)
-K3 = entries(2920)
-K4 = entries(2922)
-K5 = entries(2923)
-K6 = entries(2924)
-K7 = entries(2927)
-K8 = entries(2928)
-K9 = entries(2929)
-K10 = entries(2930)
-K11 = entries(2931)
-K12 = entries(2932)
-K13 = entries(2933)
-K14 = entries(2934)
-K15 = entries(2935)
+K0 = entries(2907)
+K1 = entries(2909)
+K2 = entries(2910)
+K3 = entries(2911)
+K4 = entries(2913)
+K5 = entries(2914)
+K6 = entries(2915)
+K7 = entries(2918)
+K8 = entries(2919)
+K9 = entries(2920)
+K10 = entries(2921)
+K11 = entries(2922)
+K12 = entries(2923)
+K13 = entries(2924)
+K14 = entries(2925)
+K15 = entries(2926)
 
 
 def index(r, o):

@@ -14,34 +14,34 @@ from server.fhir.index_datatypes import (
 
 # number, code, type, expression, url, targets (None: any), datatypes, supported
 PARAMETERS = (
-    (2936, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
-    (2937, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
-    (2938, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
-    (2939, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
-    (2940, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
-    (2941, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
-    (2942, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
-    (2943, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
-    (2944, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
-    (2945, 'identifier', 'token', 'TestReport.identifier', 'http://hl7.org/fhir/SearchParameter/TestReport-identifier', (), ('Identifier',), True),
-    (2946, 'issued', 'date', 'TestReport.issued', 'http://hl7.org/fhir/SearchParameter/TestReport-issued', (), ('dateTime',), True),
-    (2947, 'participant', 'uri', 'TestReport.participant.uri', 'http://hl7.org/fhir/SearchParameter/TestReport-participant', (), ('uri',), True),
-    (2948, 'result', 'token', 'TestReport.result', 'http://hl7.org/fhir/SearchParameter/TestReport-result', (), ('code',), True),
-    (2949, 'tester', 'string', 'TestReport.tester', 'http://hl7.org/fhir/SearchParameter/TestReport-tester', (), ('string',), True),
-    (2950, 'testscript', 'reference', 'TestReport.testScript', 'http://hl7.org/fhir/SearchParameter/TestReport-testscript', ('TestScript',), ('Reference',), True),
+    (2927, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
+    (2928, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
+    (2929, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
+    (2930, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
+    (2931, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
+    (2932, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
+    (2933, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
+    (2934, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
+    (2935, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
+    (2936, 'identifier', 'token', 'TestReport.identifier', 'http://hl7.org/fhir/SearchParameter/TestReport-identifier', (), ('Identifier',), True),
+    (2937, 'issued', 'date', 'TestReport.issued', 'http://hl7.org/fhir/SearchParameter/TestReport-issued', (), ('dateTime',), True),
+    (2938, 'participant', 'uri', 'TestReport.participant.uri', 'http://hl7.org/fhir/SearchParameter/TestReport-participant', (), ('uri',), True),
+    (2939, 'result', 'token', 'TestReport.result', 'http://hl7.org/fhir/SearchParameter/TestReport-result', (), ('code',), True),
+    (2940, 'tester', 'string', 'TestReport.tester', 'http://hl7.org/fhir/SearchParameter/TestReport-tester', (), ('string',), True),
+    (2941, 'testscript', 'reference', 'TestReport.testScript', 'http://hl7.org/fhir/SearchParameter/TestReport-testscript', ('TestScript',), ('Reference',), True),
 )
 MAIN_DATE = 0
 
-K0 = entries(2939)
-K1 = entries(2941)
-K2 = entries(2942)
-K3 = entries(2943)
-K4 = entries(2945)
-K5 = entries(2946)
-K6 = entries(2947)
-K7 = entries(2948)
-K8 = entries(2949)
-K9 = links((2950, '', False, False))
+K0 = entries(2930)
+K1 = entries(2932)
+K2 = entries(2933)
+K3 = entries(2934)
+K4 = entries(2936)
+K5 = entries(2937)
+K6 = entries(2938)
+K7 = entries(2939)
+K8 = entries(2940)
+K9 = links((2941, '', False, False))
 
 
 def index(r, o):

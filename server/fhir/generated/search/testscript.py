@@ -16,52 +16,52 @@ from server.fhir.index_datatypes import (
 
 # number, code, type, expression, url, targets (None: any), datatypes, supported
 PARAMETERS = (
-    (2951, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
-    (2952, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
-    (2953, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
-    (2954, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
-    (2955, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
-    (2956, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
-    (2957, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
-    (2958, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
-    (2959, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
-    (2960, 'context', 'token', '(TestScript.useContext.value as CodeableConcept)', 'http://hl7.org/fhir/SearchParameter/TestScript-context', (), ('CodeableConcept',), True),
-    (2961, 'context-quantity', 'quantity', '(TestScript.useContext.value as Quantity) | (TestScript.useContext.value as Range)', 'http://hl7.org/fhir/SearchParameter/TestScript-context-quantity', (), ('Quantity', 'Range'), True),
-    (2962, 'context-type', 'token', 'TestScript.useContext.code', 'http://hl7.org/fhir/SearchParameter/TestScript-context-type', (), ('Coding',), True),
-    (2963, 'context-type-quantity', 'composite', 'TestScript.useContext', 'http://hl7.org/fhir/SearchParameter/TestScript-context-type-quantity', (), (), False),
-    (2964, 'context-type-value', 'composite', 'TestScript.useContext', 'http://hl7.org/fhir/SearchParameter/TestScript-context-type-value', (), (), False),
-    (2965, 'date', 'date', 'TestScript.date', 'http://hl7.org/fhir/SearchParameter/TestScript-date', (), ('dateTime',), True),
-    (2966, 'description', 'string', 'TestScript.description', 'http://hl7.org/fhir/SearchParameter/TestScript-description', (), ('markdown',), True),
-    (2967, 'identifier', 'token', 'TestScript.identifier', 'http://hl7.org/fhir/SearchParameter/TestScript-identifier', (), ('Identifier',), True),
-    (2968, 'jurisdiction', 'token', 'TestScript.jurisdiction', 'http://hl7.org/fhir/SearchParameter/TestScript-jurisdiction', (), ('CodeableConcept',), True),
-    (2969, 'name', 'string', 'TestScript.name', 'http://hl7.org/fhir/SearchParameter/TestScript-name', (), ('string',), True),
-    (2970, 'publisher', 'string', 'TestScript.publisher', 'http://hl7.org/fhir/SearchParameter/TestScript-publisher', (), ('string',), True),
-    (2971, 'status', 'token', 'TestScript.status', 'http://hl7.org/fhir/SearchParameter/TestScript-status', (), ('code',), True),
-    (2972, 'testscript-capability', 'string', 'TestScript.metadata.capability.description', 'http://hl7.org/fhir/SearchParameter/TestScript-testscript-capability', (), ('string',), True),
-    (2973, 'title', 'string', 'TestScript.title', 'http://hl7.org/fhir/SearchParameter/TestScript-title', (), ('string',), True),
-    (2974, 'url', 'uri', 'TestScript.url', 'http://hl7.org/fhir/SearchParameter/TestScript-url', (), ('uri',), True),
-    (2975, 'version', 'token', 'TestScript.version', 'http://hl7.org/fhir/SearchParameter/TestScript-version', (), ('string',), True),
+    (2942, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
+    (2943, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
+    (2944, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
+    (2945, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
+    (2946, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
+    (2947, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
+    (2948, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
+    (2949, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
+    (2950, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
+    (2951, 'context', 'token', '(TestScript.useContext.value as CodeableConcept)', 'http://hl7.org/fhir/SearchParameter/TestScript-context', (), ('CodeableConcept',), True),
+    (2952, 'context-quantity', 'quantity', '(TestScript.useContext.value as Quantity) | (TestScript.useContext.value as Range)', 'http://hl7.org/fhir/SearchParameter/TestScript-context-quantity', (), ('Quantity', 'Range'), True),
+    (2953, 'context-type', 'token', 'TestScript.useContext.code', 'http://hl7.org/fhir/SearchParameter/TestScript-context-type', (), ('Coding',), True),
+    (2954, 'context-type-quantity', 'composite', 'TestScript.useContext', 'http://hl7.org/fhir/SearchParameter/TestScript-context-type-quantity', (), (), False),
+    (2955, 'context-type-value', 'composite', 'TestScript.useContext', 'http://hl7.org/fhir/SearchParameter/TestScript-context-type-value', (), (), False),
+    (2956, 'date', 'date', 'TestScript.date', 'http://hl7.org/fhir/SearchParameter/TestScript-date', (), ('dateTime',), True),
+    (2957, 'description', 'string', 'TestScript.description', 'http://hl7.org/fhir/SearchParameter/TestScript-description', (), ('markdown',), True),
+    (2958, 'identifier', 'token', 'TestScript.identifier', 'http://hl7.org/fhir/SearchParameter/TestScript-identifier', (), ('Identifier',), True),
+    (2959, 'jurisdiction', 'token', 'TestScript.jurisdiction', 'http://hl7.org/fhir/SearchParameter/TestScript-jurisdiction', (), ('CodeableConcept',), True),
+    (2960, 'name', 'string', 'TestScript.name', 'http://hl7.org/fhir/SearchParameter/TestScript-name', (), ('string',), True),
+    (2961, 'publisher', 'string', 'TestScript.publisher', 'http://hl7.org/fhir/SearchParameter/TestScript-publisher', (), ('string',), True),
+    (2962, 'status', 'token', 'TestScript.status', 'http://hl7.org/fhir/SearchParameter/TestScript-status', (), ('code',), True),
+    (2963, 'testscript-capability', 'string', 'TestScript.metadata.capability.description', 'http://hl7.org/fhir/SearchParameter/TestScript-testscript-capability', (), ('string',), True),
+    (2964, 'title', 'string', 'TestScript.title', 'http://hl7.org/fhir/SearchParameter/TestScript-title', (), ('string',), True),
+    (2965, 'url', 'uri', 'TestScript.url', 'http://hl7.org/fhir/SearchParameter/TestScript-url', (), ('uri',), True),
+    (2966, 'version', 'token', 'TestScript.version', 'http://hl7.org/fhir/SearchParameter/TestScript-version', (), ('string',), True),
 )
 MAIN_DATE = 0
 
-K0 = entries(2954)
-K1 = entries(2956)
-K2 = entries(2957)
-K3 = entries(2958)
-K4 = entries(2960)
-K5 = entries(2961)
-K6 = entries(2962)
-K7 = entries(2965)
-K8 = entries(2966)
-K9 = entries(2967)
-K10 = entries(2968)
-K11 = entries(2969)
-K12 = entries(2970)
-K13 = entries(2971)
-K14 = entries(2972)
-K15 = entries(2973)
-K16 = entries(2974)
-K17 = entries(2975)
+K0 = entries(2945)
+K1 = entries(2947)
+K2 = entries(2948)
+K3 = entries(2949)
+K4 = entries(2951)
+K5 = entries(2952)
+K6 = entries(2953)
+K7 = entries(2956)
+K8 = entries(2957)
+K9 = entries(2958)
+K10 = entries(2959)
+K11 = entries(2960)
+K12 = entries(2961)
+K13 = entries(2962)
+K14 = entries(2963)
+K15 = entries(2964)
+K16 = entries(2965)
+K17 = entries(2966)
 
 
 def index(r, o):

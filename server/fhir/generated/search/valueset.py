@@ -16,56 +16,56 @@ from server.fhir.index_datatypes import (
 
 # number, code, type, expression, url, targets (None: any), datatypes, supported
 PARAMETERS = (
-    (2976, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
-    (2977, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
-    (2978, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
-    (2979, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
-    (2980, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
-    (2981, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
-    (2982, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
-    (2983, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
-    (2984, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
-    (2985, 'code', 'token', 'ValueSet.expansion.contains.code | ValueSet.compose.include.concept.code', 'http://hl7.org/fhir/SearchParameter/ValueSet-code', (), ('code',), True),
-    (2986, 'context', 'token', '(ValueSet.useContext.value as CodeableConcept)', 'http://hl7.org/fhir/SearchParameter/conformance-context', (), ('CodeableConcept',), True),
-    (2987, 'context-quantity', 'quantity', '(ValueSet.useContext.value as Quantity) | (ValueSet.useContext.value as Range)', 'http://hl7.org/fhir/SearchParameter/conformance-context-quantity', (), ('Quantity', 'Range'), True),
-    (2988, 'context-type', 'token', 'ValueSet.useContext.code', 'http://hl7.org/fhir/SearchParameter/conformance-context-type', (), ('Coding',), True),
-    (2989, 'context-type-quantity', 'composite', 'ValueSet.useContext', 'http://hl7.org/fhir/SearchParameter/conformance-context-type-quantity', (), (), False),
-    (2990, 'context-type-value', 'composite', 'ValueSet.useContext', 'http://hl7.org/fhir/SearchParameter/conformance-context-type-value', (), (), False),
-    (2991, 'date', 'date', 'ValueSet.date', 'http://hl7.org/fhir/SearchParameter/conformance-date', (), ('dateTime',), True),
-    (2992, 'description', 'string', 'ValueSet.description', 'http://hl7.org/fhir/SearchParameter/conformance-description', (), ('markdown',), True),
-    (2993, 'expansion', 'uri', 'ValueSet.expansion.identifier', 'http://hl7.org/fhir/SearchParameter/ValueSet-expansion', (), ('uri',), True),
-    (2994, 'identifier', 'token', 'ValueSet.identifier', 'http://hl7.org/fhir/SearchParameter/conformance-identifier', (), ('Identifier',), True),
-    (2995, 'jurisdiction', 'token', 'ValueSet.jurisdiction', 'http://hl7.org/fhir/SearchParameter/conformance-jurisdiction', (), ('CodeableConcept',), True),
-    (2996, 'name', 'string', 'ValueSet.name', 'http://hl7.org/fhir/SearchParameter/conformance-name', (), ('string',), True),
-    (2997, 'publisher', 'string', 'ValueSet.publisher', 'http://hl7.org/fhir/SearchParameter/conformance-publisher', (), ('string',), True),
-    (2998, 'reference', 'uri', 'ValueSet.compose.include.system', 'http://hl7.org/fhir/SearchParameter/ValueSet-reference', (), ('uri',), True),
-    (2999, 'status', 'token', 'ValueSet.status', 'http://hl7.org/fhir/SearchParameter/conformance-status', (), ('code',), True),
-    (3000, 'title', 'string', 'ValueSet.title', 'http://hl7.org/fhir/SearchParameter/conformance-title', (), ('string',), True),
-    (3001, 'url', 'uri', 'ValueSet.url', 'http://hl7.org/fhir/SearchParameter/conformance-url', (), ('uri',), True),
-    (3002, 'version', 'token', 'ValueSet.version', 'http://hl7.org/fhir/SearchParameter/conformance-version', (), ('string',), True),
+    (2967, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
+    (2968, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
+    (2969, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
+    (2970, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
+    (2971, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
+    (2972, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
+    (2973, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
+    (2974, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
+    (2975, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
+    (2976, 'code', 'token', 'ValueSet.expansion.contains.code | ValueSet.compose.include.concept.code', 'http://hl7.org/fhir/SearchParameter/ValueSet-code', (), ('code',), True),
+    (2977, 'context', 'token', '(ValueSet.useContext.value as CodeableConcept)', 'http://hl7.org/fhir/SearchParameter/conformance-context', (), ('CodeableConcept',), True),
+    (2978, 'context-quantity', 'quantity', '(ValueSet.useContext.value as Quantity) | (ValueSet.useContext.value as Range)', 'http://hl7.org/fhir/SearchParameter/conformance-context-quantity', (), ('Quantity', 'Range'), True),
+    (2979, 'context-type', 'token', 'ValueSet.useContext.code', 'http://hl7.org/fhir/SearchParameter/conformance-context-type', (), ('Coding',), True),
+    (2980, 'context-type-quantity', 'composite', 'ValueSet.useContext', 'http://hl7.org/fhir/SearchParameter/conformance-context-type-quantity', (), (), False),
+    (2981, 'context-type-value', 'composite', 'ValueSet.useContext', 'http://hl7.org/fhir/SearchParameter/conformance-context-type-value', (), (), False),
+    (2982, 'date', 'date', 'ValueSet.date', 'http://hl7.org/fhir/SearchParameter/conformance-date', (), ('dateTime',), True),
+    (2983, 'description', 'string', 'ValueSet.description', 'http://hl7.org/fhir/SearchParameter/conformance-description', (), ('markdown',), True),
+    (2984, 'expansion', 'uri', 'ValueSet.expansion.identifier', 'http://hl7.org/fhir/SearchParameter/ValueSet-expansion', (), ('uri',), True),
+    (2985, 'identifier', 'token', 'ValueSet.identifier', 'http://hl7.org/fhir/SearchParameter/conformance-identifier', (), ('Identifier',), True),
+    (2986, 'jurisdiction', 'token', 'ValueSet.jurisdiction', 'http://hl7.org/fhir/SearchParameter/conformance-jurisdiction', (), ('CodeableConcept',), True),
+    (2987, 'name', 'string', 'ValueSet.name', 'http://hl7.org/fhir/SearchParameter/conformance-name', (), ('string',), True),
+    (2988, 'publisher', 'string', 'ValueSet.publisher', 'http://hl7.org/fhir/SearchParameter/conformance-publisher', (), ('string',), True),
+    (2989, 'reference', 'uri', 'ValueSet.compose.include.system', 'http://hl7.org/fhir/SearchParameter/ValueSet-reference', (), ('uri',), True),
+    (2990, 'status', 'token', 'ValueSet.status', 'http://hl7.org/fhir/SearchParameter/conformance-status', (), ('code',), True),
+    (2991, 'title', 'string', 'ValueSet.title', 'http://hl7.org/fhir/SearchParameter/conformance-title', (), ('string',), True),
+    (2992, 'url', 'uri', 'ValueSet.url', 'http://hl7.org/fhir/SearchParameter/conformance-url', (), ('uri',), True),
+    (2993, 'version', 'token', 'ValueSet.version', 'http://hl7.org/fhir/SearchParameter/conformance-version', (), ('string',), True),
 )
 MAIN_DATE = 0
 
-K0 = entries(2979)
-K1 = entries(2981)
-K2 = entries(2982)
-K3 = entries(2983)
-K4 = entries(2985)
-K5 = entries(2993)
-K6 = entries(2998)
-K7 = entries(2986)
-K8 = entries(2987)
-K9 = entries(2988)
-K10 = entries(2991)
-K11 = entries(2992)
-K12 = entries(2994)
-K13 = entries(2995)
-K14 = entries(2996)
-K15 = entries(2997)
-K16 = entries(2999)
-K17 = entries(3000)
-K18 = entries(3001)
-K19 = entries(3002)
+K0 = entries(2970)
+K1 = entries(2972)
+K2 = entries(2973)
+K3 = entries(2974)
+K4 = entries(2976)
+K5 = entries(2984)
+K6 = entries(2989)
+K7 = entries(2977)
+K8 = entries(2978)
+K9 = entries(2979)
+K10 = entries(2982)
+K11 = entries(2983)
+K12 = entries(2985)
+K13 = entries(2986)
+K14 = entries(2987)
+K15 = entries(2988)
+K16 = entries(2990)
+K17 = entries(2991)
+K18 = entries(2992)
+K19 = entries(2993)
 
 
 def index(r, o):

@@ -13,34 +13,34 @@ from server.fhir.index_datatypes import (
 
 # number, code, type, expression, url, targets (None: any), datatypes, supported
 PARAMETERS = (
-    (3013, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
-    (3014, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
-    (3015, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
-    (3016, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
-    (3017, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
-    (3018, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
-    (3019, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
-    (3020, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
-    (3021, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
-    (3022, 'datewritten', 'date', 'VisionPrescription.dateWritten', 'http://hl7.org/fhir/SearchParameter/VisionPrescription-datewritten', (), ('dateTime',), True),
-    (3023, 'encounter', 'reference', 'VisionPrescription.encounter', 'http://hl7.org/fhir/SearchParameter/clinical-encounter', ('Encounter', 'EpisodeOfCare'), ('Reference',), True),
-    (3024, 'identifier', 'token', 'VisionPrescription.identifier', 'http://hl7.org/fhir/SearchParameter/clinical-identifier', (), ('Identifier',), True),
-    (3025, 'patient', 'reference', 'VisionPrescription.patient', 'http://hl7.org/fhir/SearchParameter/clinical-patient', ('Patient',), ('Reference',), True),
-    (3026, 'prescriber', 'reference', 'VisionPrescription.prescriber', 'http://hl7.org/fhir/SearchParameter/VisionPrescription-prescriber', ('Practitioner', 'PractitionerRole'), ('Reference',), True),
-    (3027, 'status', 'token', 'VisionPrescription.status', 'http://hl7.org/fhir/SearchParameter/VisionPrescription-status', (), ('code',), True),
+    (3004, '_content', 'string', '', 'http://hl7.org/fhir/SearchParameter/Resource-content', (), (), False),
+    (3005, '_id', 'token', 'Resource.id', 'http://hl7.org/fhir/SearchParameter/Resource-id', (), (), True),
+    (3006, '_lastUpdated', 'date', 'Resource.meta.lastUpdated', 'http://hl7.org/fhir/SearchParameter/Resource-lastUpdated', (), (), True),
+    (3007, '_profile', 'uri', 'Resource.meta.profile', 'http://hl7.org/fhir/SearchParameter/Resource-profile', (), ('canonical',), True),
+    (3008, '_query', 'token', '', 'http://hl7.org/fhir/SearchParameter/Resource-query', (), (), False),
+    (3009, '_security', 'token', 'Resource.meta.security', 'http://hl7.org/fhir/SearchParameter/Resource-security', (), ('Coding',), True),
+    (3010, '_source', 'uri', 'Resource.meta.source', 'http://hl7.org/fhir/SearchParameter/Resource-source', (), ('uri',), True),
+    (3011, '_tag', 'token', 'Resource.meta.tag', 'http://hl7.org/fhir/SearchParameter/Resource-tag', (), ('Coding',), True),
+    (3012, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
+    (3013, 'datewritten', 'date', 'VisionPrescription.dateWritten', 'http://hl7.org/fhir/SearchParameter/VisionPrescription-datewritten', (), ('dateTime',), True),
+    (3014, 'encounter', 'reference', 'VisionPrescription.encounter', 'http://hl7.org/fhir/SearchParameter/clinical-encounter', ('Encounter', 'EpisodeOfCare'), ('Reference',), True),
+    (3015, 'identifier', 'token', 'VisionPrescription.identifier', 'http://hl7.org/fhir/SearchParameter/clinical-identifier', (), ('Identifier',), True),
+    (3016, 'patient', 'reference', 'VisionPrescription.patient', 'http://hl7.org/fhir/SearchParameter/clinical-patient', ('Patient',), ('Reference',), True),
+    (3017, 'prescriber', 'reference', 'VisionPrescription.prescriber', 'http://hl7.org/fhir/SearchParameter/VisionPrescription-prescriber', ('Practitioner', 'PractitionerRole'), ('Reference',), True),
+    (3018, 'status', 'token', 'VisionPrescription.status', 'http://hl7.org/fhir/SearchParameter/VisionPrescription-status', (), ('code',), True),
 )
-MAIN_DATE = 3022
+MAIN_DATE = 3013
 
-K0 = entries(3016)
-K1 = entries(3018)
-K2 = entries(3019)
-K3 = entries(3020)
-K4 = entries(3022)
-K5 = links((3023, '', False, False))
-K6 = entries(3024)
-K7 = links((3025, '', True, True))
-K8 = links((3026, '', False, False))
-K9 = entries(3027)
+K0 = entries(3007)
+K1 = entries(3009)
+K2 = entries(3010)
+K3 = entries(3011)
+K4 = entries(3013)
+K5 = links((3014, '', False, False))
+K6 = entries(3015)
+K7 = links((3016, '', True, True))
+K8 = links((3017, '', False, False))
+K9 = entries(3018)
 
 
 def index(r, o):
