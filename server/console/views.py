@@ -1,0 +1,73 @@
+"""The engineer's console: pages behind a sign-in and a role that may use them.
+
+Navigation is data (NAVIGATION); a page more is a row more. Nothing here reads the store but through the door.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, make_response, redirect, request, url_for
+
+from server.auth.context import AuthContext
+from server.auth.sessions import Session
+from server.console.resources import instance as read_instance
+from server.console.resources import resource_page
+from server.errors import FhirError
+from server.fhir.validation import RESOURCE_TYPES
+from server.interactions.request import Context
+from server.policy.roles import role
+from server.staff_area import page, staff_area, staff_principal
+
+CLIENT_ID = "console"
+NAVIGATION = (("Data", (("Resources", "console.resources"),)),)
+DEFAULT_TYPE = "Patient"
+
+
+def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool) -> Blueprint:
+    """The pages below /console."""
+    pages = staff_area("console", __name__, auth, login_url=login_url, home="console.home", enter=_enter)
+
+    @pages.context_processor
+    def shell() -> dict[str, object]:
+        items = [
+            (group, [{"label": label, "endpoint": name, "url": url_for(name)} for label, name in rows])
+            for group, rows in NAVIGATION
+        ]
+        return {"navigation": items, "demo": demo}
+
+    @pages.get("/", strict_slashes=False)
+    def home() -> Response:
+        return make_response(redirect(url_for("console.resources"), 302))
+
+    @pages.get("/resources")
+    def resources() -> Response:
+        resource_type = request.args.get("type", DEFAULT_TYPE)
+        query = request.args.get("query", "").strip().removeprefix("?")
+        shown, problem, status = None, "", 200
+        try:
+            if resource_type not in RESOURCE_TYPES:
+                raise FhirError("unknown-type", "There is no such resource type.")
+            shown = resource_page(context, staff_principal(CLIENT_ID), resource_type, query)
+        except FhirError as error:
+            problem, status = " ".join(issue.diagnostics for issue in error.issues), error.status
+        return page(
+            "console/resources.html",
+            status,
+            types=sorted(RESOURCE_TYPES),
+            resource_type=resource_type,
+            query=query,
+            page=shown,
+            problem=problem,
+        )
+
+    @pages.get("/resources/<resource_type>/<id>")
+    def instance(resource_type: str, id: str) -> Response:
+        version = request.args.get("version", "")
+        shown = read_instance(context, staff_principal(CLIENT_ID), resource_type, id, version)
+        return page("console/instance.html", shown=shown)
+
+    return pages
+
+
+def _enter(session: Session) -> None:
+    if not role(session.role).console:
+        raise FhirError("forbidden", "Your role may not use the console. Ask whoever administers Baton.")

@@ -1,0 +1,79 @@
+"""A set of pages for signed-in staff: what the console and the demo EHR have in common (Flask).
+
+Every page of the area asks for a session first; a form of the area carries the session's csrf token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
+
+from server.auth.context import AuthContext
+from server.auth.principal import Principal
+from server.auth.scopes import parse_scopes
+from server.auth.sessions import COOKIE, Session, log_out, session_of
+from server.errors import FhirError
+
+_READ_ALL = parse_scopes("user/*.rs")
+
+
+def staff_area(
+    name: str,
+    import_name: str,
+    auth: AuthContext,
+    *,
+    login_url: str,
+    home: str,
+    enter: Callable[[Session], None] = lambda session: None,
+) -> Blueprint:
+    """A blueprint below /name with its own templates and static files, closed to whoever is not signed in.
+
+    login_url: where to sign in, taking the page to come back to as `next`. home: the endpoint after signing
+    out. enter: raises FhirError forbidden for a session that may not use the area.
+    """
+    area = Blueprint(
+        name, import_name, url_prefix=f"/{name}", template_folder="templates", static_folder="static"
+    )
+
+    @area.before_request
+    def ask_who() -> Any:
+        if request.endpoint == f"{name}.static":
+            return None
+        session = session_of(auth, request.cookies.get(COOKIE))
+        if session is None:
+            back = quote(request.full_path.rstrip("?") if request.method == "GET" else url_for(home), safe="/")
+            return redirect(f"{login_url}?next={back}", 303)
+        g.staff = session
+        enter(session)
+        if request.method == "POST" and not session.is_csrf(request.form.get("csrf_token", "")):
+            raise FhirError("forbidden", "The form has expired; open the page again.")
+        return None
+
+    @area.post("/sign-out")
+    def sign_out() -> Response:
+        log_out(auth, g.staff)
+        answer = make_response(redirect(url_for(home), 303))
+        answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
+        return answer
+
+    @area.errorhandler(FhirError)
+    def problem(error: FhirError) -> Response:
+        words = " ".join(issue.diagnostics for issue in error.issues)
+        return page(f"{name}/problem.html", error.status, words=words)
+
+    return area
+
+
+def staff_principal(client_id: str) -> Principal:
+    """Who reads for a page: the person signed in, by the rights of their role, and never writing."""
+    staff: Session = g.staff
+    return Principal(client_id, _READ_ALL, user=staff.fhir_user, role=staff.role)
+
+
+def page(template: str, status: int = 200, **values: Any) -> Response:
+    """A rendered page for the person signed in."""
+    staff: Session = g.staff
+    return make_response(render_template(template, staff=staff, csrf_token=staff.csrf, **values), status)
