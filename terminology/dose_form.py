@@ -19,7 +19,7 @@ _MODIFIERS = {"Abuse-Deterrent": "abuse-deterrent", "Osmotic": "osmotic", "Matri
 
 @dataclass(frozen=True, slots=True)
 class DoseForm:
-    """`form` is None where a group is named ("Pill"); `release` where release is not a property of the form (creams, injections)."""
+    """`form` is None where only a group is named ("Pill"), `release` where a form has none (creams)."""
 
     form: str | None
     release: str | None

@@ -54,6 +54,8 @@ def compare(before: Item, after: Item) -> tuple[Difference, ...]:
     missing = _incomplete(before, after)
     if missing:
         found.append(missing)
+    elif not found and not same_product(before, after):
+        found.append(difference(DifferenceKind.FORM, before.medication.name, after.medication.name))
     return tuple(sorted(found, key=lambda each: ORDER.index(each.kind)))
 
 
@@ -180,9 +182,8 @@ def _incomplete(before: Item, after: Item) -> Difference | None:
     if not any(gaps):
         return None
     one_words, other_words = (", ".join(dict.fromkeys(side)) for side in gaps)
-    lacking = [
-        f"{name} lacks {what}." for name, what in (("Before", one_words), ("After", other_words)) if what
-    ]
+    sides = (("Before", one_words), ("After", other_words))
+    lacking = [f"{name} lacks {what}." for name, what in sides if what]
     return Difference(
         DifferenceKind.INCOMPLETE,
         one_words or "complete",
