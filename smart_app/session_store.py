@@ -127,7 +127,8 @@ class SessionStore:
         row = (
             self._connection()
             .execute(
-                f"select chart.sealed, {_LOGIN} from chart join login on login.id = chart.login where launch = ?",
+                f"select chart.sealed, {_LOGIN} from chart"
+                " join login on login.id = chart.login where launch = ?",
                 (launch,),
             )
             .fetchone()
