@@ -23,6 +23,7 @@ from typing import Any
 from server.auth.principal import Principal
 from server.auth.scopes import Scope
 from server.errors import FhirError
+from server.fhir.compartments import RESOURCE_TYPES, in_patient_compartment
 from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import Clause
 from server.fhir.visibility import NOTHING, Rule, Visibility
@@ -181,8 +182,6 @@ def clauses(resource_type: str, criteria: tuple[tuple[str, str], ...]) -> tuple[
     """
     if not criteria:
         return ()
-    from server.fhir.search_parsing import parse_search
-
     try:
         query = parse_search(resource_type, criteria)
     except FhirError:
@@ -193,16 +192,7 @@ def clauses(resource_type: str, criteria: tuple[tuple[str, str], ...]) -> tuple[
 
 def resource_types() -> frozenset[str]:
     """All resource types of R4 that can be stored."""
-    from server.fhir.compartments import RESOURCE_TYPES
-
-    return RESOURCE_TYPES
-
-
-def in_patient_compartment(resource_type: str) -> bool:
-    """Whether resources of the type belong to the charts of patients."""
-    from server.fhir.compartments import PATIENT_COMPARTMENT
-
-    return resource_type in PATIENT_COMPARTMENT
+    return frozenset(RESOURCE_TYPES)
 
 
 def _fulfils(resource_type: str, resource: Mapping[str, Any], criteria: tuple[Clause, ...]) -> bool:

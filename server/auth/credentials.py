@@ -30,9 +30,9 @@ def derived_key(secret_key: bytes, purpose: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"baton " + purpose.encode()).derive(secret_key)
 
 
-def keyed_hash(key: bytes, value: str) -> str:
-    """The stored form of an opaque value: 64 hex characters."""
-    return hmac.new(key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+def keyed_hash(key: bytes, value: str) -> bytes:
+    """The stored form of an opaque value: 32 bytes."""
+    return hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256")
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:

@@ -1,7 +1,8 @@
 """What the authorization server says of itself: SMART configuration and OpenID configuration (pure).
 
 Only what works is stated. All addresses are made from the configured base URL, never from a request.
-Sources: hl7.org/fhir/smart-app-launch/STU2.2/conformance.html, OpenID Connect Discovery 1.0 section 3, RFC 8414.
+Sources: hl7.org/fhir/smart-app-launch/STU2.2/conformance.html, OpenID Connect Discovery 1.0 section 3,
+RFC 8414.
 """
 
 from __future__ import annotations

@@ -1,0 +1,199 @@
+"""Access and refresh tokens: issue, verify, revoke.
+
+A token is 256 random bits without meaning; what it stands for is a row. Verified tokens are kept in this
+process only as long as the security epoch stays the same: the epoch is read with every request, and every
+change of what somebody may do raises it, so revocation is immediate in every process.
+Sources: RFC 6749, RFC 6750, RFC 7009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from server.auth.context import AuthContext, record
+from server.auth.principal import Principal
+from server.auth.scopes import parse_scopes
+from server.errors import FhirError
+from server.storage.authorization import GrantRow, TokenRow
+
+# Tokens of 43 characters and principals of about 2 kB: at most some 20 MB a process.
+_CACHE_LIMIT = 10_000
+_TOKEN_LENGTHS = range(16, 257)
+
+
+class Authenticator:
+    """Turns Authorization headers into principals; one for each process."""
+
+    def __init__(self, context: AuthContext) -> None:
+        self._context = context
+        self._epoch = -1
+        self._known: dict[str, tuple[Principal, datetime]] = {}
+
+    def authenticate(self, authorization: str | None) -> Principal:
+        """The principal of a request's Authorization header.
+
+        Raises: FhirError("unauthorized") with WWW-Authenticate as RFC 6750 section 3 words it.
+        """
+        if not authorization:
+            raise _unauthorized("this needs an access token", "")
+        scheme, _, token = authorization.strip().partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or len(token) not in _TOKEN_LENGTHS or not token.isascii():
+            raise _unauthorized("the Authorization header holds no bearer token", "invalid_request")
+        principal = self.principal(token)
+        if principal is None:
+            raise _unauthorized("the access token is unknown, expired or revoked", "invalid_token")
+        return principal
+
+    def principal(self, token: str) -> Principal | None:
+        """Whom an access token stands for; None when it is unknown, expired or revoked."""
+        epoch = self._context.rows.security_epoch()
+        if epoch != self._epoch:
+            self._known, self._epoch = {}, epoch
+        known = self._known  # a concurrent thread may put another in its place; then ours is simply dropped
+        found = known.get(token)
+        if found is None:
+            row = active_token(self._context, token)
+            if row is None:
+                return None
+            if len(known) >= _CACHE_LIMIT:
+                known.clear()
+            found = known[token] = (_principal(self._context, row), row.expires)
+        principal, expires = found
+        return principal if self._context.clock() < expires else None
+
+
+def _unauthorized(text: str, error: str) -> FhirError:
+    challenge = 'Bearer realm="baton"' + (f', error="{error}"' if error else "")
+    return FhirError("unauthorized", text, headers={"WWW-Authenticate": challenge})
+
+
+def active_token(context: AuthContext, token: str) -> TokenRow | None:
+    """The row of an access token in force: not expired, not revoked, its client and user enabled."""
+    row = context.rows.token(context.hash(token))
+    if row is None or row.revoked is not None or row.expires <= context.clock():
+        return None
+    client = context.rows.client(row.client_id)
+    if client is not None and client.disabled:
+        return None
+    if row.username:
+        user = context.rows.user(row.username)
+        if user is None or user.disabled:
+            return None
+    return row
+
+
+def _principal(context: AuthContext, row: TokenRow) -> Principal:
+    # The role is the user's of today, not of the day the token was made.
+    user = context.rows.user(row.username) if row.username else None
+    return Principal(
+        client_id=row.client_id,
+        scopes=parse_scopes(row.scope),
+        user=row.fhir_user,
+        patient=row.patient,
+        encounter=row.encounter,
+        role=user.role if user is not None else row.role,
+        token_id=row.token_hash.hex()[:16],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an access token is to stand for. details: what introspection repeats (context, id token claims)."""
+
+    client_id: str
+    scope: str
+    username: str = ""
+    fhir_user: str | None = None
+    role: str = ""
+    patient: str | None = None
+    encounter: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def grant_claims(grant: GrantRow, scope: str, details: Mapping[str, Any]) -> Claims:
+    """What a token of this grant stands for, with the given (possibly narrower) scope."""
+    return Claims(
+        client_id=grant.client_id,
+        scope=scope,
+        username=grant.username,
+        fhir_user=grant.fhir_user,
+        role=grant.role,
+        patient=grant.patient,
+        encounter=grant.encounter,
+        details=details,
+    )
+
+
+def add_access_token(
+    context: AuthContext, token: str, claims: Claims, lifetime: timedelta, grant_id: str
+) -> None:
+    """Keep a new access token of a grant."""
+    now = context.clock()
+    context.rows.add_token(
+        TokenRow(
+            token_hash=context.hash(token),
+            grant_id=grant_id,
+            client_id=claims.client_id,
+            scope=claims.scope,
+            issued=now,
+            expires=now + lifetime,
+            username=claims.username,
+            fhir_user=claims.fhir_user,
+            role=claims.role,
+            patient=claims.patient,
+            encounter=claims.encounter,
+            details=claims.details,
+        )
+    )
+
+
+def mint(context: AuthContext, claims: Claims, lifetime: timedelta) -> str:
+    """A token made by the operator of the host, outside of any client's flow; audited."""
+    token = context.new_secret()
+    grant_id = context.new_secret()
+    with context.rows.transaction():
+        context.rows.add_grant(
+            GrantRow(
+                grant_id=grant_id,
+                client_id=claims.client_id,
+                created=context.clock(),
+                scope=claims.scope,
+                username=claims.username,
+                fhir_user=claims.fhir_user,
+                role=claims.role,
+                patient=claims.patient,
+                encounter=claims.encounter,
+            )
+        )
+        add_access_token(context, token, claims, lifetime, grant_id)
+        record(
+            context,
+            "token-mint",
+            200,
+            principal=claims.fhir_user or f"Client/{claims.client_id}",
+            client_id=claims.client_id,
+            patient=claims.patient or "",
+        )
+    return token
+
+
+def revoke(context: AuthContext, token: str, *, principal: str) -> bool:
+    """End an access token, or with a refresh token the whole grant, at once; False when it was not in force.
+
+    principal: who revokes, for the audit trail.
+    """
+    digest, now = context.hash(token), context.clock()
+    refresh = context.rows.refresh_token(digest)
+    row = context.rows.token(digest)
+    client_id = refresh.client_id if refresh else row.client_id if row else ""
+    with context.rows.transaction():
+        if refresh is not None:
+            ended = context.rows.revoke_grant(refresh.grant_id, now)
+        else:
+            ended = context.rows.revoke_token(digest, now)
+        record(context, "token-revoke", 200 if ended else 404, principal=principal, client_id=client_id)
+    return ended
