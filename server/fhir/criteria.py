@@ -166,5 +166,5 @@ _NUMBER_RULES: Mapping[str, Callable[[NumberValue, QuantityRow], bool]] = {
     "le": lambda value, row: row.low <= float(value.value),
     "sa": lambda value, row: row.low > float(value.value),
     "eb": lambda value, row: row.high < float(value.value),
-    "ap": lambda value, row: row.low <= float(value.high) and row.high >= float(value.low),
+    "ap": lambda value, row: row.low < float(value.high) and row.high >= float(value.low),
 }

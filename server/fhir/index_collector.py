@@ -77,15 +77,17 @@ class Collector:
 
     def add_references(self, value: Any) -> None:
         """Add the parameter-less hash of every reference to this server anywhere below the value."""
-        stack = [value]
-        while stack:
-            item = stack.pop()
+        found = [value]
+        for item in found:  # grows while it is walked
+            values = item
             if type(item) is dict:
+                values = item.values()
                 reference = item.get("reference")
                 if type(reference) is str:
                     target = self.target(reference)
                     if target.id:
                         self.tokens.add(target.hash)
-                stack.extend([v for v in item.values() if type(v) is dict or type(v) is list])
-            else:
-                stack.extend([v for v in item if type(v) is dict or type(v) is list])
+            for child in values:
+                kind = type(child)
+                if kind is dict or kind is list:
+                    found.append(child)

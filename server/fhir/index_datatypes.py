@@ -59,9 +59,13 @@ def _tokens(o: Collector, hashes: tuple[int, ...], to: Entries) -> None:
             add(value ^ mask)
 
 
+_folded_display = lru_cache(maxsize=4096)(fold)  # the same few displays come again and again
+
+
 def _texts(o: Collector, text: str, to: Entries) -> None:
-    folded = fold(text)
-    for number, _, _ in to:
+    folded = _folded_display(text)
+    for number, _, present in to:
+        o.tokens.add(present)
         o.strings[number, folded, text] = None
 
 
@@ -91,7 +95,6 @@ def coding(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
     display = value.get("display")
     if display:
         _texts(o, display, to)
-        _present(o, to)
 
 
 def codeable_concept(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
@@ -101,7 +104,6 @@ def codeable_concept(o: Collector, value: Mapping[str, Any], to: Entries) -> Non
     text = value.get("text")
     if text:
         _texts(o, text, to)
-        _present(o, to)
 
 
 def identifier(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
@@ -128,11 +130,6 @@ def contact_point(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
         _tokens(o, (*_coding_hashes(value.get("system") or "", text), hash64("token", "", text)), to)
 
 
-def _present(o: Collector, to: Entries) -> None:
-    for _, _, present in to:
-        o.tokens.add(present)
-
-
 # Strings and uris ----------------------------------------------------------------------------------------
 
 _NAME_PARTS = ("given", "prefix", "suffix")
@@ -141,8 +138,10 @@ _ADDRESS_PARTS = ("city", "district", "state", "postalCode", "country", "text")
 
 def string(o: Collector, value: str, to: Entries) -> None:
     """string, markdown."""
-    _texts(o, value, to)
-    _present(o, to)
+    folded = fold(value)
+    for number, _, present in to:
+        o.tokens.add(present)
+        o.strings[number, folded, value] = None
 
 
 def human_name(o: Collector, value: Mapping[str, Any], to: Entries) -> None:

@@ -93,7 +93,7 @@ class NumberValue:
         gt  b > value                     lt  a < value
         ge  b >= value                    le  a <= value
         sa  a > value                     eb  b < value
-        ap  a <= high and b >= low, with low and high a tenth of the value apart from it
+        ap  a < high and b >= low, with low and high a tenth of the value apart from it
     """
 
     prefix: Prefix
