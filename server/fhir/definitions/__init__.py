@@ -1,0 +1,1 @@
+"""The FHIR R4 definitions that Baton's tables and validators are generated from; see SOURCES.toml."""
