@@ -7,7 +7,6 @@ same statements, PostgreSQL).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from typing import Protocol
 from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import Visibility
+from server.storage.authorization import AuthorizationStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class StoredVersion:
     """One version of one resource. body: the stored JSON, byte for byte; b"" for a deletion.
 
     last_updated: UTC, millisecond precision. method: POST, PUT or DELETE, for history bundles.
+    deleted: this version is a deletion; in a history only the deletions themselves are.
     """
 
     resource_type: str
@@ -38,7 +39,9 @@ class StoredVersion:
 class NewVersion:
     """A version to write. expected_version: the current version it replaces, 0 for none.
 
-    body already carries meta.versionId and meta.lastUpdated; b"" with method DELETE deletes.
+    The current version may be a deletion: writing a resource again after its deletion expects that one.
+    body already carries meta.versionId and meta.lastUpdated; b"" with method DELETE deletes, and its index
+    is not used: the resource leaves every search but stays in the compartments it was in.
     """
 
     resource_type: str
@@ -69,11 +72,15 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """matches in order, then `included` (never counted). next_after: for SearchQuery.after, None at the end."""
+    """matches in order, then `included` (never counted). next_after: for SearchQuery.after, None at the end.
+
+    includes_truncated: there were more included resources than the limit; say so to the caller.
+    """
 
     matches: tuple[StoredVersion, ...]
     included: tuple[StoredVersion, ...]
     next_after: tuple[str | int | float | None, ...] | None
+    includes_truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +93,18 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Newest first. next_after: opaque number for the next page, None at the end."""
+    """Newest first. next_after: opaque number for the next page, None at the end.
+
+    total: how many versions all pages together hold; None where there are more than HISTORY_TOTAL_CAP of them
+    (never of an instance), because counting them would cost more than the page.
+    """
 
     versions: tuple[StoredVersion, ...]
     next_after: int | None
-    total: int
+    total: int | None
+
+
+HISTORY_TOTAL_CAP = 10_000
 
 
 class VersionConflict(Exception):
@@ -101,10 +115,17 @@ class Reader(Protocol):
     """A consistent snapshot of the store."""
 
     def read(self, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
-        """The current version (possibly a deletion), None where absent or not visible."""
+        """The current version (possibly a deletion), None where absent or not visible.
+
+        Rules with criteria never show a deletion: there is nothing left that could fulfil them.
+        """
 
     def vread(self, resource_type: str, id: str, version_id: int, visible: Visibility) -> StoredVersion | None:
-        """A given version, None where absent or not visible."""
+        """A given version, None where absent or not visible.
+
+        Of a resource that came into other compartments, rules with patients show only the versions since
+        then; rules with criteria show only the current version, the one they can be judged on.
+        """
 
     def history(
         self,
@@ -117,13 +138,24 @@ class Reader(Protocol):
         count: int,
         after: int | None,
     ) -> HistoryPage:
-        """Versions of an instance, of a type (id None) or of the system (both None)."""
+        """Versions of an instance, of a type (id None) or of the system (both None), as `vread` shows them.
 
-    def search(self, query: SearchQuery, visible: Visibility) -> SearchPage:
-        """One page of matches with what its includes bring."""
+        since: only versions made at or after it. at: only versions that were current at that time.
+        An instance with no visible version gives an empty page with total 0.
+        """
+
+    def search(self, query: SearchQuery, visible: Visibility, *, includes_maximum: int = 1_000) -> SearchPage:
+        """One page of matches with what its includes bring.
+
+        Raises: FhirError too-costly when it takes longer than the store allows; unsupported-search for a
+        condition or modifier the store cannot answer.
+        """
 
     def total(self, query: SearchQuery, visible: Visibility, cap: int | None) -> Total:
-        """How many resources match all pages together; counting stops at cap when one is given."""
+        """How many resources match all pages together; counting stops at cap when one is given.
+
+        Raises: as `search`.
+        """
 
 
 class Writer(Reader, Protocol):
@@ -136,22 +168,36 @@ class Writer(Reader, Protocol):
         """
 
     def claim(self, key: bytes) -> bool:
-        """Take a unique claim within this transaction (conditional creates); False if it is taken."""
+        """Serialise transactions on key: waits until no other one holds it; True if it was never taken before.
+
+        For a conditional create: claim the hash of its criteria first, then search, then create only if
+        nothing matches. The answer is a hint: what an earlier holder created may have been deleted since.
+        """
 
     def audit(self, row: AuditRow) -> None:
         """Add an audit row to the transaction."""
 
 
 class Store(Protocol):
+    """What `open_store` gives. Safe to share between threads, and across fork."""
+
+    @property
+    def authorization(self) -> AuthorizationStore:
+        """The tables of the authorization server; its calls join a surrounding `writing()` of the thread."""
+
     def reading(self) -> AbstractContextManager[Reader]:
-        """A snapshot for one interaction."""
+        """A snapshot for one interaction. Inside `writing()` of the same thread it sees what that wrote.
+
+        Raises: FhirError unavailable.
+        """
 
     def writing(self) -> AbstractContextManager[Writer]:
-        """A transaction: committed once when the block ends, rolled back when it raises."""
+        """A transaction: committed once when the block ends, rolled back when it raises.
+
+        When the block has ended without an exception, everything in it is durable. Inside another
+        `writing()` of the same thread it is a part of that one that can fail alone.
+        Raises: FhirError storage-full, unavailable; then nothing was written.
+        """
 
     def ready(self) -> bool:
         """Whether the database answers and has the schema this program needs."""
-
-
-IndexFunction = Callable[[dict], IndexRows]
-Versions = Sequence[StoredVersion]

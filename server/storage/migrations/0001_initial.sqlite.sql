@@ -20,7 +20,6 @@ CREATE TABLE resource (
 ) STRICT;
 CREATE UNIQUE INDEX resource_self ON resource (self_hash);
 CREATE INDEX resource_type ON resource (type, rid) WHERE deleted = 0;
-CREATE INDEX resource_patient ON resource (patient, type, main_date) WHERE deleted = 0;
 CREATE INDEX resource_date ON resource (type, main_date) WHERE deleted = 0;
 CREATE INDEX resource_updated ON resource (type, updated) WHERE deleted = 0;
 
@@ -54,6 +53,7 @@ CREATE TABLE date_value (
     PRIMARY KEY (rid, parameter, low, high)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX date_value_low ON date_value (parameter, low, high, rid);
+CREATE INDEX date_value_high ON date_value (parameter, high, rid);
 
 CREATE TABLE string_value (
     rid INTEGER NOT NULL,
@@ -118,7 +118,6 @@ CREATE INDEX outbox_available ON outbox (available, id) WHERE state <> 'dead';
 
 CREATE TABLE claim (
     key BLOB PRIMARY KEY,
-    taken INTEGER NOT NULL,
     times INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

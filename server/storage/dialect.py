@@ -1,0 +1,96 @@
+"""Where SQLite and PostgreSQL differ. All other SQL of this package is written for both.
+
+A dialect is an object with these members; SQL text is otherwise the same. Parameters are named; `Parameters`
+collects them while a statement is built.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Collection, Iterable
+from typing import Any, Protocol
+
+# More values than this travel as one array parameter, so that the text of a statement stays short and
+# the number of prepared statements small.
+_LISTED = 32
+
+
+class Dialect(Protocol):
+    """The differences, each as a function from column names and placeholders to SQL text."""
+
+    name: str
+
+    def placeholder(self, name: str) -> str:
+        """The parameter `name` inside a statement."""
+
+    def array(self, values: Collection[int | str]) -> Any:
+        """Many values as one parameter."""
+
+    def in_array(self, placeholder: str) -> str:
+        """What follows a column to ask whether it is one of an `array` parameter's values."""
+
+    def contains(self, column: str, placeholder: str) -> str:
+        """The text column contains the parameter's text."""
+
+    def pack(self, hashes: Iterable[int]) -> Any:
+        """Token hashes as the resource row keeps them."""
+
+    def unpack(self, value: Any) -> frozenset[int]:
+        """The inverse of `pack`."""
+
+
+class SqliteDialect:
+    name = "sqlite"
+
+    def placeholder(self, name: str) -> str:
+        return f":{name}"
+
+    def array(self, values: Collection[int | str]) -> str:
+        return json.dumps(list(values))
+
+    def in_array(self, placeholder: str) -> str:
+        return f"IN (SELECT value FROM json_each({placeholder}))"
+
+    def contains(self, column: str, placeholder: str) -> str:
+        return f"instr({column}, {placeholder}) > 0"
+
+    def pack(self, hashes: Iterable[int]) -> bytes:
+        ordered = sorted(hashes)
+        return struct.pack(f"<{len(ordered)}q", *ordered)
+
+    def unpack(self, value: bytes) -> frozenset[int]:
+        return frozenset(struct.unpack(f"<{len(value) // 8}q", value))
+
+
+SQLITE = SqliteDialect()
+
+
+class Parameters:
+    """The parameters of one statement under construction."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.values: dict[str, Any] = {}
+        self._aliases = 0
+
+    def alias(self) -> str:
+        """A table alias that no other part of the statement uses."""
+        self._aliases += 1
+        return f"t{self._aliases}"
+
+    def bind(self, value: int | float | str | bytes | None) -> str:
+        """Add a parameter; its placeholder. A lone surrogate, which no stored text holds, becomes "?"."""
+        if isinstance(value, str):
+            value = value.encode("utf-8", "replace").decode("utf-8")
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return self.dialect.placeholder(name)
+
+    def among(self, values: Collection[int | str]) -> str:
+        """What follows a column to ask whether it is one of the values: `= :p0`, `IN (...)`; never empty."""
+        if len(values) == 1:
+            return "= " + self.bind(next(iter(values)))
+        if len(values) > _LISTED:
+            return self.dialect.in_array(self.bind(self.dialect.array(values)))
+        return "IN (" + ", ".join(self.bind(value) for value in values) + ")"

@@ -1,0 +1,120 @@
+"""The index rows of one resource in their tables: written as the difference to what is there."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from server.fhir.hashing import reference_hash
+from server.fhir.index_rows import IndexRows
+
+Values = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTable:
+    """One table of typed values: its columns after `rid`, and where IndexRows keeps them."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Callable[[IndexRows], Iterable[Values]]
+
+    @property
+    def insert(self) -> str:
+        marks = ", ".join("?" for _ in self.columns)
+        return f"INSERT INTO {self.name} (rid, {', '.join(self.columns)}) VALUES (?, {marks})"
+
+    @property
+    def delete(self) -> str:
+        same = " AND ".join(f"{column} = ?" for column in self.columns)
+        return f"DELETE FROM {self.name} WHERE rid = ? AND {same}"
+
+    @property
+    def select(self) -> str:
+        return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE rid = ?"
+
+
+TABLES = (
+    IndexTable(
+        "date_value",
+        ("parameter", "low", "high"),
+        lambda index: {(row.parameter, row.low, row.high) for row in index.dates},
+    ),
+    IndexTable(
+        "string_value",
+        ("parameter", "normal", "exact"),
+        lambda index: {(row.parameter, row.normal, row.exact) for row in index.strings},
+    ),
+    IndexTable(
+        "quantity_value",
+        ("parameter", "low", "high", "unit"),
+        lambda index: {(row.parameter, row.low, row.high, row.unit) for row in index.quantities},
+    ),
+    IndexTable(
+        "uri_value",
+        ("parameter", "uri"),
+        lambda index: {(row.parameter, row.uri) for row in index.uris},
+    ),
+    IndexTable(
+        "reference_value",
+        ("parameter", "target"),
+        lambda index: {(row.parameter, row.target) for row in index.references},
+    ),
+)
+
+# The statements of a table, made once.
+_STATEMENTS = tuple((table, table.insert, table.delete, table.select) for table in TABLES)
+
+
+def write_values(connection: sqlite3.Connection, rid: int, index: IndexRows, *, new: bool) -> None:
+    """Make the typed tables hold exactly these rows of the resource. new: it has none yet."""
+    for table, insert, delete, select in _STATEMENTS:
+        wanted = set(table.rows(index))
+        present = set() if new else set(connection.execute(select, (rid,)).fetchall())
+        if wanted == present:
+            continue
+        connection.executemany(delete, [(rid, *values) for values in present - wanted])
+        connection.executemany(insert, [(rid, *values) for values in wanted - present])
+
+
+def write_tokens(
+    connection: sqlite3.Connection, rid: int, wanted: frozenset[int], present: frozenset[int]
+) -> None:
+    """Turn the resource's token rows from present into wanted, in the order of the tree."""
+    if present - wanted:
+        connection.executemany(
+            "DELETE FROM token WHERE hash = ? AND rid = ?", [(hash, rid) for hash in present - wanted]
+        )
+    if wanted - present:
+        connection.executemany(
+            "INSERT INTO token (hash, rid) VALUES (?, ?)", [(hash, rid) for hash in sorted(wanted - present)]
+        )
+
+
+def compartment_hashes(index: IndexRows) -> frozenset[int]:
+    return frozenset(reference_hash(f"Patient/{patient}") for patient in index.compartments)
+
+
+def present_compartments(connection: sqlite3.Connection, rid: int) -> frozenset[int]:
+    rows = connection.execute("SELECT patient FROM compartment WHERE rid = ?", (rid,)).fetchall()
+    return frozenset(row[0] for row in rows)
+
+
+def write_compartments(
+    connection: sqlite3.Connection,
+    rid: int,
+    resource_type: str,
+    wanted: frozenset[int],
+    present: frozenset[int],
+) -> None:
+    """Turn the compartments the resource is in from present into wanted."""
+    connection.executemany(
+        "DELETE FROM compartment WHERE patient = ? AND type = ? AND rid = ?",
+        [(patient, resource_type, rid) for patient in present - wanted],
+    )
+    connection.executemany(
+        "INSERT INTO compartment (patient, type, rid) VALUES (?, ?, ?)",
+        [(patient, resource_type, rid) for patient in wanted - present],
+    )

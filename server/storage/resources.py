@@ -1,0 +1,145 @@
+"""Resources and their versions: put, read, vread."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from server.errors import FhirError
+from server.fhir.hashing import reference_hash
+from server.fhir.index_rows import IndexRows
+from server.fhir.visibility import Visibility
+from server.storage.dialect import SQLITE, Parameters
+from server.storage.index_tables import (
+    compartment_hashes,
+    present_compartments,
+    write_compartments,
+    write_tokens,
+    write_values,
+)
+from server.storage.instants import instant, milliseconds
+from server.storage.interface import NewVersion, StoredVersion, VersionConflict
+from server.storage.outbox import add_event
+from server.storage.search_sql import SearchSql
+from server.storage.visibility_sql import TRUE
+
+_INSERT = """
+INSERT INTO resource (type, id, version, updated, method, deleted, self_hash, patient, main_date,
+                      settled_version, body, tokens)
+VALUES (:type, :id, :version, :updated, :method, :deleted, :self_hash, :patient, :main_date,
+        :settled_version, :body, :tokens)
+RETURNING rid
+"""
+_UPDATE = """
+UPDATE resource SET version = :version, updated = :updated, method = :method, deleted = :deleted,
+       patient = :patient, main_date = :main_date, settled_version = :settled_version, body = :body,
+       tokens = :tokens
+WHERE rid = :rid
+"""
+_CURRENT = """
+SELECT rid, type, id, version, settled_version, patient, body, tokens FROM resource WHERE self_hash = ?
+"""
+_NEW_VERSION = """
+INSERT INTO version (rid, version, type, updated, method, patient, body)
+VALUES (:rid, :version, :type, :updated, :method, :patient, NULL)
+"""
+_KEEP_BODY = "UPDATE version SET body = ? WHERE rid = ? AND version = ?"
+
+_READ = """
+SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted FROM resource r
+WHERE r.self_hash = :self AND r.type = :type AND r.id = :id"""
+_VREAD = """
+SELECT r.type, r.id, v.version, v.updated, coalesce(v.body, r.body), v.method, v.method = 'DELETE'
+FROM resource r JOIN version v ON v.rid = r.rid
+WHERE r.self_hash = :self AND r.type = :type AND r.id = :id AND v.version = :version"""
+
+_LARGEST_VERSION = 2**63 - 1
+
+
+def stored_version(row: tuple[Any, ...]) -> StoredVersion:
+    """A row (type, id, version, updated, body, method, deleted) as a value."""
+    return StoredVersion(row[0], row[1], row[2], instant(row[3]), row[4], row[5], bool(row[6]))
+
+
+def read(
+    connection: sqlite3.Connection, resource_type: str, id: str, visible: Visibility
+) -> StoredVersion | None:
+    """The current version, None where absent or not visible."""
+    return _one(connection, _READ, resource_type, id, visible, "")
+
+
+def vread(
+    connection: sqlite3.Connection, resource_type: str, id: str, version_id: int, visible: Visibility
+) -> StoredVersion | None:
+    """A given version, None where absent or not visible."""
+    if not 0 < version_id <= _LARGEST_VERSION:
+        return None
+    return _one(connection, _VREAD, resource_type, id, visible, "v.version", version=version_id)
+
+
+def _one(
+    connection: sqlite3.Connection,
+    sql: str,
+    resource_type: str,
+    id: str,
+    visible: Visibility,
+    version_column: str,
+    **more: int,
+) -> StoredVersion | None:
+    parameters = Parameters(SQLITE)
+    predicate = SearchSql(visible, parameters).visible("r", resource_type, version=version_column)
+    if predicate != TRUE:
+        sql = f"{sql} AND {predicate}"
+    values = {"self": reference_hash(f"{resource_type}/{id}"), "type": resource_type, "id": id, **more}
+    row = connection.execute(sql, values | parameters.values).fetchone()
+    return None if row is None else stored_version(row)
+
+
+def put(connection: sqlite3.Connection, new: NewVersion) -> None:
+    """Write a version with its history row, the difference of its index rows and its outbox row.
+
+    Raises: VersionConflict if the current version is not new.expected_version; FhirError conflict if the
+    hash of its identity is taken by another resource (at 64 bits: never by chance).
+    """
+    self_hash = reference_hash(f"{new.resource_type}/{new.id}")
+    current = connection.execute(_CURRENT, (self_hash,)).fetchone()
+    if current is not None and current[1:3] != (new.resource_type, new.id):
+        raise FhirError("conflict", "This id cannot be used; choose another one.")
+    if (current[3] if current else 0) != new.expected_version:
+        raise VersionConflict
+    deletion = new.method == "DELETE"
+    index = IndexRows() if deletion else new.index
+    values: dict[str, Any] = {
+        "type": new.resource_type,
+        "id": new.id,
+        "version": new.version_id,
+        "updated": milliseconds(new.last_updated),
+        "method": new.method,
+        "deleted": int(deletion),
+        "self_hash": self_hash,
+        "patient": reference_hash(f"Patient/{index.patient}") if index.patient else None,
+        "main_date": index.main_date,
+        "settled_version": new.version_id,
+        "body": new.body,
+        "tokens": SQLITE.pack(index.tokens),
+    }
+    compartments = compartment_hashes(index)
+    if current is None:
+        rid = values["rid"] = connection.execute(_INSERT, values).fetchall()[0][0]
+        write_tokens(connection, rid, index.tokens, frozenset())
+        write_values(connection, rid, index, new=True)
+        write_compartments(connection, rid, new.resource_type, compartments, frozenset())
+    else:
+        rid = values["rid"] = current[0]
+        before = present_compartments(connection, rid)
+        if deletion:
+            compartments, values["patient"] = before, current[5]
+        if compartments == before:
+            values["settled_version"] = current[4]
+        connection.execute(_KEEP_BODY, (current[6], rid, current[3]))
+        connection.execute(_UPDATE, values)
+        write_tokens(connection, rid, index.tokens, SQLITE.unpack(current[7]))
+        write_values(connection, rid, index, new=False)
+        write_compartments(connection, rid, new.resource_type, compartments, before)
+    connection.execute(_NEW_VERSION, values)
+    add_event(connection, values)

@@ -1,0 +1,231 @@
+"""Conditions of a search -> predicates on any alias of `resource`, and -> lists of candidates.
+
+A predicate asks one row at a time: `EXISTS` probes by (rid, parameter) or (hash, rid), each the cost of one
+look-up whatever the number of resources. A candidate list goes the other way, from value to rids; the
+planner (`search`) drives a search from the shortest one. Chains and `_has` follow references by integers:
+forward through reference_value to self_hash, backward through token by self_hash XOR the parameter's mask.
+"""
+
+from __future__ import annotations
+
+from server.errors import FhirError
+from server.fhir.hashing import parameter_mask, presence_hash, reference_hash
+from server.fhir.search_query import (
+    Chained,
+    Clause,
+    Condition,
+    DateValue,
+    Has,
+    MissingValue,
+    StringValue,
+    TokenValue,
+)
+from server.fhir.visibility import Visibility
+from server.storage.dialect import Parameters
+from server.storage.value_sql import value_table
+from server.storage.visibility_sql import FALSE, TRUE, VisibilitySql
+
+_MILLISECOND = 1_000  # microseconds
+
+
+def xor(left: str, right: str) -> str:
+    """Bitwise exclusive or; neither dialect shares an operator for it, both have these two."""
+    return f"(({left} | {right}) - ({left} & {right}))"
+
+
+class SearchSql:
+    """Predicates for one statement, as one caller may see things."""
+
+    def __init__(self, visible: Visibility, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._visibility = VisibilitySql(visible, parameters, self.clause)
+
+    def visible(self, alias: str, resource_type: str | None, *, version: str = "") -> str:
+        """See VisibilitySql.predicate."""
+        return self._visibility.predicate(alias, resource_type, version=version)
+
+    def condition(self, condition: Condition, alias: str) -> str:
+        """When a resource fulfils a condition of a search.
+
+        Raises: FhirError unsupported-search.
+        """
+        if isinstance(condition, Clause):
+            return self.clause(condition, alias)
+        if isinstance(condition, Chained):
+            return self._chained(condition, alias)
+        return self._has(condition, alias)
+
+    def clause(self, clause: Clause, alias: str) -> str:
+        """When a resource fulfils a clause."""
+        if clause.modifier == "missing":
+            return self._missing(clause, alias)
+        column = _COLUMNS.get(clause.parameter.code)
+        if column is not None:
+            condition = column(clause, alias, self._parameters)
+            return f"NOT ({condition})" if clause.modifier == "not" else condition
+        table = value_table(clause)
+        row = self._parameters.alias()
+        conditions = table.conditions(clause, row, self._parameters)
+        if not conditions:
+            return TRUE if clause.modifier == "not" else FALSE
+        either = conditions[0] if len(conditions) == 1 else _any_of(conditions)
+        exists = f"EXISTS (SELECT 1 FROM {table.name} {row} WHERE {row}.rid = {alias}.rid AND {either})"
+        return f"NOT {exists}" if clause.modifier == "not" else exists
+
+    def _missing(self, clause: Clause, alias: str) -> str:
+        missing = any(isinstance(value, MissingValue) and value.missing for value in clause.values)
+        if clause.parameter.code in _COLUMNS:  # every resource has an id and a time of its last change
+            return FALSE if missing else TRUE
+        row = self._parameters.alias()
+        present = self._parameters.bind(presence_hash(clause.parameter.number))
+        exists = f"EXISTS (SELECT 1 FROM token {row} WHERE {row}.hash = {present} AND {row}.rid = {alias}.rid)"
+        return f"NOT {exists}" if missing else exists
+
+    def _chained(self, chained: Chained, alias: str) -> str:
+        ways = []
+        for resource_type, condition in chained.targets:
+            link, target = self._parameters.alias(), self._parameters.alias()
+            ways.append(
+                f"EXISTS (SELECT 1 FROM reference_value {link} CROSS JOIN resource {target}"
+                f" WHERE {link}.rid = {alias}.rid"
+                f" AND {link}.parameter = {self._parameters.bind(chained.link.number)}"
+                f" AND {target}.self_hash = {link}.target AND {self._is(target, resource_type)}"
+                f" AND {self.condition(condition, target)})"
+            )
+        return _any_of(ways) if ways else FALSE
+
+    def _has(self, has: Has, alias: str) -> str:
+        link, source = self._parameters.alias(), self._parameters.alias()
+        mask = self._parameters.bind(parameter_mask(has.link.number))
+        return (
+            f"EXISTS (SELECT 1 FROM token {link} CROSS JOIN resource {source}"
+            f" WHERE {link}.hash = {xor(f'{alias}.self_hash', mask)} AND {source}.rid = {link}.rid"
+            f" AND {self._is(source, has.resource_type)} AND {self.condition(has.condition, source)})"
+        )
+
+    def _is(self, alias: str, resource_type: str) -> str:
+        """The row is a current resource of the type that the caller may see."""
+        kind = self._parameters.bind(resource_type)
+        return f"{alias}.type = {kind} AND {alias}.deleted = 0 AND {self.visible(alias, resource_type)}"
+
+    # -- candidates
+
+    def candidates(self, condition: Condition, resource_type: str | None) -> str:
+        """A SELECT of the rids among which all that fulfil the condition are; "" where there is no list.
+
+        Rids may repeat, be of other types or of resources that the caller may not see.
+        """
+        if isinstance(condition, Clause):
+            return self._clause_candidates(condition, resource_type)
+        if isinstance(condition, Chained):
+            return self._chained_candidates(condition)
+        return self._has_candidates(condition)
+
+    def _clause_candidates(self, clause: Clause, resource_type: str | None) -> str:
+        if clause.modifier in ("not", "missing", "contains"):
+            return ""
+        row = self._parameters.alias()
+        column = _COLUMNS.get(clause.parameter.code)
+        if column is not None:
+            if resource_type is None:
+                return ""
+            kind = self._parameters.bind(resource_type)
+            condition = column(clause, row, self._parameters)
+            return (
+                f"SELECT {row}.rid FROM resource {row}"
+                f" WHERE {row}.type = {kind} AND {row}.deleted = 0 AND {condition}"
+            )
+        table = value_table(clause)
+        conditions = table.conditions(clause, row, self._parameters)
+        return " UNION ALL ".join(
+            f"SELECT {row}.rid FROM {table.name} {row} WHERE {condition}" for condition in conditions
+        )
+
+    def _chained_candidates(self, chained: Chained) -> str:
+        lists = []
+        mask = self._parameters.bind(parameter_mask(chained.link.number))
+        for resource_type, condition in chained.targets:
+            inner = self.candidates(condition, resource_type)
+            if not inner:
+                return ""
+            found, target, link = (self._parameters.alias() for _ in range(3))
+            lists.append(
+                f"SELECT {link}.rid FROM ({inner}) {found} CROSS JOIN resource {target} CROSS JOIN token {link}"
+                f" WHERE {target}.rid = {found}.rid"
+                f" AND {target}.type = {self._parameters.bind(resource_type)}"
+                f" AND {link}.hash = {xor(f'{target}.self_hash', mask)}"
+            )
+        return " UNION ALL ".join(lists)
+
+    def _has_candidates(self, has: Has) -> str:
+        inner = self.candidates(has.condition, has.resource_type)
+        if not inner:
+            return ""
+        found, link, target = (self._parameters.alias() for _ in range(3))
+        return (
+            f"SELECT {target}.rid FROM ({inner}) {found} CROSS JOIN reference_value {link}"
+            f" CROSS JOIN resource {target} WHERE {link}.rid = {found}.rid"
+            f" AND {link}.parameter = {self._parameters.bind(has.link.number)}"
+            f" AND {target}.self_hash = {link}.target"
+        )
+
+    def visible_candidates(self, resource_type: str) -> str:
+        """The same for what the caller may see of a type; "" where that is not limited to compartments."""
+        return self._visibility.candidates(resource_type)
+
+
+def _any_of(parts: list[str]) -> str:
+    return "(" + " OR ".join(f"({part})" for part in parts) + ")"
+
+
+# -- parameters answered by columns of the resource itself
+
+
+def _id_condition(clause: Clause, alias: str, parameters: Parameters) -> str:
+    if clause.modifier not in ("", "not"):
+        raise FhirError("unsupported-search", f"The search _id:{clause.modifier} is not supported.")
+    ids = set()
+    for value in clause.values:
+        if isinstance(value, TokenValue) and not value.system and value.code is not None:
+            ids.add(value.code)
+        elif isinstance(value, StringValue):
+            ids.add(value.text)
+    if not ids:
+        return FALSE
+    # By hash, which is the unique index; then by text, so that a collision could not answer.
+    hashes = sorted(reference_hash(f"{clause.parameter.resource_type}/{id}") for id in ids)
+    return f"{alias}.self_hash {parameters.among(hashes)} AND {alias}.id {parameters.among(sorted(ids))}"
+
+
+def _updated_condition(clause: Clause, alias: str, parameters: Parameters) -> str:
+    """`_lastUpdated`: the column is an instant of millisecond precision, [updated, updated + 1 ms).
+
+    The boundaries are turned into whole milliseconds, so that the column itself is compared.
+    """
+    if clause.modifier:
+        raise FhirError("unsupported-search", f"The search _lastUpdated:{clause.modifier} is not supported.")
+    alternatives = []
+    for value in clause.values:
+        if not isinstance(value, DateValue):
+            raise TypeError(f"_lastUpdated has no {type(value).__name__}")
+        low_up, high_up = -(-value.low // _MILLISECOND), -(-value.high // _MILLISECOND)
+        low_down, high_down = value.low // _MILLISECOND, value.high // _MILLISECOND
+        from_, below = {
+            "eq": (low_up, high_down),
+            "ne": (high_down, low_up),
+            "gt": (high_down, None),
+            "lt": (None, low_up),
+            "ge": (min(low_up, high_down), None),
+            "le": (None, max(low_up, high_down)),
+            "sa": (high_up, None),
+            "eb": (None, low_down),
+            "ap": (low_down, high_up),
+        }[value.prefix]
+        parts = [] if from_ is None else [f"{alias}.updated >= {parameters.bind(from_)}"]
+        parts += [] if below is None else [f"{alias}.updated < {parameters.bind(below)}"]
+        alternatives.append((" OR " if value.prefix == "ne" else " AND ").join(parts))
+    return _any_of(alternatives)
+
+
+# Parameter code -> the condition on the resource's own columns that answers it.
+_COLUMNS = {"_id": _id_condition, "_lastUpdated": _updated_condition}

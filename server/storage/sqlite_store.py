@@ -1,0 +1,140 @@
+"""The store on SQLite: joins the parts of this package behind the interface."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from server.errors import FhirError
+from server.fhir.search_query import SearchQuery
+from server.fhir.visibility import Visibility
+from server.storage import audit_log, history, resources
+from server.storage.authorization import AuthorizationStore
+from server.storage.database import Database
+from server.storage.interface import (
+    AuditRow,
+    HistoryPage,
+    NewVersion,
+    SearchPage,
+    StoredVersion,
+    Total,
+)
+from server.storage.migrations import migrations, schema_version, upgrade
+from server.storage.outbox import Outbox
+from server.storage.search import Search
+from server.storage.sqlite_authorization import SqliteAuthorizationStore
+
+
+class SqliteReader:
+    """Reader over one open snapshot or transaction."""
+
+    def __init__(self, database: Database, connection: sqlite3.Connection) -> None:
+        self._database = database
+        self._connection = connection
+
+    def read(self, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
+        return resources.read(self._connection, resource_type, id, visible)
+
+    def vread(self, resource_type: str, id: str, version_id: int, visible: Visibility) -> StoredVersion | None:
+        return resources.vread(self._connection, resource_type, id, version_id, visible)
+
+    def history(
+        self,
+        resource_type: str | None,
+        id: str | None,
+        visible: Visibility,
+        *,
+        since: datetime | None,
+        at: datetime | None,
+        count: int,
+        after: int | None,
+    ) -> HistoryPage:
+        with self._database.limited():
+            return history.history(
+                self._connection, resource_type, id, visible, since=since, at=at, count=count, after=after
+            )
+
+    def search(self, query: SearchQuery, visible: Visibility, *, includes_maximum: int = 1_000) -> SearchPage:
+        with self._database.limited():
+            return Search(self._connection, query, visible).page(includes_maximum)
+
+    def total(self, query: SearchQuery, visible: Visibility, cap: int | None) -> Total:
+        with self._database.limited():
+            return Search(self._connection, query, visible).total(cap)
+
+
+class SqliteWriter(SqliteReader):
+    """Writer over one open write transaction."""
+
+    def put(self, new: NewVersion) -> None:
+        resources.put(self._connection, new)
+
+    def claim(self, key: bytes) -> bool:
+        # SQLite has one writer at a time, so the row only remembers; on PostgreSQL it is the lock.
+        row = self._connection.execute(
+            "INSERT INTO claim (key, times) VALUES (:key, 1)"
+            " ON CONFLICT (key) DO UPDATE SET times = claim.times + 1 RETURNING times",
+            {"key": key},
+        ).fetchall()
+        return bool(row[0][0] == 1)
+
+    def audit(self, row: AuditRow) -> None:
+        audit_log.insert(self._connection, row)
+
+
+class SqliteStore:
+    """A Store, and what the worker and the command line need beyond it.
+
+    outbox: the relay's side of the outbox.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.outbox = Outbox(database)
+        self._authorization = SqliteAuthorizationStore(database)
+        self._schema = migrations("sqlite")[-1].number
+
+    @property
+    def authorization(self) -> AuthorizationStore:
+        return self._authorization
+
+    @contextmanager
+    def reading(self) -> Iterator[SqliteReader]:
+        with self.database.reading() as connection:
+            yield SqliteReader(self.database, connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[SqliteWriter]:
+        with self.database.writing() as connection:
+            yield SqliteWriter(self.database, connection)
+
+    def ready(self) -> bool:
+        try:
+            with self.database.reading() as connection:
+                return schema_version(connection) == self._schema
+        except (FhirError, sqlite3.Error, OSError):
+            return False
+
+    def upgrade(self) -> int:
+        """Bring the database to this program's schema; see `migrations.upgrade`."""
+        return upgrade(self.database)
+
+    def ingest_audit(self, folder: Path) -> int:
+        """Move the segments of a folder into the audit table; see `audit_log.ingest_segments`."""
+        return audit_log.ingest_segments(self.database, folder)
+
+    def audit_rows(self, *, limit: int) -> tuple[AuditRow, ...]:
+        """The last rows of the audit table, newest first."""
+        with self.database.reading() as connection:
+            return audit_log.audit_rows(connection, limit=limit)
+
+    def checkpoint(self, *, truncate: bool = False) -> tuple[int, int]:
+        """Copy the write-ahead log into the database; see `Database.checkpoint`."""
+        return self.database.checkpoint(truncate=truncate)
+
+    def close(self) -> None:
+        """Close this process's connections."""
+        self.database.close()

@@ -1,0 +1,196 @@
+"""One function a type of search parameter: the values of a clause -> conditions on a row of its index table.
+
+`TABLES` says which table answers which type. A condition speaks of one index row by its alias; `search_sql`
+asks whether a resource has such a row, or lists the resources that have one.
+Source: hl7.org/fhir/R4/search.html#ptypes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.errors import FhirError
+from server.fhir.folding import fold
+from server.fhir.hashing import probes, unit_probe
+from server.fhir.search_query import (
+    Clause,
+    DateValue,
+    NumberValue,
+    QuantityValue,
+    StringValue,
+    UriValue,
+)
+from server.storage.dialect import Parameters
+
+# (clause, alias of the index row, parameters) -> alternatives, each of which may use an index of its own
+Conditions = Callable[[Clause, str, Parameters], list[str]]
+
+_LAST_CHARACTER = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueTable:
+    """name: of the table. conditions: when a row of it matches. modifiers: those it answers."""
+
+    name: str
+    conditions: Conditions
+    modifiers: frozenset[str]
+
+
+def token_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+    """Tokens, references, and uris that are equal: any of the hashes."""
+    hashes = {hash for value in clause.values for hash in probes(clause.parameter, clause.modifier, value)}
+    return [f"{alias}.hash {parameters.among(sorted(hashes))}"] if hashes else []
+
+
+def string_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+    """Starts with (the default, and `:text`), `:contains`, `:exact`.
+
+    `:exact` looks among the rows of the same folded form, which is what the index is ordered by.
+    """
+    of_parameter = f"{alias}.parameter = {parameters.bind(clause.parameter.number)}"
+    alternatives = []
+    for value in clause.values:
+        if not isinstance(value, StringValue):
+            raise TypeError(f"a string parameter has no {type(value).__name__}")
+        text = fold(value.text)
+        if clause.modifier == "exact":
+            condition = (
+                f"{alias}.normal = {parameters.bind(text)} AND {alias}.exact = {parameters.bind(value.text)}"
+            )
+        elif clause.modifier == "contains":
+            condition = parameters.dialect.contains(f"{alias}.normal", parameters.bind(text))
+        else:
+            condition = starts_with(f"{alias}.normal", text, parameters)
+        alternatives.append(f"{of_parameter} AND {condition}")
+    return alternatives
+
+
+def starts_with(column: str, text: str, parameters: Parameters) -> str:
+    """The column starts with the text: a range of the index, bytewise."""
+    low, high = parameters.bind(text), parameters.bind(text + _LAST_CHARACTER)
+    return f"{column} >= {low} AND {column} < {high}"
+
+
+def uri_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+    """`:below` (the uri or one under it by its path) and `:above` (the uri or one of those it is under)."""
+    of_parameter = f"{alias}.parameter = {parameters.bind(clause.parameter.number)}"
+    alternatives = []
+    for value in clause.values:
+        if not isinstance(value, UriValue):
+            raise TypeError(f"a uri parameter has no {type(value).__name__}")
+        uri = value.uri.rstrip("/")
+        if clause.modifier == "below":
+            alternatives.append(f"{of_parameter} AND {alias}.uri = {parameters.bind(uri)}")
+            under = starts_with(f"{alias}.uri", uri + "/", parameters)
+            alternatives.append(f"{of_parameter} AND {under}")
+        else:
+            alternatives.append(f"{of_parameter} AND {alias}.uri {parameters.among(_ancestors(uri))}")
+    return alternatives
+
+
+def _ancestors(uri: str) -> list[str]:
+    """A uri and every uri above it by path, each with and without a slash at its end."""
+    found, rest = [], uri
+    while rest and not rest.endswith("/"):
+        found += [rest, rest + "/"]
+        rest = rest.rpartition("/")[0]
+    return found or [uri]
+
+
+def date_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+    """Dates as ranges: both the parameter's and the resource's are [low, high).
+
+    Source: hl7.org/fhir/R4/search.html#prefix
+    """
+    of_parameter = f"{alias}.parameter = {parameters.bind(clause.parameter.number)}"
+    alternatives = []
+    for value in clause.values:
+        if not isinstance(value, DateValue):
+            raise TypeError(f"a date parameter has no {type(value).__name__}")
+        low, high = parameters.bind(value.low), parameters.bind(value.high)
+        condition = DATE_CONDITIONS[value.prefix].format(
+            low=f"{alias}.low", high=f"{alias}.high", from_=low, to=high
+        )
+        alternatives.append(f"{of_parameter} AND {condition}")
+    return alternatives
+
+
+# Prefix -> when [low, high) of a resource matches [from, to) of the search. The terms in front that are
+# implied by the others bound the range of the index that has to be read.
+DATE_CONDITIONS = {
+    "eq": "{low} >= {from_} AND {low} < {to} AND {high} <= {to}",
+    "ne": "({low} < {from_} OR {high} > {to})",
+    "gt": "{high} > {to}",
+    "lt": "{low} < {from_}",
+    "ge": "{high} > {from_} AND ({high} > {to} OR {low} >= {from_})",
+    "le": "{low} < {to} AND ({low} < {from_} OR {high} <= {to})",
+    "sa": "{low} >= {to}",
+    "eb": "{high} <= {from_}",
+    "ap": "{low} < {to} AND {high} > {from_}",
+}
+
+# The same for numbers. A row is a point or the ends of a Range, taken exactly; only `eq`, `ne` and `ap` look
+# at the precision [from, to) in which the search was written, the others at its value.
+NUMBER_CONDITIONS = {
+    "eq": "{low} >= {from_} AND {low} < {to} AND {high} < {to}",
+    "ne": "({low} < {from_} OR {high} >= {to})",
+    "gt": "{high} > {value}",
+    "lt": "{low} < {value}",
+    "ge": "{high} >= {value}",
+    "le": "{low} <= {value}",
+    "sa": "{low} > {value}",
+    "eb": "{high} < {value}",
+    "ap": "{low} < {to} AND {high} >= {from_}",
+}
+
+
+def quantity_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+    """Numbers and quantities; a quantity that names a unit matches only rows of that unit."""
+    of_parameter = f"{alias}.parameter = {parameters.bind(clause.parameter.number)}"
+    alternatives = []
+    for value in clause.values:
+        if isinstance(value, QuantityValue):
+            number, unit = value.number, unit_probe(value)
+        elif isinstance(value, NumberValue):
+            number, unit = value, None
+        else:
+            raise TypeError(f"a {clause.parameter.type} parameter has no {type(value).__name__}")
+        condition = NUMBER_CONDITIONS[number.prefix].format(
+            low=f"{alias}.low",
+            high=f"{alias}.high",
+            from_=parameters.bind(float(number.low)),
+            to=parameters.bind(float(number.high)),
+            value=parameters.bind(float(number.value)),
+        )
+        if unit is not None:
+            condition += f" AND {alias}.unit = {parameters.bind(unit)}"
+        alternatives.append(f"{of_parameter} AND {condition}")
+    return alternatives
+
+
+_TOKEN = ValueTable("token", token_conditions, frozenset({"", "not"}))
+_TEXT = ValueTable("string_value", string_conditions, frozenset({"text"}))
+_URI = ValueTable("uri_value", uri_conditions, frozenset({"above", "below"}))
+_QUANTITY = ValueTable("quantity_value", quantity_conditions, frozenset({""}))
+
+# Parameter type -> the tables that answer it, by modifier.
+TABLES: dict[str, tuple[ValueTable, ...]] = {
+    "token": (ValueTable("token", token_conditions, frozenset({"", "not", "of-type"})), _TEXT),
+    "reference": (ValueTable("token", token_conditions, frozenset({"", "not", "identifier"})),),
+    "uri": (_TOKEN, _URI),
+    "string": (ValueTable("string_value", string_conditions, frozenset({"", "exact", "contains"})),),
+    "date": (ValueTable("date_value", date_conditions, frozenset({""})),),
+    "number": (_QUANTITY,),
+    "quantity": (_QUANTITY,),
+}
+
+
+def value_table(clause: Clause) -> ValueTable:
+    """The table that answers a clause. Raises: FhirError unsupported-search where none does."""
+    for table in TABLES.get(clause.parameter.type, ()):
+        if clause.modifier in table.modifiers:
+            return table
+    name = f"{clause.parameter.code}:{clause.modifier}" if clause.modifier else clause.parameter.code
+    raise FhirError("unsupported-search", f"The search {name} is not supported.")

@@ -1,0 +1,151 @@
+"""Visibility -> one SQL predicate, for any alias of `resource` and for versions beside it.
+
+Every statement that returns or follows resources adds this predicate, before LIMIT. Deny by default: no rule,
+no row. See `server.fhir.visibility` for what a rule means; beyond that:
+
+- A `referred` rule shows a resource to which a resource refers that a rule with patients shows. Its own
+  `patients`, when given, narrows the compartments of those referring resources.
+- An old version has no index rows, and may come from another chart. So a rule with patients shows the versions
+  since the resource came into its present compartments, a rule with criteria the current version alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from server.fhir.hashing import reference_hash
+from server.fhir.search_query import Clause
+from server.fhir.visibility import Rule, Visibility
+from server.storage.dialect import Parameters
+
+TRUE = "1 = 1"
+FALSE = "1 = 0"
+
+# (clause, alias) -> predicate; given by `search_sql`, which itself asks for visibility in chains.
+ClausePredicate = Callable[[Clause, str], str]
+
+
+def patient_hashes(rule: Rule) -> list[int]:
+    """The compartment hashes of a rule's patients, in a fixed order."""
+    return [reference_hash(f"Patient/{patient}") for patient in sorted(rule.patients or ())]
+
+
+class VisibilitySql:
+    """One caller's Visibility, ready to be asked for predicates within one statement."""
+
+    def __init__(self, visible: Visibility, parameters: Parameters, clause: ClausePredicate) -> None:
+        self._visible = visible
+        self._parameters = parameters
+        self._clause = clause
+
+    def predicate(self, alias: str, resource_type: str | None, *, version: str = "") -> str:
+        """What must hold for the row. resource_type None: the type is read from the row.
+
+        version: the column that holds the number of the version shown, where it may be an old one.
+        """
+        if resource_type is not None:
+            return self._of_rules(self._visible.of(resource_type), alias, version)
+        parts = []
+        for rules, which in self._groups(alias):
+            predicate = self._of_rules(rules, alias, version)
+            if predicate != FALSE:
+                parts.append(f"{which} AND {predicate}" if which else predicate)
+        return _any(parts)
+
+    def candidates(self, resource_type: str) -> str:
+        """A SELECT of the rids of a type among which all visible ones are; "" where there is no such list."""
+        rules = self._visible.of(resource_type)
+        if not rules or any(rule.referred or rule.patients is None for rule in rules):
+            return ""
+        patients = sorted({hash for rule in rules for hash in patient_hashes(rule)})
+        if not patients:
+            return ""
+        row = self._parameters.alias()
+        return (
+            f"SELECT {row}.rid FROM compartment {row} WHERE {row}.patient {self._parameters.among(patients)}"
+            f" AND {row}.type = {self._parameters.bind(resource_type)}"
+        )
+
+    def _groups(self, alias: str) -> Iterator[tuple[tuple[Rule, ...], str]]:
+        """Rules with the condition on the type of the rows they are for, one group for all equal rules."""
+        named: dict[tuple[Rule, ...], list[str]] = {}
+        for name, rules in sorted(self._visible.rules.items()):
+            if name != "*":
+                named.setdefault(rules, []).append(name)
+        for rules, names in named.items():
+            yield rules, f"{alias}.type {self._parameters.among(names)}"
+        others = self._visible.of("*")
+        if others:
+            known = [name for names in named.values() for name in names]
+            yield others, f"NOT ({alias}.type {self._parameters.among(known)})" if known else ""
+
+    def _of_rules(self, rules: tuple[Rule, ...], alias: str, version: str) -> str:
+        if any(rule == Rule() for rule in rules):
+            return TRUE
+        return _any([self._of_rule(rule, alias, version) for rule in rules])
+
+    def _of_rule(self, rule: Rule, alias: str, version: str) -> str:
+        parts = []
+        if rule.referred:
+            parts.append(self._referred(rule, alias))
+        elif rule.patients is not None:
+            parts.append(self._in_compartments(rule, alias))
+            if version:
+                parts.append(f"{version} >= {alias}.settled_version")
+        if rule.criteria:
+            if version:
+                parts.append(f"{version} = {alias}.version")
+            parts.extend(self._clause(clause, alias) for clause in rule.criteria)
+            parts.append(f"{alias}.deleted = 0")
+        return " AND ".join(parts) if parts else TRUE
+
+    def _in_compartments(self, rule: Rule, alias: str) -> str:
+        if not rule.patients:
+            return FALSE
+        patients, row = self._parameters.among(patient_hashes(rule)), self._parameters.alias()
+        return (
+            f"EXISTS (SELECT 1 FROM compartment {row} WHERE {row}.patient {patients}"
+            f" AND {row}.type = {alias}.type AND {row}.rid = {alias}.rid)"
+        )
+
+    def _referred(self, rule: Rule, alias: str) -> str:
+        """Walk the caller's compartments and probe each row for a reference here.
+
+        The cost is the number of resources of those patients, whoever else refers to the popular target.
+        """
+        near = self._parameters.alias()
+        ways = []
+        for rules, which in self._groups(near):
+            for way in rules:
+                if way.referred or way.patients is None:
+                    continue
+                patients = way.patients if rule.patients is None else way.patients & rule.patients
+                if patients:
+                    ways.append(self._refers(Rule(patients, way.criteria), near, which, alias))
+        return _any(list(dict.fromkeys(ways)))
+
+    def _refers(self, way: Rule, near: str, which: str, alias: str) -> str:
+        source = f"compartment {near}"
+        where = [f"{near}.patient {self._parameters.among(patient_hashes(way))}"]
+        if which:
+            where.append(which)
+        if way.criteria:
+            row = self._parameters.alias()
+            source += f" CROSS JOIN resource {row}"
+            where.append(f"{row}.rid = {near}.rid")
+            where.extend(self._clause(clause, row) for clause in way.criteria)
+        link = self._parameters.alias()
+        return (
+            f"EXISTS (SELECT 1 FROM {source} WHERE {' AND '.join(where)} AND EXISTS (SELECT 1 FROM token {link}"
+            f" WHERE {link}.hash = {alias}.self_hash AND {link}.rid = {near}.rid))"
+        )
+
+
+def _any(parts: list[str]) -> str:
+    """Any of the predicates, brackets where they are needed."""
+    parts = [part for part in parts if part != FALSE]
+    if not parts:
+        return FALSE
+    if TRUE in parts:
+        return TRUE
+    return "(" + " OR ".join(f"({part})" for part in parts) + ")" if len(parts) > 1 else parts[0]
