@@ -5,15 +5,34 @@ The rules are data: `data/decisions.toml`.
 
 from __future__ import annotations
 
+import tomllib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
-from smart_app.reconciliation.records import Decision, DecisionKind, Group, GroupKind, Reconciliation
+from smart_app.reconciliation.records import (
+    Decision,
+    DecisionKind,
+    Group,
+    GroupKind,
+    Reconciliation,
+    Severity,
+)
+
+_SATURDAY = 5
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
-    """One kind of decision: its words, where it applies and what it asks for."""
+    """One kind of decision: its words, where it applies and what it asks for.
+
+    From `decision_rules`, `needs_reason` says that some kind of line needs one; from `offered`, that
+    this line does.
+    """
 
     kind: DecisionKind
     label: str
@@ -53,24 +72,63 @@ class Completeness:
         return not self.open and not self.faults
 
 
+@cache
+def _data() -> dict[str, Any]:
+    text = (files("smart_app.reconciliation") / "data" / "decisions.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+@cache
 def decision_rules() -> dict[DecisionKind, DecisionRule]:
     """The rules of all kinds of decision, in the order in which people are offered them."""
-    raise NotImplementedError
+    return {
+        DecisionKind(name): DecisionRule(
+            kind=DecisionKind(name),
+            label=rule["label"],
+            applies_to=frozenset(
+                GroupKind(kind) for kind, kinds in _data()["offered"].items() if name in kinds
+            ),
+            needs_reason=bool(rule["reason"]),
+            needs_regimen=rule.get("regimen", False),
+            needs_survivor=rule.get("survivor", False),
+        )
+        for name, rule in _data()["decision"].items()
+    }
 
 
 def role_rule(role: str) -> RoleRule:
     """The rule of a role; a role that is not in the data may do nothing."""
-    raise NotImplementedError
+    rule = _data()["role"].get(role)
+    if rule is None:
+        return RoleRule(role, role, may_draft=False, may_sign=False, may_order=False)
+    return RoleRule(
+        role, rule["label"], may_draft=rule["draft"], may_sign=rule["sign"], may_order=rule["order"]
+    )
+
+
+def _needs_reason(kind: DecisionKind, group: Group) -> bool:
+    rule = _data()["decision"][kind.value]
+    if rule.get("reason_given_by_indication") and all(item.indication for item in group.after):
+        return False
+    return "*" in rule["reason"] or group.kind.value in rule["reason"]
 
 
 def offered(group: Group) -> tuple[DecisionRule, ...]:
-    """The decisions that apply to a group, the commonest first."""
-    raise NotImplementedError
+    """The decisions that apply to a group, the commonest first, each with what it asks for here."""
+    kinds = [DecisionKind(name) for name in _data()["offered"][group.kind.value]]
+    return tuple(replace(decision_rules()[kind], needs_reason=_needs_reason(kind, group)) for kind in kinds)
 
 
 def bulk_acceptable(reconciliation: Reconciliation) -> tuple[Group, ...]:
     """Groups that "they are the same" may accept together: identical, tier 1-2 and without an alert."""
-    raise NotImplementedError
+    spoken_of = {reference for alert in reconciliation.alerts for reference in alert.references}
+    return tuple(
+        group
+        for group in reconciliation.groups
+        if group.kind is GroupKind.IDENTICAL
+        and group.tier <= 2
+        and not any(item.reference in spoken_of for item in (*group.before, *group.after))
+    )
 
 
 def completeness(reconciliation: Reconciliation, decisions: Sequence[Decision]) -> Completeness:
@@ -79,4 +137,68 @@ def completeness(reconciliation: Reconciliation, decisions: Sequence[Decision]) 
     Two decisions about one line are a fault. A bulk decision stands only where `bulk_acceptable`
     allows it.
     """
-    raise NotImplementedError
+    groups = {group.key: group for group in reconciliation.groups}
+    bulk = {group.key for group in bulk_acceptable(reconciliation)}
+    faults = [
+        (key, "This line has more than one decision.")
+        for key, count in Counter(decision.group_key for decision in decisions).items()
+        if count > 1
+    ]
+    for decision in decisions:
+        group = groups.get(decision.group_key)
+        fault = _fault(decision, group, reconciliation, decision.group_key in bulk)
+        if fault:
+            faults.append((decision.group_key, fault))
+    decided = {decision.group_key for decision in decisions}
+    still_open = tuple(key for key in groups if key not in decided)
+    return Completeness(len(groups), still_open, tuple(dict.fromkeys(faults)))
+
+
+def _fault(
+    decision: Decision, group: Group | None, reconciliation: Reconciliation, bulk_allowed: bool
+) -> str | None:
+    if group is None:
+        return "This line is no longer on the board."
+    rule = next((each for each in offered(group) if each.kind is decision.kind), None)
+    if rule is None:
+        return "This decision does not apply to this line."
+    if decision.bulk and not (bulk_allowed and decision.kind is DecisionKind.CONTINUE):
+        return "This line has to be decided by itself."
+    if rule.needs_reason and not (decision.reason or "").strip():
+        return "A reason is missing."
+    if rule.needs_regimen and not (decision.regimen or "").strip():
+        return "The new regimen is missing."
+    if rule.needs_survivor:
+        return _survivor_fault(decision, group, reconciliation)
+    return None
+
+
+def _survivor_fault(decision: Decision, group: Group, reconciliation: Reconciliation) -> str | None:
+    own = {item.reference for item in (*group.before, *group.after)}
+    lines = {item.reference for each in reconciliation.groups for item in (*each.before, *each.after)}
+    if not decision.survivor:
+        return "The line that stays is missing."
+    if decision.survivor in own or decision.survivor not in lines:
+        return "The line that stays must be another line of the board."
+    return None
+
+
+def clarify_due(asked_at: datetime, high: bool) -> datetime:
+    """When a question to the prescriber is due: hours if a high alert speaks, else weekdays on."""
+    rule = _data()["clarify"]
+    if high:
+        return asked_at + timedelta(hours=rule["hours_if_high"])
+    due, left = asked_at, rule["weekdays"]
+    while left:
+        due += timedelta(days=1)
+        left -= due.weekday() < _SATURDAY
+    return due
+
+
+def has_high_alert(reconciliation: Reconciliation, group: Group) -> bool:
+    """Whether an alert of high severity speaks about a line of the group."""
+    references = {item.reference for item in (*group.before, *group.after)}
+    return any(
+        alert.severity is Severity.HIGH and references & set(alert.references)
+        for alert in reconciliation.alerts
+    )
