@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from smart_app import gate
+from smart_app.capability import KnownCapabilities
 from smart_app.entrance import end_session, entrance
 from smart_app.fhir_client import FhirFault, Forbidden, NotFound, Unauthorized, Unavailable
 from smart_app.issuers import Issuers, read_issuers
@@ -26,9 +27,10 @@ from smart_app.runtime import Runtime
 from smart_app.sealing import Seal
 from smart_app.session import Sessions
 from smart_app.session_store import SessionStore
-from smart_app.settings import MAXIMUM_BODY, Settings
+from smart_app.settings import MAXIMUM_BODY, Settings, SettingsError
 from smart_app.smart_configuration import Clock, Discovery
 from smart_app.token_endpoint import TokenEndpoint
+from smart_app.transitions.calendar import Calendar, federal_calendar, site_holidays
 from smart_app.views import blueprint
 from terminology.rxnorm import open_rxnorm
 
@@ -47,6 +49,17 @@ def utc_now() -> datetime:
 def new_secret() -> str:
     """256 random bits as 43 characters of base64url."""
     return secrets.token_urlsafe(32)
+
+
+def read_calendar(settings: Settings) -> Calendar:
+    """The federal calendar with the closures of BATON_HOME/holidays.json. Raises: SettingsError."""
+    path = settings.home / "holidays.json"
+    try:
+        return federal_calendar().with_site_holidays(site_holidays(path.read_bytes()))
+    except FileNotFoundError:
+        return federal_calendar()
+    except ValueError as fault:
+        raise SettingsError(f"{path.name} in BATON_HOME is {fault}") from None
 
 
 def create_app(
@@ -68,6 +81,8 @@ def create_app(
         clock=clock,
         terminology=terminology or open_rxnorm(settings.home / "terminology"),
         pool=pool or ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="search"),
+        capabilities=KnownCapabilities(clock),
+        calendar=read_calendar(settings),
     )
     store = SessionStore(settings.home)
     seal = Seal(settings.secret_key, "sessions")

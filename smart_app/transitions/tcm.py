@@ -6,7 +6,7 @@ Every number is data with the time it is in force (`data/tcm-rules.json`, `data/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -28,7 +28,9 @@ class TcmRule:
     """The limits in force for discharges of a time."""
 
     effective_from: date
-    effective_to: date
+    effective_to: date | None
+    """None: until a new rule is known; `reviewed` says when somebody last looked."""
+    reviewed: date
     contact_business_days: int
     attempts_in_good_faith: int
     visit_days_high: int
@@ -61,7 +63,8 @@ def _rules() -> tuple[TcmRule, ...]:
             **{
                 **row,
                 "effective_from": date.fromisoformat(row["effective_from"]),
-                "effective_to": date.fromisoformat(row["effective_to"]),
+                "effective_to": date.fromisoformat(row["effective_to"]) if row["effective_to"] else None,
+                "reviewed": date.fromisoformat(row["reviewed"]),
                 "version": record["version"],
             }
         )
@@ -72,7 +75,7 @@ def _rules() -> tuple[TcmRule, ...]:
 def rule_on(day: date) -> TcmRule:
     """The rule for a discharge on that day. Raises: RuleMissing."""
     for rule in _rules():
-        if rule.effective_from <= day <= rule.effective_to:
+        if rule.effective_from <= day and (rule.effective_to is None or day <= rule.effective_to):
             return rule
     raise RuleMissing(f"no rule is in force on {day.isoformat()}")
 
@@ -108,7 +111,8 @@ def deadlines(discharge: datetime, zone: ZoneInfo, calendar: Calendar) -> Deadli
     return Deadlines(
         discharge_date=day,
         contact=contact,
-        service=(discharge + timedelta(hours=service_hours())).astimezone(zone),
+        # in UTC, since adding to a local time would add wall-clock hours
+        service=(discharge.astimezone(UTC) + timedelta(hours=service_hours())).astimezone(zone),
         visit_high=end_of_day(day + timedelta(days=rule.visit_days_high), zone),
         visit_moderate=end_of_day(day + timedelta(days=rule.visit_days_moderate), zone),
         period_end=end_of_day(day + timedelta(days=rule.period_days - 1), zone),
