@@ -14,12 +14,13 @@ from typing import Any
 
 from server.errors import Issue
 from server.fhir.generated.resource_types import RESOURCE_TYPES
+from server.fhir.references import MalformedReference
 from server.fhir.validation_accept import accepts, accepts_element
 from server.fhir.validation_codes import accepts_code, accepts_concept, words
 from server.fhir.validation_invariants import INVARIANTS, SHAPE_ERRORS
 from server.fhir.validation_narrative import fault_of_narrative
 from server.fhir.validation_primitives import PRIMITIVE_RULES
-from server.fhir.validation_references import MalformedReference, target_type
+from server.fhir.validation_references import target_type
 from server.fhir.validation_tables import Element, Table, invariant_words, table
 
 MAX_ISSUES = 1000
