@@ -24,7 +24,9 @@ from server.auth.principal import Principal
 from server.auth.scopes import Scope
 from server.errors import FhirError
 from server.fhir.compartments import RESOURCE_TYPES, in_patient_compartment
+from server.fhir.criteria import Indexed, matches
 from server.fhir.index_rows import IndexRows
+from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import Clause
 from server.fhir.visibility import NOTHING, Rule, Visibility
 from server.policy.roles import role
@@ -100,7 +102,7 @@ def may_write(decision: Decision, resource_type: str, rows: IndexRows, resource:
     return any(
         (rule.patients is None or (bool(rows.compartments) and rule.patients.issuperset(rows.compartments)))
         and not rule.referred
-        and _fulfils(resource_type, resource, rule.criteria)
+        and _fulfils(rule.criteria, resource, rows)
         for rule in decision.writable.of(resource_type)
     )
 
@@ -195,9 +197,5 @@ def resource_types() -> frozenset[str]:
     return frozenset(RESOURCE_TYPES)
 
 
-def _fulfils(resource_type: str, resource: Mapping[str, Any], criteria: tuple[Clause, ...]) -> bool:
-    if not criteria:
-        return True
-    from server.fhir.criteria import fulfils
-
-    return all(fulfils(resource_type, resource, clause) for clause in criteria)
+def _fulfils(criteria: tuple[Clause, ...], resource: Mapping[str, Any], rows: IndexRows) -> bool:
+    return all(matches(Indexed(resource, rows), clause) for clause in criteria)

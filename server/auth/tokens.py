@@ -197,3 +197,22 @@ def revoke(context: AuthContext, token: str, *, principal: str) -> bool:
             ended = context.rows.revoke_token(digest, now)
         record(context, "token-revoke", 200 if ended else 404, principal=principal, client_id=client_id)
     return ended
+
+
+def withdraw_grant(context: AuthContext, username: str, grant_id: str, request_id: str) -> bool:
+    """A user takes back what they granted, with every token made from it; False if it was not theirs."""
+    grant = context.rows.grant(grant_id) if grant_id.isascii() else None
+    if grant is None or grant.username != username:
+        return False
+    with context.rows.transaction():
+        ended = context.rows.revoke_grant(grant_id, context.clock())
+        record(
+            context,
+            "grant-withdraw",
+            200,
+            principal=grant.fhir_user or f"User/{username}",
+            client_id=grant.client_id,
+            patient=grant.patient or "",
+            request_id=request_id,
+        )
+    return ended
