@@ -31,8 +31,9 @@ _PRINTABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}(?:[:.][A-Za-z0-9_\-
 
 def refusal(kind: str, name: str, diagnostics: str) -> FhirError:
     """An error about a search parameter, located as R4 asks: `http.name`."""
-    shown = name if _PRINTABLE_NAME.fullmatch(name) else ""
-    code = re.split(r"[:.]", shown)[0] if shown else ""
+    code = re.split(r"[:.]", name)[0]
+    code = code if _PRINTABLE_NAME.fullmatch(code) else ""
+    shown = name if _PRINTABLE_NAME.fullmatch(name) else code
     lead = f"Search parameter {shown}: " if shown else "Search parameter: "
     return FhirError(kind, lead + diagnostics, f"http.{code}" if code else "")
 
