@@ -13,6 +13,7 @@ from smart_app.reconciliation.records import Decision, DecisionKind
 from terminology.systems import BATON
 
 DRAFT_CODE = "reconciliation-draft"
+_TITLE = "Draft of a medication reconciliation"
 _LINE = "urn:baton:reconciliation-line"
 _EXTENSION = "urn:baton:StructureDefinition:decision-"
 

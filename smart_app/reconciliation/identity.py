@@ -1,4 +1,7 @@
-"""Ids of what a reconciliation writes: they follow from session, role and line, so that a replay is no change."""
+"""Ids of what a reconciliation writes.
+
+They follow from session, role and line, so that sending the same decisions again changes nothing.
+"""
 
 from __future__ import annotations
 
