@@ -123,7 +123,6 @@ def chart_overview(context: ChartContext) -> Overview:
 
 def overview_of(chart: ChartResources, context: ChartContext) -> Overview:
     """The page of a chart that was read."""
-    zone = context.runtime.settings.zone
     by_reference = {reference_of(resource): resource for resource in chart.resources}
     return Overview(
         banner=banner_of(chart, context),
