@@ -1,0 +1,55 @@
+"""The authorization server for the commands that work beside a running server, or without one."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from server.auth.context import AuthContext, auth_context
+from server.auth.keys import SigningKeyError
+from server.errors import FhirError
+from server.settings import Settings, SettingsError, read_settings
+from server.storage import DatabaseUrlError, open_store
+from server.storage.migrations import SchemaTooNew
+
+
+def command_settings() -> Settings:
+    """The settings of the deployment in BATON_HOME.
+
+    A demo deployment is known by the secret key that its first start left there, so its commands need no
+    environment of their own. Raises: click.ClickException.
+    """
+    home = Path(os.environ.get("BATON_HOME") or "var")
+    demo = os.environ.get("BATON_DEMO") == "1" or (home / "secret-key").exists()
+    try:
+        return read_settings(os.environ, demo=demo)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def command_context() -> AuthContext:
+    """The authorization server's parts over the deployment's own database, brought to this program's schema.
+
+    Raises: click.ClickException with what to do.
+    """
+    settings = command_settings()
+    try:
+        store = open_store(settings.database_url)
+        store.upgrade()
+        return auth_context(
+            store.authorization,
+            store,
+            base_url=settings.base_url,
+            home=settings.home,
+            secret_key=settings.secret_key,
+            clock=lambda: datetime.now(UTC),
+        )
+    except (DatabaseUrlError, SchemaTooNew, SigningKeyError) as error:
+        raise click.ClickException(str(error)) from None
+    except FhirError as error:
+        raise click.ClickException(" ".join(issue.diagnostics for issue in error.issues)) from None
+    except OSError as error:
+        raise click.ClickException(f"BATON_HOME cannot be used: {error.strerror}") from None
