@@ -22,6 +22,7 @@ from server.fhir.validation_tables import Element, Table, table
 Accept = Callable[[Any], object]
 
 _compiled: dict[str, Accept] = {}
+_checks: dict[str, dict[str, Accept]] = {}  # type -> property -> test
 
 
 class _Resources(dict[str, Accept]):
@@ -55,7 +56,7 @@ def accepts_element(element: Element, value: Any) -> bool:
 
 def _acceptor(name: str) -> Accept:
     if name not in _compiled:
-        checks: dict[str, Accept] = {}
+        checks = _checks[name] = {}
         described = table(name)
         _compiled[name] = _extension(checks) if name == "Extension" else _object(described, checks)
         for element in described.elements.values():
@@ -92,9 +93,9 @@ def _value_test(element: Element) -> Accept:
             return more[0]
     else:
         test = _acceptor(element.type)
-        more = [accepts_concept(element.value_set)] if element.value_set else []
         if element.type == "Reference":
-            more.append(accepts_target(element.targets))
+            test = _reference(_checks["Reference"], accepts_target(element.targets))
+        more = [accepts_concept(element.value_set)] if element.value_set else []
     more += [INVARIANTS[name] for name in element.invariants]
     for further in more:
         test = _both(test, further)
@@ -113,6 +114,16 @@ def _each(test: Accept) -> Accept:
             if not test(value):
                 return False
         return True
+
+    return accept
+
+
+def _reference(checks: dict[str, Accept], accepts_target: Accept) -> Accept:
+    def accept(value: dict[str, Any]) -> object:
+        for name, item in value.items():
+            if not checks[name](item):
+                return False
+        return accepts_target(value) and (len(value) > 1 or "id" not in value)
 
     return accept
 

@@ -7,6 +7,7 @@ Source: hl7.org/fhir/R4/narrative.html
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from xml.parsers import expat
 import msgspec
 
 _DEFINITIONS = Path(__file__).parent / "definitions"
+_TEXT_AFTER_TAG = re.compile(r"[a-z\"'/]>[\s\u00a0]*[^<&\s\u00a0]")
 _SPACE = "\u00a0 \t\r\n"
 
 
@@ -35,72 +37,72 @@ def _rules() -> dict[str, Any]:
     return rules
 
 
-class _Checker:
-    """Follows the parser through one narrative and raises _Refused at the first fault."""
+def _checker(rules: dict[str, Any], parser: expat.XMLParserType) -> None:
+    """Give the parser callbacks that raise _Refused at the first fault of the narrative it reads."""
+    allowed, links, namespace = rules["allowed"], rules["link_attributes"], rules["namespace"]
 
-    __slots__ = ("has_content", "is_root", "rules")
+    def root(name: str, attributes: dict[str, str]) -> None:
+        if name != "div" or attributes.get("xmlns") != namespace:
+            raise _Refused('The narrative must be a div with xmlns="http://www.w3.org/1999/xhtml".')
+        parser.StartElementHandler = inner
+        inner(name, attributes)
 
-    def __init__(self) -> None:
-        self.rules = _rules()
-        self.is_root = True
-        self.has_content = False
-
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        allowed = self.rules["allowed"].get(name)
-        if self.is_root:
-            if name != "div" or attributes.get("xmlns") != self.rules["namespace"]:
-                raise _Refused('The narrative must be a div with xmlns="http://www.w3.org/1999/xhtml".')
-            self.is_root = False
-        elif allowed is None:
+    def inner(name: str, attributes: dict[str, str]) -> None:
+        if name not in allowed:
             raise _Refused("The narrative has an element that FHIR does not allow (txt-1).")
-        elif name == "img":
-            self.has_content = True
         for attribute, value in attributes.items():
-            if attribute not in allowed or (attribute == "xmlns" and value != self.rules["namespace"]):
+            if attribute not in allowed[name] or (attribute == "xmlns" and value != namespace):
                 raise _Refused("The narrative has an attribute that FHIR does not allow (txt-1).")
-            if attribute in self.rules["link_attributes"] and not self._is_harmless(name, value):
+            if attribute in links and not _is_harmless(rules, name, value):
                 raise _Refused("The narrative has a link of a kind that FHIR does not allow (txt-1).")
 
-    def _is_harmless(self, element: str, link: str) -> bool:
-        # Browsers ignore control characters and spaces in a scheme: "java\nscript:" runs.
-        link = "".join(link.split()).lower()
-        if element == "img" and link.startswith(self.rules["image_data"]):
-            return True
-        scheme, colon, _ = link.partition(":")
-        return (
-            not colon
-            or not scheme.isprintable()
-            or "/" in scheme
-            or "#" in scheme
-            or "?" in scheme
-            or (scheme in self.rules["link_schemes"])
-        )
-
-    def text(self, data: str) -> None:
-        if not self.has_content and data.strip(_SPACE):
-            self.has_content = True
-
-    def refuse(self, *_: Any) -> None:
+    def refuse(*_: Any) -> None:
         raise _Refused("The narrative must not have a document type, entities or processing instructions.")
+
+    parser.StartElementHandler = root
+    parser.StartDoctypeDeclHandler = refuse
+    parser.ProcessingInstructionHandler = refuse
+
+
+def _is_harmless(rules: dict[str, Any], element: str, link: str) -> bool:
+    # Browsers ignore control characters and spaces in a scheme: "java\nscript:" runs.
+    link = "".join(link.split()).lower()
+    if element == "img" and link.startswith(rules["image_data"]):
+        return True
+    scheme, colon, _ = link.partition(":")
+    return (
+        not colon
+        or scheme in rules["link_schemes"]
+        or (scheme.isprintable() and not {"/", "#", "?"}.isdisjoint(scheme))
+    )
+
+
+def _has_content(xhtml: str) -> bool:
+    """Whether a narrative, known to be well formed, has an image or text that is not only space (txt-2)."""
+    if _TEXT_AFTER_TAG.search(xhtml) is not None or "<img" in xhtml:
+        return True
+    found: list[str] = []
+    parser = expat.ParserCreate()
+    parser.CharacterDataHandler = found.append
+    parser.Parse(xhtml, True)
+    return bool("".join(found).strip(_SPACE))
 
 
 def fault_of_narrative(xhtml: str) -> str:
     """What is wrong with a narrative's div, or "" if nothing is. The text quotes nothing of it."""
-    checker = _Checker()
     parser = expat.ParserCreate()
-    parser.StartElementHandler = checker.start
-    parser.CharacterDataHandler = checker.text
-    parser.StartDoctypeDeclHandler = checker.refuse
-    parser.ProcessingInstructionHandler = checker.refuse
+    _checker(_rules(), parser)
     try:
         parser.Parse(xhtml, True)
     except _Refused as refusal:
         return str(refusal)
     except (expat.ExpatError, ValueError):
         return "The narrative is not well-formed XHTML."
-    return "" if checker.has_content else "The narrative has no content (txt-2)."
+    return "" if _has_content(xhtml) else "The narrative has no content (txt-2)."
 
 
 def accepts_narrative(value: Any) -> bool:
     """Whether a JSON value is a narrative's div as R4 allows it. Raises TypeError if it is not a text."""
+    if type(value) is not str:
+        raise TypeError
     return fault_of_narrative(value) == ""

@@ -28,7 +28,7 @@ def accepts_target(targets: frozenset[str]) -> Callable[[dict[str, Any]], bool]:
     def accept(element: dict[str, Any]) -> bool:
         reference = element.get("reference")
         if reference is None:
-            return "type" not in element or element["type"] in allowed
+            return bool(element) and ("type" not in element or element["type"] in allowed)
         match = local(reference)
         if match is not None:
             return match[1] in allowed and ("type" not in element or element["type"] == match[1])
