@@ -32,6 +32,7 @@ KNOWN = {
     "BATON_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR (INFO)",
     "BATON_TLS_CERT": "certificate file (none: plain http)",
     "BATON_TLS_KEY": "key file of the certificate",
+    "BATON_DEMO": "1 in the processes of `baton serve --demo`, which sets it",
 }
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from server.storage.interface import Store
+from server.errors import Issue
+from server.storage.interface import AuditRow, Store
 
 InteractionName = Literal[
     "read",
@@ -44,7 +45,9 @@ class Limits:
 class Context:
     """The parts an interaction works with; made once by `app.create_app`.
 
-    base_url: the FHIR base without a trailing slash. cursor_key: signs search cursors.
+    base_url: the FHIR base without a trailing slash. cursor_key: signs paging cursors. audit: keeps the row
+    of an interaction that wrote nothing (reads, refusals); writes put theirs into their own transaction.
+    software_version: named in the CapabilityStatement.
     """
 
     store: Store
@@ -53,12 +56,15 @@ class Context:
     new_id: Callable[[], str]
     cursor_key: bytes
     time_zone: str
+    audit: Callable[[AuditRow], None]
     limits: Limits = field(default_factory=Limits)
+    software_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class InteractionRequest:
-    """One interaction. body: the decoded resource, None without one. query: decoded pairs in order.
+    """One interaction. body: the decoded resource, None without one. query: decoded pairs in order, without
+    the parameters of the HTTP exchange itself (_format, _pretty).
 
     if_match and if_none_match: version ids without W/ and quotes, or "*". if_none_exist: its query string.
     prefer_return: minimal, representation, OperationOutcome. prefer_handling: strict or lenient.
@@ -82,8 +88,18 @@ class InteractionRequest:
 
 @dataclass(frozen=True, slots=True)
 class InteractionResponse:
-    """status, body bytes (JSON, possibly empty) and headers by their exact names."""
+    """status, body (JSON, possibly empty) and headers by their exact names.
+
+    id, version_id, last_updated: the version that was read or written, "" / 0 / None for none. patient: id of
+    the patient whose chart it belongs to, for the audit trail. issues: what a bundle entry's outcome says of a
+    success, for example that nothing had to be changed.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+    version_id: int = 0
+    last_updated: datetime | None = None
+    patient: str = ""
+    issues: tuple[Issue, ...] = ()

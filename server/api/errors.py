@@ -1,0 +1,73 @@
+"""Errors that reach Flask, each answered in the form of its part: OperationOutcome below /fhir, the RFC's JSON
+below /oauth2, a plain page elsewhere. Nothing of the request is repeated.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Flask, Response, request
+from markupsafe import escape
+from werkzeug.exceptions import HTTPException
+
+from server.api.headers import FHIR_JSON, JSON
+from server.api.observability import request_id
+from server.errors import KINDS, FhirError, Issue, operation_outcome
+from server.fhir.json_codec import encode
+from server.logs import Log, describe
+
+# HTTP errors of the web framework -> the kind whose issue code says it best.
+_KIND_OF_STATUS = {kind.status: name for name, kind in reversed(KINDS.items())}
+
+
+def register_errors(app: Flask, log: Log) -> None:
+    """Answer FhirError, the framework's HTTP errors, and what nobody foresaw (500, logged without content)."""
+
+    @app.errorhandler(FhirError)
+    def fhir_error(error: FhirError) -> Response:
+        return _answer(error.status, error.issues, error.headers)
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        given = error.get_response(request.environ)
+        if error.code is None or error.code < 400:
+            return Response(given.get_data(), given.status_code, given.headers)
+        kind = KINDS.get(_KIND_OF_STATUS.get(error.code, ""))
+        code = kind.code if kind else ("processing" if error.code < 500 else "exception")
+        headers = {
+            name: value for name, value in given.headers if name in ("Allow", "Retry-After", "WWW-Authenticate")
+        }
+        return _answer(error.code, (Issue(code, _phrase(error.code)),), headers)
+
+    @app.errorhandler(Exception)
+    def unforeseen(error: Exception) -> Response:
+        own = request_id(request.environ)
+        log("ERROR", "exception", request_id=own, **describe(error))
+        text = f"something went wrong here; it is logged under request id {own}"
+        return _answer(500, (Issue("exception", text),), {})
+
+
+def _answer(status: int, issues: tuple[Issue, ...], headers: dict[str, str]) -> Response:
+    path = request.path
+    if path == "/fhir" or path.startswith("/fhir/"):
+        body, content_type = encode(operation_outcome(issues)), FHIR_JSON
+    elif path.startswith(("/oauth2/", "/.well-known/")):
+        error = "invalid_request" if status < 500 else "server_error"
+        body = encode({"error": error, "error_description": issues[0].diagnostics})
+        content_type = JSON
+    else:
+        title = f"{status} {_phrase(status)}"
+        text = escape(issues[0].diagnostics)
+        body = (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+            f"<h1>{title}</h1><p>{text}</p></html>"
+        ).encode()
+        content_type = "text/html"
+    return Response(body, status, headers, content_type=f"{content_type}; charset=utf-8")
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

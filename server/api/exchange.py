@@ -1,0 +1,159 @@
+"""One FHIR exchange: an HTTP request as plain values in, an HTTP answer as plain values out.
+
+Flask and the WSGI dispatcher both come through here, so that they cannot answer differently.
+Source: hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+from server.api.headers import (
+    FHIR_JSON,
+    FORM,
+    answer_type,
+    check_content_type,
+    read_http_date,
+    read_prefer,
+    read_query,
+    split_general,
+)
+from server.auth.principal import Principal
+from server.errors import FhirError
+from server.fhir.json_codec import decode, encode
+from server.interactions.etag import read_if_match, read_if_none_match
+from server.interactions.perform import perform
+from server.interactions.request import Context, InteractionName, InteractionRequest
+from server.interactions.routes import Route, find_route
+
+# The Authorization header (or "") -> who calls. Raises FhirError unauthorized with WWW-Authenticate.
+Authenticate = Callable[[str], Principal]
+
+_NOBODY = Principal(client_id="", scopes=())
+_BODY_METHODS = ("POST", "PUT", "PATCH")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request. path: relative to the FHIR base, decoded. query: still encoded. header: value by lower-case
+    name, "" where absent. read_body: the body up to a number of bytes, None where it is longer."""
+
+    method: str
+    path: str
+    query: str
+    header: Callable[[str], str]
+    read_body: Callable[[int], bytes | None]
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer. template: the route, for logs and metrics. client_id: who called, "" for nobody."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    template: str
+    client_id: str = ""
+
+
+def answer(context: Context, authenticate: Authenticate, exchange: Exchange) -> Answer:
+    """Do what the exchange asks. Every FhirError is answered with its OperationOutcome; others pass through."""
+    template, client_id, media_type, pretty = "unknown", "", FHIR_JSON, False
+    headers: dict[str, str]
+    try:
+        route = find_route(exchange.method, exchange.path)
+        template = route.template
+        pairs, format, pretty = split_general(read_query(exchange.query))
+        media_type = answer_type(exchange.header("accept"), format)
+        if route.interaction == "capabilities":
+            principal = _NOBODY
+        else:
+            principal = authenticate(exchange.header("authorization"))
+            client_id = principal.client_id
+        request = _request(context, exchange, route, pairs)
+        response = perform(context, principal, request)
+        status, body = response.status, response.body
+        headers = dict(response.headers)
+    except FhirError as error:
+        status, body, headers = error.status, encode(error.outcome()), dict(error.headers)
+    if body:
+        headers["Content-Type"] = f"{media_type}; charset=utf-8"
+        if pretty:
+            body = msgspec.json.format(body, indent=2)
+    headers["X-Request-Id"] = exchange.request_id
+    return Answer(status, list(headers.items()), body, template, client_id)
+
+
+def _request(
+    context: Context, exchange: Exchange, route: Route, pairs: tuple[tuple[str, str], ...]
+) -> InteractionRequest:
+    header = exchange.header
+    interaction, body = route.interaction, None
+    if exchange.method in _BODY_METHODS:
+        if route.template == "{type}/_search":
+            pairs = (*pairs, *_form(context, exchange))
+        else:
+            interaction, body = _body(context, exchange, interaction)
+    if pairs and interaction in ("create", "update", "delete", "batch", "transaction"):
+        raise FhirError("unsupported-search", f"{interaction} takes no parameters in its URL")
+    prefer_return, prefer_handling = read_prefer(prefer) if (prefer := header("prefer")) else ("", "")
+    return InteractionRequest(
+        interaction=cast(InteractionName, interaction),
+        resource_type=route.resource_type,
+        id=route.id,
+        version_id=route.version_id,
+        query=pairs,
+        body=body,
+        if_match=read_if_match(header("if-match")),
+        if_none_match=read_if_none_match(header("if-none-match")),
+        if_modified_since=read_http_date(header("if-modified-since")),
+        if_none_exist=_if_none_exist(header("if-none-exist"), interaction),
+        prefer_return=prefer_return,
+        prefer_handling=prefer_handling,
+        request_id=exchange.request_id,
+    )
+
+
+def _body(context: Context, exchange: Exchange, interaction: str) -> tuple[str, dict[str, Any]]:
+    """The decoded body, and the interaction, which a Bundle sent to the base names by its type."""
+    check_content_type(exchange.header("content-type"))
+    limits = context.limits
+    # A Bundle that is stored as a resource is one resource; only one that is processed may be larger.
+    most = limits.bundle_bytes if interaction == "bundle" else limits.body_bytes
+    raw = exchange.read_body(most)
+    if raw is None:
+        raise FhirError("too-large", f"the body may have {most} bytes at most")
+    if not raw:
+        raise FhirError("required", "the request has no body")
+    body = decode(raw, max_nesting=limits.nesting)
+    if interaction != "bundle":
+        return interaction, body
+    if body.get("resourceType") != "Bundle":
+        raise FhirError("invalid-request", "only a Bundle can be sent to the base URL", "resourceType")
+    if body.get("type") not in ("batch", "transaction"):
+        raise FhirError("invalid-request", "only a batch or a transaction can be processed here", "Bundle.type")
+    return cast(str, body["type"]), body
+
+
+def _form(context: Context, exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    raw = exchange.read_body(context.limits.body_bytes)
+    if raw is None:
+        raise FhirError("too-large", f"the body may have {context.limits.body_bytes} bytes at most")
+    if not raw:
+        return ()
+    check_content_type(exchange.header("content-type") or FORM, (FORM,))
+    try:
+        text = raw.decode("ascii")
+    except UnicodeDecodeError:
+        raise FhirError("invalid-request", f"{FORM} is ASCII with percent-encoding") from None
+    # General parameters of the body count as well, but the media type was settled by the URL and Accept.
+    return split_general(read_query(text))[0]
+
+
+def _if_none_exist(value: str, interaction: str) -> str | None:
+    return (value.partition("?")[2] if "?" in value else value) if value and interaction == "create" else None

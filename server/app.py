@@ -1,0 +1,100 @@
+"""create_app: the one place where the parts of the web server are joined. Read it as the parts list."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+
+from flask import Flask, Response, request
+
+from server.api.errors import register_errors
+from server.api.fhir import fhir_blueprint
+from server.api.observability import Metrics, note_route, observability_blueprint, observed
+from server.api.pages import pages_blueprint
+from server.api.protection import protected
+from server.api.smart import smart_blueprint
+from server.auth.build import authorization_server
+from server.auth.context import auth_context
+from server.auth.credentials import derived_key
+from server.auth.tokens import Authenticator
+from server.interactions.perform import perform
+from server.interactions.request import Context
+from server.logs import Log
+from server.settings import Settings
+from server.storage import open_store
+from server.storage.audit_log import AuditSegment
+from server.storage.interface import Store
+
+Clock = Callable[[], datetime]
+
+
+def now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A new logical id: a random UUID."""
+    return str(uuid.uuid4())
+
+
+def make_context(
+    settings: Settings, store: Store, *, clock: Clock = now, new_id: Callable[[], str] = new_id
+) -> Context:
+    """What interactions work with; the loader makes the same one as the web server."""
+    return Context(
+        store=store,
+        base_url=settings.fhir_base,
+        clock=clock,
+        new_id=new_id,
+        cursor_key=derived_key(settings.secret_key, "paging cursors"),
+        time_zone=settings.time_zone,
+        audit=AuditSegment(settings.home / "audit").append,
+        software_version=version("baton-fhir"),
+    )
+
+
+def create_app(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    clock: Clock = now,
+    new_id: Callable[[], str] = new_id,
+    log: Log | None = None,
+) -> Flask:
+    """The web server. store: opened from the settings where none is given; its schema must be in place."""
+    store = store or open_store(settings.database_url)
+    log = log or Log(settings.log_level)
+    context = make_context(settings, store, clock=clock, new_id=new_id)
+    authorization = auth_context(
+        store.authorization,
+        store,
+        base_url=settings.base_url,
+        home=settings.home,
+        secret_key=settings.secret_key,
+        clock=clock,
+    )
+    authenticate = Authenticator(authorization).authenticate
+    metrics = Metrics()
+
+    app = Flask("server", static_folder=None)
+    app.url_map.merge_slashes = False  # no FHIR path redirects
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    register_errors(app, log)
+    app.register_blueprint(fhir_blueprint(context, authenticate))
+    oauth2 = authorization_server(authorization)
+    app.register_blueprint(smart_blueprint(oauth2))
+    app.register_blueprint(pages_blueprint(oauth2, partial(perform, context)))
+    app.register_blueprint(observability_blueprint(store, metrics, authenticate))
+
+    @app.after_request
+    def note(response: Response) -> Response:
+        if request.url_rule is not None and "baton.route" not in request.environ:
+            note_route(request.environ, request.url_rule.rule)
+        return response
+
+    app.wsgi_app = observed(protected(app.wsgi_app, settings.base_url), metrics, log)  # type: ignore[method-assign, assignment]
+    return app

@@ -1,0 +1,145 @@
+"""capabilities: the CapabilityStatement, made from the route table, the search registry and the limits.
+
+Nothing in it is written down twice: what it claims is what the tables that do the work say.
+Sources: hl7.org/fhir/R4/capabilitystatement.html, hl7.org/fhir/R4/http.html#capabilities,
+hl7.org/fhir/smart-app-launch/STU2.2/conformance.html (oauth-uris)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from server.fhir.compartments import RESOURCE_TYPES
+from server.fhir.json_codec import encode
+from server.fhir.search_parameters import supported
+from server.interactions.request import Context, InteractionResponse, Limits
+from server.interactions.routes import ROUTES
+from server.interactions.version import instant
+
+FHIR_VERSION = "4.0.1"
+FORMATS = ("application/fhir+json", "application/json", "json")
+_OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_LIMITS_URL = "urn:baton:limits"
+
+
+def capabilities(context: Context) -> InteractionResponse:
+    """The CapabilityStatement of this server; open to everyone."""
+    body = _statement(context.base_url, context.software_version, context.limits, instant(context.clock())[:10])
+    return InteractionResponse(200, body)
+
+
+@lru_cache(maxsize=4)
+def _statement(base_url: str, software_version: str, limits: Limits, date: str) -> bytes:
+    statement: dict[str, Any] = {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": date,
+        "kind": "instance",
+        "software": {"name": "Baton"},
+        "implementation": {"description": "Baton FHIR R4 server", "url": base_url},
+        "fhirVersion": FHIR_VERSION,
+        "format": list(FORMATS),
+        "rest": [
+            {
+                "extension": [_limits(limits)],
+                "mode": "server",
+                "security": _security(base_url.removesuffix("/fhir")),
+                "resource": _resources(),
+                "interaction": [{"code": code} for code in _system_interactions()],
+            }
+        ],
+    }
+    if software_version:
+        statement["software"]["version"] = software_version
+    return encode(statement)
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    """The published limits: bytes, entries and rows, named as in docs/reference/limits.md."""
+    return {
+        "url": _LIMITS_URL,
+        "extension": [
+            {"url": name.replace("_", "-"), "valueInteger": value} for name, value in asdict(limits).items()
+        ],
+    }
+
+
+def _security(origin: str) -> dict[str, Any]:
+    endpoints = {name: f"{origin}/oauth2/{name}" for name in ("authorize", "token", "introspect", "revoke")}
+    return {
+        "extension": [
+            {
+                "url": _OAUTH_URIS,
+                "extension": [{"url": name, "valueUri": url} for name, url in endpoints.items()],
+            }
+        ],
+        "cors": True,
+        "service": [
+            {
+                "coding": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                        "code": "SMART-on-FHIR",
+                        "display": "SMART-on-FHIR",
+                    }
+                ],
+                "text": "OAuth2 using SMART-on-FHIR profile (see http://docs.smarthealthit.org)",
+            }
+        ],
+    }
+
+
+def _type_interactions() -> list[str]:
+    codes = [
+        code
+        for template, methods in ROUTES.items()
+        if template.startswith("{type}")
+        for code in methods.values()
+    ]
+    return list(dict.fromkeys(codes))
+
+
+def _system_interactions() -> list[str]:
+    codes: list[str] = []
+    for template, methods in ROUTES.items():
+        if not template.startswith("{type}"):
+            for code in methods.values():
+                codes += ("transaction", "batch") if code == "bundle" else (code,)
+    return [code for code in codes if code != "capabilities"]
+
+
+def _resources() -> list[dict[str, Any]]:
+    referring: dict[str, list[str]] = defaultdict(list)
+    for resource_type in sorted(RESOURCE_TYPES):
+        for code, parameter in sorted(supported(resource_type).items()):
+            if parameter.type == "reference":
+                for target in parameter.targets:
+                    referring[target].append(f"{resource_type}:{code}")
+    return [_resource(resource_type, referring[resource_type]) for resource_type in sorted(RESOURCE_TYPES)]
+
+
+def _resource(resource_type: str, referring: list[str]) -> dict[str, Any]:
+    known = sorted(supported(resource_type).items())
+    includes = [f"{resource_type}:{code}" for code, parameter in known if parameter.type == "reference"]
+    resource: dict[str, Any] = {
+        "type": resource_type,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{resource_type}",
+        "interaction": [{"code": code} for code in _type_interactions()],
+        "versioning": "versioned",
+        "readHistory": True,
+        "updateCreate": True,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": False,
+        "conditionalDelete": "not-supported",
+        "referencePolicy": ["literal", "logical"],
+        "searchInclude": includes,
+        "searchRevInclude": referring,
+        "searchParam": [
+            {"name": code, "definition": parameter.url, "type": parameter.type} for code, parameter in known
+        ],
+    }
+    return {name: value for name, value in resource.items() if value != []}

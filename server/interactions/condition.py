@@ -1,0 +1,84 @@
+"""The one resource that a condition names: If-None-Exist and conditional references.
+
+Sources: hl7.org/fhir/R4/http.html#ccreate, #trules (conditional references)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import parse_qsl
+
+from server.errors import FhirError
+from server.fhir.compartments import RESOURCE_TYPES
+from server.fhir.search_parsing import parse_search
+from server.fhir.search_query import SearchQuery
+from server.fhir.visibility import EVERYTHING
+from server.interactions.call import Call
+from server.interactions.request import Context
+from server.storage.interface import StoredVersion, Writer
+
+
+def find_by_condition(call: Call[Writer], resource_type: str, condition: str) -> StoredVersion | None:
+    """The resource that fulfils the condition, None where none does.
+
+    The claim comes before the search, in the same transaction: whoever creates under the same condition at the
+    same moment waits here and then finds what the other created. All resources are searched, also those hidden
+    from the caller, so that none is created twice.
+    Raises: FhirError multiple-matches (two or more match, or the match is hidden), invalid-search,
+    unsupported-search.
+    """
+    query = parse_condition(call.context, resource_type, condition)
+    call.unit.claim(claim_key(query))
+    matches = call.unit.search(query, EVERYTHING).matches
+    if not matches:
+        return None
+    if len(matches) > 1:
+        raise FhirError("multiple-matches", "several resources fulfil the condition")
+    visible = call.unit.read(resource_type, matches[0].id, call.decision.visible)
+    if visible is None:
+        raise FhirError("multiple-matches", "the condition cannot be decided with what this token may see")
+    return visible
+
+
+def find_reference(call: Call[Writer], reference: str) -> str:
+    """`Type/id` of the one visible resource that a conditional reference `Type?condition` names.
+
+    Raises: FhirError unknown-type, precondition-failed (none matches), multiple-matches.
+    """
+    resource_type, _, condition = reference.partition("?")
+    if resource_type not in RESOURCE_TYPES:
+        raise FhirError("unknown-type", "a conditional reference starts with no resource type of FHIR R4")
+    query = parse_condition(call.context, resource_type, condition)
+    matches = call.unit.search(query, call.decide("search-type", resource_type).visible).matches
+    if not matches:
+        raise FhirError("precondition-failed", "no resource fulfils a conditional reference")
+    if len(matches) > 1:
+        raise FhirError("multiple-matches", "several resources fulfil a conditional reference")
+    return f"{resource_type}/{matches[0].id}"
+
+
+def parse_condition(context: Context, resource_type: str, condition: str) -> SearchQuery:
+    """A condition as a query for at most two matches; a condition that filters nothing is refused."""
+    try:
+        pairs = tuple(parse_qsl(condition, keep_blank_values=True, errors="strict", max_num_fields=100))
+    except ValueError:
+        raise FhirError("invalid-search", "the condition is not a well-formed query string") from None
+    query = parse_search(
+        resource_type,
+        pairs,
+        handling="strict",
+        time_zone=context.time_zone,
+        base_url=context.base_url,
+        count_default=2,
+        count_maximum=2,
+    )
+    if not query.conditions:
+        raise FhirError("invalid-search", "the condition names no search parameter")
+    # Whatever else the string asks (_count, _sort, _include) does not change which resources fulfil it.
+    return SearchQuery(resource_type, query.conditions, count=2, total="none")
+
+
+def claim_key(query: SearchQuery) -> bytes:
+    """One key for one condition, whatever the order it was written in."""
+    parts = sorted(repr(condition) for condition in query.conditions)
+    return hashlib.blake2b("\0".join((query.resource_type, *parts)).encode(), digest_size=16).digest()

@@ -1,0 +1,41 @@
+"""delete. A deletion is a version; what was before stays in the history.
+
+Source: hl7.org/fhir/R4/http.html#delete
+"""
+
+from __future__ import annotations
+
+from server.interactions.call import Call
+from server.interactions.etag import etag
+from server.interactions.request import InteractionResponse
+from server.interactions.update import check_if_match, check_writable
+from server.interactions.version import store_deletion
+from server.storage.interface import StoredVersion, Writer
+
+
+def delete(call: Call[Writer]) -> InteractionResponse:
+    """Delete the current version: 204. An id that is absent, hidden or deleted already is answered alike.
+
+    Raises: FhirError precondition-failed (If-Match), forbidden.
+    """
+    request = call.request
+    current = call.unit.read(request.resource_type, request.id, call.decision.visible)
+    check_if_match(request, current)
+    if current is None:
+        return InteractionResponse(204)
+    if current.deleted:
+        return _deleted(current, "")
+    check_writable(call, current)
+    version, index = store_deletion(call, current)
+    return _deleted(version, index.patient or "")
+
+
+def _deleted(version: StoredVersion, patient: str) -> InteractionResponse:
+    return InteractionResponse(
+        status=204,
+        headers={"ETag": etag(version.version_id)},
+        id=version.id,
+        version_id=version.version_id,
+        last_updated=version.last_updated,
+        patient=patient,
+    )

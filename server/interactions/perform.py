@@ -1,0 +1,117 @@
+"""The one door. HTTP requests, entries of Bundles, the loader: every interaction passes here and is
+authorised, validated, run in one unit of work, and audited, refused ones too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from server.auth.access import decide
+from server.auth.principal import Principal
+from server.errors import FhirError
+from server.interactions.batch import batch
+from server.interactions.call import Call, ReadingHandler, Unit, WritingHandler
+from server.interactions.capabilities import capabilities
+from server.interactions.content import check_content
+from server.interactions.create import create
+from server.interactions.delete import delete
+from server.interactions.history import history
+from server.interactions.read import read, vread
+from server.interactions.request import Context, InteractionRequest, InteractionResponse
+from server.interactions.search import search
+from server.interactions.transaction import transaction
+from server.interactions.update import update
+from server.storage.interface import AuditRow, VersionConflict, Writer
+
+READING: Mapping[str, ReadingHandler] = {
+    "read": read,
+    "vread": vread,
+    "history-instance": history,
+    "history-type": history,
+    "history-system": history,
+    "search-type": search,
+}
+WRITING: Mapping[str, WritingHandler] = {"create": create, "update": update, "delete": delete}
+
+
+def perform(context: Context, principal: Principal, request: InteractionRequest) -> InteractionResponse:
+    """Do one interaction for a principal.
+
+    Raises: FhirError for everything that cannot be done; nothing is written then.
+    """
+    try:
+        return _perform(context, principal, request)
+    except VersionConflict:
+        error = FhirError("conflict", "the resource was changed at the same moment; read it and try again")
+        context.audit(_audit_row(context, principal, request, InteractionResponse(error.status)))
+        raise error from None
+    except FhirError as error:
+        context.audit(_audit_row(context, principal, request, InteractionResponse(error.status)))
+        raise
+
+
+def _perform(context: Context, principal: Principal, request: InteractionRequest) -> InteractionResponse:
+    interaction = request.interaction
+    if interaction == "capabilities":
+        return capabilities(context)
+    if interaction == "batch":
+        return batch(context, request, partial(perform, context, principal))
+    if interaction == "transaction":
+        return transaction(
+            context,
+            request,
+            open_call=lambda writer, entry: _call(context, principal, writer, entry),
+            run=lambda writer, entry: _run_within(context, principal, writer, entry),
+        )
+    if interaction in WRITING:
+        decide(principal, interaction, request.resource_type)  # before anything is said about the content
+        check_content(request)
+        with context.store.writing() as writer:
+            return _run_within(context, principal, writer, request)
+    decide(principal, interaction, request.resource_type)
+    with context.store.reading() as reader:
+        response = READING[interaction](_call(context, principal, reader, request))
+    context.audit(_audit_row(context, principal, request, response))
+    return response
+
+
+def _run_within(
+    context: Context, principal: Principal, writer: Writer, request: InteractionRequest
+) -> InteractionResponse:
+    """One interaction inside a running write transaction, its audit row included."""
+    if request.interaction == "capabilities":
+        return capabilities(context)
+    call = _call(context, principal, writer, request)
+    handler = WRITING.get(request.interaction) or READING[request.interaction]
+    response = handler(call)  # type: ignore[arg-type]  # a Writer is a Reader
+    writer.audit(_audit_row(context, principal, request, response))
+    return response
+
+
+def _call(context: Context, principal: Principal, unit: Unit, request: InteractionRequest) -> Call[Unit]:
+    return Call(
+        context=context,
+        request=request,
+        unit=unit,
+        decision=decide(principal, request.interaction, request.resource_type),
+        decide=partial(decide, principal),
+        caller=(principal.client_id, principal.user, principal.patient, principal.scopes),
+    )
+
+
+def _audit_row(
+    context: Context, principal: Principal, request: InteractionRequest, response: InteractionResponse
+) -> AuditRow:
+    return AuditRow(
+        recorded=context.clock(),
+        principal=principal.name,
+        client_id=principal.client_id,
+        interaction=request.interaction,
+        resource_type=request.resource_type,
+        id=response.id or request.id,
+        version_id=response.version_id,
+        patient=response.patient or principal.patient or "",
+        outcome=response.status,
+        request_id=request.request_id,
+    )

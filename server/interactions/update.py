@@ -1,0 +1,86 @@
+"""update, also as create.
+
+Sources: hl7.org/fhir/R4/http.html#update, #upsert, #concurrency
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from server.errors import FhirError, Issue
+from server.fhir.visibility import EVERYTHING
+from server.interactions.answer import answer_version
+from server.interactions.call import Call
+from server.interactions.etag import etag
+from server.interactions.request import InteractionRequest, InteractionResponse
+from server.interactions.version import same_content, store_version
+from server.storage.interface import StoredVersion, Writer
+
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_UNCHANGED = Issue(
+    "duplicate", "the content is that of the current version; no new version was made", severity="information"
+)
+
+
+def update(call: Call[Writer]) -> InteractionResponse:
+    """Store the body as the next version of its id: 200, or 201 where the id is new or was deleted. Content
+    identical to the current version makes no new one.
+
+    Raises: FhirError invalid-request (ids differ), precondition-failed (If-Match), forbidden.
+    """
+    request, visible = call.request, call.decision.visible
+    body = request.body
+    if body is None:
+        raise FhirError("required", "an update needs a resource as its body")
+    check_id(request)
+    current = call.unit.read(request.resource_type, request.id, visible)
+    check_if_match(request, current)
+    if current is None and call.unit.read(request.resource_type, request.id, EVERYTHING) is not None:
+        # Neither overwritten nor explained: the caller may not see what has this id.
+        raise FhirError("forbidden", "the token does not allow this id to be written")
+    if current is None or current.deleted:
+        created = replace(call, decision=call.decide("create", request.resource_type))
+        version, index = store_version(created, body, request.id, current, "PUT")
+        return answer_version(call.context, request, version, 201, patient=index.patient or "")
+    if same_content(body, current):
+        return answer_version(call.context, request, current, 200, issues=(_UNCHANGED,))
+    check_writable(call, current)
+    version, index = store_version(call, body, request.id, current, "PUT")
+    return answer_version(call.context, request, version, 200, patient=index.patient or "")
+
+
+def check_id(request: InteractionRequest) -> None:
+    """The id in the URL is an id, and the body repeats it."""
+    if not _ID.fullmatch(request.id):
+        raise FhirError("invalid-request", "an id is 1 to 64 letters, digits, '-' and '.'")
+    given = (request.body or {}).get("id")
+    if given != request.id:
+        raise FhirError(
+            "invalid-request",
+            "the resource has no id" if given is None else "the resource's id is not that of the URL",
+            f"{request.resource_type}.id",
+        )
+
+
+def check_if_match(request: InteractionRequest, current: StoredVersion | None) -> None:
+    """If-Match holds: the caller knows the current version.
+
+    Raises: FhirError precondition-failed, naming the current version.
+    """
+    if not request.if_match:
+        return
+    if current is None or current.deleted:
+        raise FhirError("precondition-failed", "If-Match names a version, but there is no current one")
+    if request.if_match not in ("*", str(current.version_id)):
+        raise FhirError(
+            "precondition-failed",
+            f"If-Match does not name the current version, which is {etag(current.version_id)}",
+            headers={"ETag": etag(current.version_id)},
+        )
+
+
+def check_writable(call: Call[Writer], current: StoredVersion) -> None:
+    """The version that is replaced or deleted may itself be written, not only what replaces it."""
+    if call.unit.read(current.resource_type, current.id, call.decision.writable) is None:
+        raise FhirError("forbidden", "the token does not allow this resource to be changed")

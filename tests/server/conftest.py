@@ -1,0 +1,203 @@
+"""The web server over a real SQLite store in a folder of its own; the clock and the ids are the test's."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from server.app import create_app
+from server.auth.context import AuthContext, auth_context
+from server.auth.tokens import Claims, mint
+from server.fhir.json_codec import decode, encode
+from server.logs import Log
+from server.settings import Settings, read_settings
+from server.storage import open_store
+from server.storage.interface import Store
+
+BASE = "http://127.0.0.1:8000"
+
+
+class Clock:
+    """A clock that moves only when told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2024, 5, 17, 12, 0, 0, 123456, UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> datetime:
+        self.now += timedelta(**by)
+        return self.now
+
+
+class Answer:
+    """An HTTP answer, as tests look at it."""
+
+    def __init__(self, response: TestResponse) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self.body = response.get_data()
+
+    @property
+    def json(self) -> Any:
+        """The body, decimals kept."""
+        return decode(self.body)
+
+    @property
+    def codes(self) -> list[str]:
+        """The issue codes of an OperationOutcome."""
+        outcome = self.json
+        assert outcome["resourceType"] == "OperationOutcome", outcome
+        return [issue["code"] for issue in outcome["issue"]]
+
+    @property
+    def text(self) -> str:
+        """What the OperationOutcome says."""
+        return " | ".join(issue.get("diagnostics", "") for issue in self.json["issue"])
+
+    @property
+    def paths(self) -> list[str]:
+        """The expressions of the OperationOutcome."""
+        return [path for issue in self.json["issue"] for path in issue.get("expression", ())]
+
+
+class Fhir:
+    """Requests to the FHIR API with one token; paths are relative to the base."""
+
+    def __init__(self, client: FlaskClient, token: str | None) -> None:
+        self._client, self._token = client, token
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self._token is not None:
+            sent.setdefault("Authorization", f"Bearer {self._token}")
+        data = body
+        if isinstance(body, dict):
+            data = encode(body)
+            sent.setdefault("Content-Type", "application/fhir+json")
+        url = f"/fhir/{path}" if path or method == "GET" else "/fhir"
+        return Answer(self._client.open(url, method=method, data=data, headers=sent, base_url=BASE))
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self("GET", path, **headers)
+
+    def post(self, path: str, body: Any, **headers: str) -> Answer:
+        return self("POST", path, body, **headers)
+
+    def put(self, path: str, body: Any, **headers: str) -> Answer:
+        return self("PUT", path, body, **headers)
+
+    def delete(self, path: str, **headers: str) -> Answer:
+        return self("DELETE", path, **headers)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(
+        {
+            "BATON_HOME": str(tmp_path / "home"),
+            "BATON_SECRET_KEY": "a key for tests only, long enough to be one",
+            "BATON_TIME_ZONE": "America/New_York",
+            "BATON_LOG_LEVEL": "INFO",
+        }
+    )
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    store = open_store(settings.database_url)
+    store.upgrade()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def log_lines(tmp_path: Path) -> Callable[[], str]:
+    """What was logged so far."""
+    path = tmp_path / "log.ndjson"
+    path.touch()
+    return path.read_text
+
+
+@pytest.fixture
+def app(settings: Settings, store: Store, clock: Clock, tmp_path: Path) -> Iterator[Flask]:
+    numbers = itertools.count(1)
+    with (tmp_path / "log.ndjson").open("ab") as stream:
+        yield create_app(
+            settings,
+            store=store,
+            clock=clock,
+            new_id=lambda: f"new-{next(numbers)}",
+            log=Log("INFO", stream.fileno()),
+        )
+
+
+@pytest.fixture
+def authorization(settings: Settings, store: Store, clock: Clock) -> AuthContext:
+    return auth_context(
+        store.authorization,
+        store,
+        base_url=settings.base_url,
+        home=settings.home,
+        secret_key=settings.secret_key,
+        clock=clock,
+    )
+
+
+@pytest.fixture
+def as_token(app: Flask, authorization: AuthContext) -> Callable[..., Fhir]:
+    """`as_token("patient/*.rs", patient="1")`: requests with a token of these claims."""
+
+    def make(scope: str, **claims: Any) -> Fhir:
+        token = mint(authorization, Claims(client_id="tests", scope=scope, **claims), timedelta(hours=1))
+        return Fhir(app.test_client(), token)
+
+    return make
+
+
+@pytest.fixture
+def fhir(as_token: Callable[..., Fhir]) -> Fhir:
+    """Requests that may do everything."""
+    return as_token("system/*.cruds")
+
+
+@pytest.fixture
+def anonymous(app: Flask) -> Fhir:
+    """Requests without a token."""
+    return Fhir(app.test_client(), None)
+
+
+@pytest.fixture(scope="session")
+def build() -> ModuleType:
+    """tests/builders.py"""
+    path = Path(__file__).parent.parent / "builders.py"
+    spec = importlib.util.spec_from_file_location("builders", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["builders"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def log_records(text: str) -> list[dict[str, Any]]:
+    """Log lines as objects."""
+    return [json.loads(line) for line in text.splitlines()]

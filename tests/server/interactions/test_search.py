@@ -1,0 +1,171 @@
+"""search: the Bundle, its links, totals and pages: hl7.org/fhir/R4/search.html, http.html#search, #paging.
+
+What matches is tested with the store; here is what becomes of it. Spec lines U1, U2.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+
+PREFIX = "http://127.0.0.1:8000/fhir/"
+
+
+@pytest.fixture
+def chart(fhir, build, clock):
+    fhir.put("Patient/p1", build.patient(id="p1"))
+    fhir.put("Patient/p2", build.patient(id="p2"))
+    for number in range(7):
+        clock.advance(seconds=1)
+        owner = "Patient/p2" if number == 3 else "Patient/p1"
+        date = f"2024-03-{number + 1:02d}"
+        fhir.put(f"Observation/o{number}", build.observation(owner, id=f"o{number}", effectiveDateTime=date))
+
+
+def ids(answer, mode="match"):
+    entries = answer.json.get("entry", ())
+    return [entry["resource"]["id"] for entry in entries if entry["search"]["mode"] == mode]
+
+
+def link(answer, relation):
+    return next((row["url"] for row in answer.json["link"] if row["relation"] == relation), None)
+
+
+def pages(fhir, path):
+    answer = fhir.get(path)
+    while True:
+        assert answer.status == 200, answer.body
+        yield answer
+        following = link(answer, "next")
+        if following is None:
+            return
+        answer = fhir.get(following.removeprefix(PREFIX))
+
+
+def test_a_searchset_holds_the_stored_bytes_and_says_what_was_applied(fhir, chart):
+    answer = fhir.get("Observation?subject=Patient/p2")
+
+    bundle = answer.json
+    assert (bundle["resourceType"], bundle["type"], bundle["total"]) == ("Bundle", "searchset", 1)
+    assert bundle["link"] == [{"relation": "self", "url": f"{PREFIX}Observation?subject=Patient/p2"}]
+    assert bundle["entry"][0]["fullUrl"] == f"{PREFIX}Observation/o3"
+    assert bundle["entry"][0]["search"] == {"mode": "match"}
+    assert fhir.get("Observation/o3").body in answer.body
+
+
+def test_nothing_found_is_an_empty_bundle(fhir):
+    bundle = fhir.get("Observation?subject=Patient/none").json
+    assert bundle["total"] == 0
+    assert "entry" not in bundle
+
+
+@pytest.mark.requirement("U1")
+@pytest.mark.parametrize("sort", ["", "&_sort=date", "&_sort=-date", "&_sort=-_lastUpdated"])
+def test_pages_hold_every_match_once_in_order(fhir, chart, sort):
+    seen = [id for page in pages(fhir, f"Observation?subject=Patient/p1&_count=2{sort}") for id in ids(page)]
+
+    expected = ["o0", "o1", "o2", "o4", "o5", "o6"]
+    assert sorted(seen) == expected
+    if sort:
+        assert seen == (expected if sort == "&_sort=date" else expected[::-1])
+
+
+def test_the_total_is_the_same_on_every_page(fhir, chart):
+    assert [page.json["total"] for page in pages(fhir, "Observation?_count=3")] == [7, 7, 7]
+
+
+def test_total_none_is_not_stated_and_summary_count_is_only_that(fhir, chart):
+    assert "total" not in fhir.get("Observation?_total=none").json
+    for query in ("_summary=count", "_count=0"):
+        counted = fhir.get(f"Observation?{query}").json
+        assert counted["total"] == 7
+        assert "entry" not in counted
+
+
+@pytest.mark.requirement("U2")
+def test_post_search_is_the_same_search(fhir, chart):
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    got = fhir.get("Observation?subject=Patient/p1&date=ge2024-03-03")
+    posted = fhir("POST", "Observation/_search", b"subject=Patient%2Fp1&date=ge2024-03-03", **form)
+    mixed = fhir("POST", "Observation/_search?date=ge2024-03-03", b"subject=Patient/p1", **form)
+
+    assert posted.status == 200
+    assert posted.json == got.json
+    assert ids(mixed) == ids(got) == ["o2", "o4", "o5", "o6"]
+
+
+def test_post_search_takes_a_form_only(fhir):
+    answer = fhir("POST", "Observation/_search", b"{}", Content_Type="application/fhir+json")
+    assert (answer.status, answer.codes) == (415, ["not-supported"])
+
+
+def test_an_unknown_parameter_is_refused_and_the_valid_ones_are_named(fhir, chart):
+    answer = fhir.get("Observation?subjekt=Patient/p1")
+    assert (answer.status, answer.codes) == (400, ["not-supported"])
+    assert "subject" in answer.text
+
+
+def test_lenient_handling_ignores_it_and_says_so(fhir, chart):
+    answer = fhir.get("Observation?subjekt=x&subject=Patient/p2", Prefer="handling=lenient")
+
+    assert ids(answer) == ["o3"]
+    assert link(answer, "self") == f"{PREFIX}Observation?subject=Patient/p2"
+    outcome = next(e["resource"] for e in answer.json["entry"] if e["search"]["mode"] == "outcome")
+    assert outcome["issue"][0]["severity"] == "warning"
+    assert "subjekt" in outcome["issue"][0]["diagnostics"]
+
+
+def test_includes_come_after_the_matches_and_are_not_counted(fhir, chart):
+    answer = fhir.get("Observation?subject=Patient/p1&_include=Observation:subject&_count=2")
+
+    assert ids(answer) == ["o0", "o1"]
+    assert ids(answer, "include") == ["p1"]
+    assert answer.json["total"] == 6
+
+
+def test_reverse_includes(fhir, chart):
+    answer = fhir.get("Patient?_id=p2&_revinclude=Observation:subject")
+    assert (ids(answer), ids(answer, "include")) == (["p2"], ["o3"])
+
+
+def test_elements_and_summary_shorten_the_matches(fhir, chart):
+    short = fhir.get("Observation?_id=o1&_elements=subject").json["entry"][0]["resource"]
+    assert set(short) == {"resourceType", "id", "meta", "status", "code", "subject"}
+    assert short["meta"]["tag"][0]["code"] == "SUBSETTED"
+    summary = fhir.get("Patient?_id=p1&_summary=true").json["entry"][0]["resource"]
+    assert summary["name"][0]["family"] == "Testfall"
+
+
+def test_a_cursor_belongs_to_one_search_and_one_caller(fhir, as_token, chart):
+    following = link(fhir.get("Observation?_count=2"), "next")
+    cursor = quote(following.partition("_cursor=")[2])
+    stranger = as_token("patient/*.rs", patient="p2")
+
+    assert fhir.get(f"Observation?_count=2&_cursor={cursor}").status == 200
+    for wrong in (
+        f"Observation?_count=3&_cursor={cursor}",
+        f"Observation?_count=2&status=final&_cursor={cursor}",
+        f"Patient?_count=2&_cursor={cursor}",
+        f"Observation?_count=2&_cursor={cursor[:-2]}",
+        f"Observation?_count=2&_cursor={cursor}&_cursor={cursor}",
+        "Observation?_count=2&_cursor=",
+        "Observation?_count=2&_cursor=%F0%9F%98%80",
+    ):
+        answer = fhir.get(wrong)
+        assert (answer.status, answer.codes) == (400, ["value"]), wrong
+    assert stranger.get(f"Observation?_count=2&_cursor={cursor}").status == 400
+
+
+def test_a_patient_token_finds_and_counts_its_own_chart_only(as_token, chart):
+    own = as_token("patient/*.rs", patient="p2")
+
+    assert ids(own.get("Observation")) == ["o3"]
+    assert own.get("Observation?_summary=count").json["total"] == 1
+    assert ids(own.get("Observation?subject=Patient/p1")) == []
+    assert ids(own.get("Observation?_include=Observation:subject"), "include") == ["p2"]
+
+
+def test_includes_of_types_outside_the_scopes_stay_out(as_token, chart):
+    answer = as_token("system/Observation.rs").get("Observation?_id=o1&_include=Observation:subject")
+    assert (ids(answer), ids(answer, "include")) == (["o1"], [])
