@@ -53,6 +53,23 @@ def write_draft(
     saved_at: datetime,
 ) -> DraftState:
     """Save the draft over version `over`, or (None) as the first. Raises: Conflict, FhirFault."""
+    resource = _draft(link, encounter, decisions, author_display, saved_at)
+    return _state(link.store.update(resource, if_match=over).resource)
+
+
+def retired_draft(
+    link: StoreLink, encounter: str, draft: DraftState, *, author_display: str, saved_at: datetime
+) -> Resource:
+    """The transaction entry that takes a draft out of use; If-Match lets only one of two signers through."""
+    resource = _draft(link, encounter, draft.decisions, author_display, saved_at)
+    resource["status"] = "retired"
+    request = {"method": "PUT", "url": f"List/{resource['id']}", "ifMatch": f'W/"{draft.version}"'}
+    return {"resource": resource, "request": request}
+
+
+def _draft(
+    link: StoreLink, encounter: str, decisions: Sequence[Decision], author_display: str, saved_at: datetime
+) -> Resource:
     resource = draft_list(
         decisions,
         session_id=session_id(link, encounter),
@@ -63,7 +80,7 @@ def write_draft(
     )
     if author_display and "source" in resource:
         resource["source"]["display"] = author_display
-    return _state(link.store.update(resource, if_match=over).resource)
+    return resource
 
 
 def _state(resource: Resource) -> DraftState:

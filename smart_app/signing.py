@@ -7,10 +7,12 @@ changes nothing (domain 3.7).
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
 
 from smart_app import board
 from smart_app.board import LoadedBoard
-from smart_app.draft_store import session_id
+from smart_app.draft_store import retired_draft, session_id
 from smart_app.fhir_client import (
     Conflict,
     FhirFault,
@@ -24,7 +26,7 @@ from smart_app.launch import read_user
 from smart_app.messages import N_
 from smart_app.problems import ProblemError
 from smart_app.reconciliation.decide import role_rule
-from smart_app.reconciliation.records import Signing
+from smart_app.reconciliation.records import Item, Signing
 from smart_app.reconciliation.write_back import source_versions, write_back
 from smart_app.seen_versions import changed_since
 from smart_app.session import ChartContext
@@ -80,17 +82,28 @@ def _send(context: ChartContext, link: StoreLink, loaded: LoadedBoard, encounter
             signed_at=context.runtime.clock(),
             author_display=user.name or None,
             encounter=f"Encounter/{encounter}",
+            prescriber=prescriber_of(shown.collected.after),
             chart_base=link.chart_base,
             previous_list=loaded.store.previous,
         )
         bundle = write_back(signing, shown.collected, shown.reconciliation, shown.draft.decisions)
+        if shown.draft.version is not None:
+            draft = retired_draft(
+                link, encounter, shown.draft, author_display=user.name, saved_at=signing.signed_at
+            )
+            bundle["entry"].append(draft)
         _transaction(link, bundle)
     except PermissionError:
         return NotSigned(N_("A registered nurse, a pharmacist or a prescriber signs."))
     except ValueError as fault:
         log.warning("the write-back refused a complete board: %s", type(fault).__name__)
         return NotSigned(N_("Not every line is decided."), faults=shown.completeness.faults)
-    except (Unavailable, Conflict, Forbidden) as fault:
+    except Conflict as fault:
+        if (signed := board.load(context, encounter).board.signed) is not None:  # ours, or another signer's
+            return Signed(snapshot=signed.reference, changes="", statements=(), again=True)
+        log.warning("signing: %s", fault.words)
+        return NotSigned(N_("Somebody changed the list at the same moment. Nothing was written; look again."))
+    except (Unavailable, Forbidden) as fault:
         log.warning("signing: %s", fault.words)
         return NotSigned(_NOT_SIGNED[type(fault)])
     except Unauthorized:
@@ -104,7 +117,6 @@ def _send(context: ChartContext, link: StoreLink, loaded: LoadedBoard, encounter
 
 _NOT_SIGNED: dict[type[FhirFault], str] = {
     Unavailable: N_("The store did not answer. Sign again: nothing is written twice."),
-    Conflict: N_("Somebody changed the list in force at the same moment. Nothing was written; look again."),
     Forbidden: N_("The store does not let you write this list. Nothing was written."),
 }
 
@@ -115,6 +127,17 @@ def _transaction(link: StoreLink, bundle: Resource) -> None:
         link.store.transaction(bundle)
     except Unavailable:
         link.store.transaction(bundle)
+
+
+def prescriber_of(after: Sequence[Item]) -> str | None:
+    """Who answers questions about the discharge orders: the requester of most of them."""
+    requesters = [item.resource.get("requester") for item in after]
+    found = Counter(
+        str(each["reference"])
+        for each in requesters
+        if isinstance(each, dict) and str(each.get("reference", "")).startswith("Practitioner")
+    )
+    return min(found, key=lambda reference: (-found[reference], reference)) if found else None
 
 
 def _signed(bundle: Resource) -> Signed:
