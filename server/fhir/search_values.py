@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from math import ulp
 from zoneinfo import ZoneInfo
 
 from server.fhir.dates import EARLIEST, LATEST, date_range
@@ -183,6 +184,8 @@ def _number(parameter: SearchParameter, text: str, reading: Reading) -> NumberVa
         if match[2] is not None and not decimals and len(digits.lstrip("+-")) == 1:
             decimals = 1
         margin = Decimal(5).scaleb(power - decimals - 1)
+        # Values are compared as floats: more digits than those have must still leave a range.
+        margin = max(margin, Decimal(ulp(float(value))))
     return NumberValue(prefix, value, value - margin, value + margin)
 
 

@@ -120,6 +120,12 @@ def test_a_number_covers_the_range_of_its_precision(text: str, value: str, low: 
     assert (found.value, found.low, found.high) == (Decimal(value), Decimal(low), Decimal(high))
 
 
+def test_a_number_of_more_digits_than_floats_have_still_finds_itself() -> None:
+    (found,) = values("probability=167.84693920000000000000001", "RiskAssessment")
+    assert isinstance(found, NumberValue)
+    assert float(found.low) < float(found.value) < float(found.high)
+
+
 @pytest.mark.parametrize("prefix", ["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"])
 def test_dates_numbers_and_quantities_take_all_nine_prefixes(prefix: str) -> None:
     (date,) = values(f"date={prefix}2024")
