@@ -11,6 +11,11 @@ import struct
 from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
+from server.errors import FhirError
+
+# SQLite takes 32,766 parameters a statement unless built for more, PostgreSQL 65,535.
+PARAMETERS_MAXIMUM = 32_000
+
 # More values than this travel as one array parameter, so that the text of a statement stays short and
 # the number of prepared statements small.
 _LISTED = 32
@@ -29,6 +34,9 @@ class Dialect(Protocol):
 
     def in_array(self, placeholder: str) -> str:
         """What follows a column to ask whether it is one of an `array` parameter's values."""
+
+    def unindexed(self, column: str) -> str:
+        """The column, not to be looked up by an index: where another one is known to be the better way."""
 
     def contains(self, column: str, placeholder: str) -> str:
         """The text column contains the parameter's text."""
@@ -51,6 +59,9 @@ class SqliteDialect:
 
     def in_array(self, placeholder: str) -> str:
         return f"IN (SELECT value FROM json_each({placeholder}))"
+
+    def unindexed(self, column: str) -> str:
+        return f"+{column}"  # without statistics SQLite prefers a range of any index to a clustered probe
 
     def contains(self, column: str, placeholder: str) -> str:
         return f"instr({column}, {placeholder}) > 0"
@@ -80,7 +91,12 @@ class Parameters:
         return f"t{self._aliases}"
 
     def bind(self, value: int | float | str | bytes | None) -> str:
-        """Add a parameter; its placeholder. A lone surrogate, which no stored text holds, becomes "?"."""
+        """Add a parameter; its placeholder. A lone surrogate, which no stored text holds, becomes "?".
+
+        Raises: FhirError too-costly for more parameters than a statement can have.
+        """
+        if len(self.values) >= PARAMETERS_MAXIMUM:
+            raise FhirError("too-costly", "The search has more values than one statement can hold.")
         if isinstance(value, str):
             value = value.encode("utf-8", "replace").decode("utf-8")
         name = f"p{len(self.values)}"

@@ -13,6 +13,7 @@ from server.fhir.visibility import Visibility
 from server.storage.dialect import SQLITE, Parameters
 from server.storage.instants import milliseconds
 from server.storage.interface import HISTORY_TOTAL_CAP, HistoryPage
+from server.storage.logic_sql import all_of
 from server.storage.resources import stored_version
 from server.storage.search_sql import SearchSql
 
@@ -26,7 +27,7 @@ def history(
     visible: Visibility,
     *,
     since: datetime | None,
-    at: datetime | None,
+    at: tuple[datetime, datetime] | None,
     count: int,
     after: int | None,
 ) -> HistoryPage:
@@ -56,18 +57,18 @@ def history(
     if since is not None:
         where.append(f"v.updated >= {parameters.bind(milliseconds(since))}")
     if at is not None:
-        moment = parameters.bind(milliseconds(at))
-        where.append(f"v.updated <= {moment}")
+        first, last = (parameters.bind(milliseconds(moment)) for moment in at)
+        where.append(f"v.updated <= {last}")
         where.append(
             "NOT EXISTS (SELECT 1 FROM version later WHERE later.rid = v.rid"
-            f" AND later.version > v.version AND later.updated <= {moment})"
+            f" AND later.version > v.version AND later.updated <= {first})"
         )
     where.append(SearchSql(visible, parameters).visible("r", resource_type, version="v.version"))
     total = _total(connection, source, where, parameters, None if instance else HISTORY_TOTAL_CAP)
     if after is not None:
         where.append(keyset.format(after=parameters.bind(after)))
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(where)}"
+        f"SELECT {_COLUMNS} FROM {source} WHERE {all_of(where)}"
         f" ORDER BY {order} DESC LIMIT {parameters.bind(count + 1)}",
         parameters.values,
     ).fetchall()
@@ -84,7 +85,7 @@ def _total(
 ) -> int | None:
     limit = "" if cap is None else f" LIMIT {cap + 1}"
     row = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {' AND '.join(where)}{limit}) counted",
+        f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {all_of(where)}{limit}) counted",
         parameters.values,
     ).fetchone()
     return None if cap is not None and row[0] > cap else int(row[0])

@@ -75,7 +75,8 @@ def write_values(connection: sqlite3.Connection, rid: int, index: IndexRows, *, 
         present = set() if new else set(connection.execute(select, (rid,)).fetchall())
         if wanted == present:
             continue
-        connection.executemany(delete, [(rid, *values) for values in present - wanted])
+        if present:
+            connection.executemany(delete, [(rid, *values) for values in present - wanted])
         connection.executemany(insert, [(rid, *values) for values in wanted - present])
 
 
@@ -110,6 +111,8 @@ def write_compartments(
     present: frozenset[int],
 ) -> None:
     """Turn the compartments the resource is in from present into wanted."""
+    if wanted == present:
+        return
     connection.executemany(
         "DELETE FROM compartment WHERE patient = ? AND type = ? AND rid = ?",
         [(patient, resource_type, rid) for patient in present - wanted],

@@ -134,13 +134,14 @@ class Reader(Protocol):
         visible: Visibility,
         *,
         since: datetime | None,
-        at: datetime | None,
+        at: tuple[datetime, datetime] | None,
         count: int,
         after: int | None,
     ) -> HistoryPage:
         """Versions of an instance, of a type (id None) or of the system (both None), as `vread` shows them.
 
-        since: only versions made at or after it. at: only versions that were current at that time.
+        since: only versions made at or after it. at: only versions that were current at some moment between
+        its first and its last, both included.
         An instance with no visible version gives an empty page with total 0.
         """
 

@@ -19,9 +19,9 @@ from server.storage.index_tables import (
 )
 from server.storage.instants import instant, milliseconds
 from server.storage.interface import NewVersion, StoredVersion, VersionConflict
+from server.storage.logic_sql import TRUE
 from server.storage.outbox import add_event
 from server.storage.search_sql import SearchSql
-from server.storage.visibility_sql import TRUE
 
 _INSERT = """
 INSERT INTO resource (type, id, version, updated, method, deleted, self_hash, patient, main_date,

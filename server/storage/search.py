@@ -1,14 +1,16 @@
 """Running a search: choose what drives it, then one statement for the page, one for the total.
 
 Every condition is a probe on one row, so a search costs what its driving rows cost. The planner counts each
-condition's candidate list (never beyond a cap) and drives from the shortest. Only when all of them are long
-does it walk the resources of the type in the order asked for, where matches are dense enough to fill a page
-soon. So a search with few matches stays as fast when everything else grows.
+condition's candidate list (never beyond a cap) and drives from the shortest. Where all are long, matches may
+be dense: then it looks through the first rows of the type in the order asked for, which soon fills a page.
+Only if that does not, it drives from a long list after all, or walks the whole type. So a search with few
+matches stays as fast when everything else grows.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,23 +19,36 @@ from server.fhir.visibility import Visibility
 from server.storage.dialect import SQLITE, Parameters
 from server.storage.includes import Included, included
 from server.storage.interface import SearchPage, Total
+from server.storage.logic_sql import TRUE, all_of
 from server.storage.resources import stored_version
 from server.storage.search_sql import SearchSql
-from server.storage.sort_sql import Key, continues, order_by, sort_keys
+from server.storage.sort_sql import Key, at_or_after, at_or_before, continues, order_by, sort_keys
+
+Row = tuple[Any, ...]
 
 # A list this short is driven from without looking for a shorter one.
 _SHORT = 50
-# Candidate lists are first counted up to the small cap (tens of microseconds); only if all are longer, up to
-# the large one. A list beyond that is no better than walking the type in order.
-_CAPS = (500, 20_000)
+# Candidate lists are counted up to the small cap first (tens of microseconds), up to the large one (about a
+# millisecond) only if that does not decide.
+_SMALL, _LARGE = 500, 20_000
+# How many rows of the type are looked through before anything costlier is tried.
+_WINDOW = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """driver: a SELECT of candidate rids, or "" to walk the type. driven_by: the condition it answers exactly."""
+class Driver:
+    """A SELECT of candidate rids, "" for none, and what it already answers exactly.
 
-    driver: str
-    size: int
+    answers: the condition, or VISIBLE, that every resource of the type in the list fulfils; None if it must
+    still be asked.
+    """
+
+    rids: str = ""
+    answers: Condition | str | None = None
+
+
+VISIBLE = "visible"
+_NO_DRIVER = Driver()
 
 
 class Search:
@@ -46,28 +61,12 @@ class Search:
         self._parameters = Parameters(SQLITE)
         self._sql = SearchSql(visible, self._parameters)
         self._type = query.resource_type or None
+        self._drivers: list[Driver] | None = None
 
     def page(self, includes_maximum: int) -> SearchPage:
         """See Reader.search."""
         query = self._query
-        keys = sort_keys(query.sort, self._parameters)
-        source, where = self._source(keys)
-        if query.after is not None:
-            where.append(continues(keys, query.after, self._parameters))
-        names = [f"k{position}" for position in range(len(keys))]
-        columns = ", ".join(f"{key.expression} AS {name}" for key, name in zip(keys, names, strict=True))
-        # Sort narrow rows first and fetch the bodies of the page alone.
-        inner = (
-            f"SELECT {columns} FROM {source} WHERE {' AND '.join(where)}"
-            f" ORDER BY {order_by(keys, [key.expression for key in keys])}"
-            f" LIMIT {self._parameters.bind(query.count + 1)}"
-        )
-        rows = self._connection.execute(
-            "SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted, page.*"
-            f" FROM ({inner}) page CROSS JOIN resource r WHERE r.rid = page.{names[-1]}"
-            f" ORDER BY {order_by(keys, [f'page.{name}' for name in names])}",
-            self._parameters.values,
-        ).fetchall()
+        rows = self._rows(sort_keys(query.sort, self._parameters), query.count + 1)
         found = rows[: query.count]
         matches = tuple(stored_version(row) for row in found)
         more = Included((), False)
@@ -83,51 +82,131 @@ class Search:
 
     def total(self, cap: int | None) -> Total:
         """See Reader.total."""
-        source, where = self._source(sort_keys((), self._parameters))
+        driver = self._driver(_SMALL)
+        if not driver.rids:
+            driver = self._driver(_LARGE)
         limit = "" if cap is None else f" LIMIT {self._parameters.bind(cap + 1)}"
-        counted = self._value(
-            f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {' AND '.join(where)}{limit}) c"
-        )
+        source, where = self._matches(driver)
+        matches = f"SELECT 1 FROM {source} WHERE {all_of(where)}{limit}"
+        counted = self._value(f"SELECT count(*) FROM ({matches}) c")
         if cap is not None and counted > cap:
             return Total(cap, exact=False)
         return Total(counted, exact=True)
 
-    def _source(self, keys: tuple[Key, ...]) -> tuple[str, list[str]]:
+    def _rows(self, keys: tuple[Key, ...], limit: int) -> list[Row]:
+        """The rows of the page: the columns of `stored_version` and the values of the keys."""
+        driver = self._driver(_SMALL)
+        if driver.rids:
+            return self._run(keys, limit, driver)
+        if not keys[0].indexed or self._type is None:
+            return self._run(keys, limit, self._driver(_LARGE))
+        rows = self._walk(keys, limit, _WINDOW)
+        if len(rows) == limit:
+            return rows
+        driver = self._driver(_LARGE)
+        return self._run(keys, limit, driver) if driver.rids else self._walk(keys, limit, None)
+
+    def _run(self, keys: tuple[Key, ...], limit: int, driver: Driver) -> list[Row]:
+        """Collect all matches, sort them and cut: for short lists, and orders that no index has."""
+        source, where = self._matches(driver)
+        if self._query.after is not None:
+            where.append(continues(keys, self._query.after, self._parameters))
+        return self._fetch(keys, limit, source, where)
+
+    def _walk(self, keys: tuple[Key, ...], limit: int, window: int | None) -> list[Row]:
+        """Go through the type in the order of the first key's index until the page is full.
+
+        window: give up after about so many rows. Rows without a value of the first key come last.
+        """
+        first, after = keys[0], self._query.after
+        rows: list[Row] = []
+        if not first.nullable:
+            return self._part(keys, limit, window, TRUE, first)
+        if after is None or after[0] is not None:
+            rows = self._part(keys, limit, window, f"{first.expression} IS NOT NULL", first)
+        if len(rows) < limit and (window is None or len(keys) == 2):
+            # Among rows without a value the order is that of the next key.
+            rows += self._part(keys, limit - len(rows), window, f"{first.expression} IS NULL", keys[1])
+        return rows
+
+    def _part(self, keys: tuple[Key, ...], limit: int, window: int | None, part: str, key: Key) -> list[Row]:
+        """The rows of one part of the type, whose order an index has by `key`."""
+        where = ["r.deleted = 0", f"r.type = {self._parameters.bind(self._type)}", part]
+        after = self._query.after
+        if after is not None:
+            position = after[keys.index(key)]
+            if position is not None and (key is keys[0] or after[0] is None):
+                where.append(at_or_after(key, position, self._parameters))
+        if window is not None:
+            order, offset = order_by((key,), (key.expression,)), self._parameters.bind(window)
+            last = self._connection.execute(
+                f"SELECT {key.expression} FROM resource r WHERE {all_of(where)}"
+                f" ORDER BY {order} LIMIT 1 OFFSET {offset}",
+                self._parameters.values,
+            ).fetchone()
+            if last is not None:
+                where.append(at_or_before(key, last[0], self._parameters))
+        if after is not None:
+            where.append(continues(keys, after, self._parameters))
+        where.append(self._sql.visible("r", self._type))
+        where.extend(self._sql.condition(condition, "r") for condition in self._query.conditions)
+        return self._fetch(keys, limit, "resource r", where)
+
+    def _fetch(self, keys: tuple[Key, ...], limit: int, source: str, where: list[str]) -> list[Row]:
+        """Sort narrow rows first and fetch the bodies of the page alone."""
+        names = [f"k{position}" for position in range(len(keys))]
+        columns = ", ".join(f"{key.expression} AS {name}" for key, name in zip(keys, names, strict=True))
+        inner = (
+            f"SELECT {columns} FROM {source} WHERE {all_of(where)}"
+            f" ORDER BY {order_by(keys, [key.expression for key in keys])}"
+            f" LIMIT {self._parameters.bind(limit)}"
+        )
+        return self._connection.execute(
+            "SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted, page.*"
+            f" FROM ({inner}) page CROSS JOIN resource r WHERE r.rid = page.{names[-1]}"
+            f" ORDER BY {order_by(keys, [f'page.{name}' for name in names])}",
+            self._parameters.values,
+        ).fetchall()
+
+    def _matches(self, driver: Driver) -> tuple[str, list[str]]:
         """FROM and WHERE of the matches."""
-        plan = self._plan()
         where = ["r.deleted = 0"]
         if self._type is not None:
             where.append(f"r.type = {self._parameters.bind(self._type)}")
-        where.append(self._sql.visible("r", self._type))
-        where.extend(self._sql.condition(condition, "r") for condition in self._query.conditions)
-        if not plan.driver:
+        if driver.answers is not VISIBLE:
+            where.append(self._sql.visible("r", self._type))
+        where.extend(
+            self._sql.condition(condition, "r")
+            for condition in self._query.conditions
+            if condition is not driver.answers
+        )
+        if not driver.rids:
             return "resource r", where
-        return f"(SELECT DISTINCT rid FROM ({plan.driver}) every) driver CROSS JOIN resource r", [
-            "r.rid = driver.rid",
-            *where,
-        ]
+        source = f"(SELECT DISTINCT rid FROM ({driver.rids}) every) driver CROSS JOIN resource r"
+        return source, ["r.rid = driver.rid", *where]
 
-    def _plan(self) -> Plan:
-        lists = [
-            candidates
-            for condition in sorted(self._query.conditions, key=_rank)
-            if (candidates := self._sql.candidates(condition, self._type))
-        ]
-        if self._type is not None and (own := self._sql.visible_candidates(self._type)):
-            lists.append(own)
-        for cap in _CAPS:
-            best = Plan("", cap + 1)
-            for candidates in lists:
-                size = self._value(
-                    f"SELECT count(*) FROM (SELECT 1 FROM ({candidates}) every LIMIT {best.size}) c"
-                )
-                if size < best.size:
-                    best = Plan(candidates, size)
-                if size <= _SHORT:
-                    break
-            if best.driver:
-                return best
-        return Plan("", 0)
+    def _driver(self, cap: int) -> Driver:
+        """The shortest of the candidate lists, none where all are longer than cap."""
+        if self._drivers is None:
+            self._drivers = list(self._possible_drivers())
+        best, shortest = _NO_DRIVER, cap + 1
+        for driver in self._drivers:
+            size = self._value(f"SELECT count(*) FROM (SELECT 1 FROM ({driver.rids}) every LIMIT {shortest}) c")
+            if size < shortest:
+                best, shortest = driver, size
+            if size <= _SHORT:
+                break
+        return best
+
+    def _possible_drivers(self) -> Iterator[Driver]:
+        for condition in sorted(self._query.conditions, key=_rank):
+            rids = self._sql.candidates(condition, self._type)
+            if rids:
+                yield Driver(rids, condition if isinstance(condition, Clause) else None)
+        if self._type is not None:
+            rids, exact = self._sql.visible_candidates(self._type)
+            if rids:
+                yield Driver(rids, VISIBLE if exact else None)
 
     def _value(self, sql: str) -> int:
         value: Any = self._connection.execute(sql, self._parameters.values).fetchone()[0]

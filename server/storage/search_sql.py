@@ -22,10 +22,12 @@ from server.fhir.search_query import (
 )
 from server.fhir.visibility import Visibility
 from server.storage.dialect import Parameters
+from server.storage.logic_sql import FALSE, TRUE, any_of
 from server.storage.value_sql import value_table
-from server.storage.visibility_sql import FALSE, TRUE, VisibilitySql
+from server.storage.visibility_sql import VisibilitySql
 
 _MILLISECOND = 1_000  # microseconds
+_LISTS = 100  # SQLite joins at most 500 lists; a condition with so many alternatives hardly narrows anything
 
 
 def xor(left: str, right: str) -> str:
@@ -59,17 +61,22 @@ class SearchSql:
         """When a resource fulfils a clause."""
         if clause.modifier == "missing":
             return self._missing(clause, alias)
-        column = _COLUMNS.get(clause.parameter.code)
-        if column is not None:
-            condition = column(clause, alias, self._parameters)
+        own = _COLUMNS.get(clause.parameter.code)
+        if own is not None:
+            condition = own(clause, alias, self._parameters)
             return f"NOT ({condition})" if clause.modifier == "not" else condition
         table = value_table(clause)
         row = self._parameters.alias()
-        conditions = table.conditions(clause, row, self._parameters)
-        if not conditions:
-            return TRUE if clause.modifier == "not" else FALSE
-        either = conditions[0] if len(conditions) == 1 else _any_of(conditions)
-        exists = f"EXISTS (SELECT 1 FROM {table.name} {row} WHERE {row}.rid = {alias}.rid AND {either})"
+        unindexed = self._parameters.dialect.unindexed
+
+        def column(name: str) -> str:
+            plain = f"{row}.{name}"
+            return plain if name in ("hash", "parameter") else unindexed(plain)
+
+        conditions = table.conditions(clause, column, self._parameters)
+        exists = (
+            f"EXISTS (SELECT 1 FROM {table.name} {row} WHERE {row}.rid = {alias}.rid AND {any_of(conditions)})"
+        )
         return f"NOT {exists}" if clause.modifier == "not" else exists
 
     def _missing(self, clause: Clause, alias: str) -> str:
@@ -92,7 +99,7 @@ class SearchSql:
                 f" AND {target}.self_hash = {link}.target AND {self._is(target, resource_type)}"
                 f" AND {self.condition(condition, target)})"
             )
-        return _any_of(ways) if ways else FALSE
+        return any_of(ways)
 
     def _has(self, has: Has, alias: str) -> str:
         link, source = self._parameters.alias(), self._parameters.alias()
@@ -125,18 +132,20 @@ class SearchSql:
         if clause.modifier in ("not", "missing", "contains"):
             return ""
         row = self._parameters.alias()
-        column = _COLUMNS.get(clause.parameter.code)
-        if column is not None:
+        own = _COLUMNS.get(clause.parameter.code)
+        if own is not None:
             if resource_type is None:
                 return ""
             kind = self._parameters.bind(resource_type)
-            condition = column(clause, row, self._parameters)
+            condition = own(clause, row, self._parameters)
             return (
                 f"SELECT {row}.rid FROM resource {row}"
                 f" WHERE {row}.type = {kind} AND {row}.deleted = 0 AND {condition}"
             )
         table = value_table(clause)
-        conditions = table.conditions(clause, row, self._parameters)
+        conditions = table.conditions(clause, lambda name: f"{row}.{name}", self._parameters)
+        if len(conditions) > _LISTS:
+            return ""
         return " UNION ALL ".join(
             f"SELECT {row}.rid FROM {table.name} {row} WHERE {condition}" for condition in conditions
         )
@@ -155,7 +164,7 @@ class SearchSql:
                 f" AND {target}.type = {self._parameters.bind(resource_type)}"
                 f" AND {link}.hash = {xor(f'{target}.self_hash', mask)}"
             )
-        return " UNION ALL ".join(lists)
+        return " UNION ALL ".join(lists) if len(lists) <= _LISTS else ""
 
     def _has_candidates(self, has: Has) -> str:
         inner = self.candidates(has.condition, has.resource_type)
@@ -169,13 +178,9 @@ class SearchSql:
             f" AND {target}.self_hash = {link}.target"
         )
 
-    def visible_candidates(self, resource_type: str) -> str:
-        """The same for what the caller may see of a type; "" where that is not limited to compartments."""
+    def visible_candidates(self, resource_type: str) -> tuple[str, bool]:
+        """The same for what the caller may see of a type; see VisibilitySql.candidates."""
         return self._visibility.candidates(resource_type)
-
-
-def _any_of(parts: list[str]) -> str:
-    return "(" + " OR ".join(f"({part})" for part in parts) + ")"
 
 
 # -- parameters answered by columns of the resource itself
@@ -224,7 +229,7 @@ def _updated_condition(clause: Clause, alias: str, parameters: Parameters) -> st
         parts = [] if from_ is None else [f"{alias}.updated >= {parameters.bind(from_)}"]
         parts += [] if below is None else [f"{alias}.updated < {parameters.bind(below)}"]
         alternatives.append((" OR " if value.prefix == "ne" else " AND ").join(parts))
-    return _any_of(alternatives)
+    return any_of(alternatives)
 
 
 # Parameter code -> the condition on the resource's own columns that answers it.

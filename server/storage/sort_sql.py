@@ -98,10 +98,14 @@ def continues(keys: Sequence[Key], after: After, parameters: Parameters) -> str:
             beyond = f"({beyond} OR {key.expression} IS NULL)"
         alternatives.append(equal + beyond)
         equal += f"{key.expression} = {placeholder} AND "
-    first = keys[0]
-    either = "(" + " OR ".join(f"({alternative})" for alternative in alternatives) + ")"
-    if len(keys) > 1 and not first.nullable:
-        # Implied, but it lets an index on the first key start where the last page ended.
-        bound = parameters.bind(after[0])
-        return f"{first.expression} {'<=' if first.descending else '>='} {bound} AND {either}"
-    return either
+    return "(" + " OR ".join(f"({alternative})" for alternative in alternatives) + ")"
+
+
+def at_or_after(key: Key, value: str | int | float, parameters: Parameters) -> str:
+    """What `continues` implies for the first key; it lets that key's index start where the last page ended."""
+    return f"{key.expression} {'<=' if key.descending else '>='} {parameters.bind(value)}"
+
+
+def at_or_before(key: Key, value: str | int | float, parameters: Parameters) -> str:
+    """The opposite bound, which ends a window."""
+    return f"{key.expression} {'>=' if key.descending else '<='} {parameters.bind(value)}"

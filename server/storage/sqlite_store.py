@@ -48,7 +48,7 @@ class SqliteReader:
         visible: Visibility,
         *,
         since: datetime | None,
-        at: datetime | None,
+        at: tuple[datetime, datetime] | None,
         count: int,
         after: int | None,
     ) -> HistoryPage:

@@ -23,8 +23,11 @@ from server.fhir.search_query import (
 )
 from server.storage.dialect import Parameters
 
-# (clause, alias of the index row, parameters) -> alternatives, each of which may use an index of its own
-Conditions = Callable[[Clause, str, Parameters], list[str]]
+# How a condition names a column of the index row: plainly in a list of candidates, where an index answers it;
+# hidden from the planner in a probe, which finds its rows by rid and parameter.
+Column = Callable[[str], str]
+# (clause, column, parameters) -> alternatives, each of which may use an index of its own
+Conditions = Callable[[Clause, Column, Parameters], list[str]]
 
 _LAST_CHARACTER = "\U0010ffff"
 
@@ -38,31 +41,30 @@ class ValueTable:
     modifiers: frozenset[str]
 
 
-def token_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+def token_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
     """Tokens, references, and uris that are equal: any of the hashes."""
     hashes = {hash for value in clause.values for hash in probes(clause.parameter, clause.modifier, value)}
-    return [f"{alias}.hash {parameters.among(sorted(hashes))}"] if hashes else []
+    return [f"{column('hash')} {parameters.among(sorted(hashes))}"] if hashes else []
 
 
-def string_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+def string_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
     """Starts with (the default, and `:text`), `:contains`, `:exact`.
 
     `:exact` looks among the rows of the same folded form, which is what the index is ordered by.
     """
-    of_parameter = f"{alias}.parameter = {parameters.bind(clause.parameter.number)}"
+    of_parameter = f"{column('parameter')} = {parameters.bind(clause.parameter.number)}"
     alternatives = []
     for value in clause.values:
         if not isinstance(value, StringValue):
             raise TypeError(f"a string parameter has no {type(value).__name__}")
         text = fold(value.text)
         if clause.modifier == "exact":
-            condition = (
-                f"{alias}.normal = {parameters.bind(text)} AND {alias}.exact = {parameters.bind(value.text)}"
-            )
+            normal, exact = parameters.bind(text), parameters.bind(value.text)
+            condition = f"{column('normal')} = {normal} AND {column('exact')} = {exact}"
         elif clause.modifier == "contains":
-            condition = parameters.dialect.contains(f"{alias}.normal", parameters.bind(text))
+            condition = parameters.dialect.contains(column("normal"), parameters.bind(text))
         else:
-            condition = starts_with(f"{alias}.normal", text, parameters)
+            condition = starts_with(column("normal"), text, parameters)
         alternatives.append(f"{of_parameter} AND {condition}")
     return alternatives
 
@@ -73,20 +75,20 @@ def starts_with(column: str, text: str, parameters: Parameters) -> str:
     return f"{column} >= {low} AND {column} < {high}"
 
 
-def uri_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+def uri_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
     """`:below` (the uri or one under it by its path) and `:above` (the uri or one of those it is under)."""
-    of_parameter = f"{alias}.parameter = {parameters.bind(clause.parameter.number)}"
+    of_parameter = f"{column('parameter')} = {parameters.bind(clause.parameter.number)}"
     alternatives = []
     for value in clause.values:
         if not isinstance(value, UriValue):
             raise TypeError(f"a uri parameter has no {type(value).__name__}")
         uri = value.uri.rstrip("/")
         if clause.modifier == "below":
-            alternatives.append(f"{of_parameter} AND {alias}.uri = {parameters.bind(uri)}")
-            under = starts_with(f"{alias}.uri", uri + "/", parameters)
+            alternatives.append(f"{of_parameter} AND {column('uri')} = {parameters.bind(uri)}")
+            under = starts_with(column("uri"), uri + "/", parameters)
             alternatives.append(f"{of_parameter} AND {under}")
         else:
-            alternatives.append(f"{of_parameter} AND {alias}.uri {parameters.among(_ancestors(uri))}")
+            alternatives.append(f"{of_parameter} AND {column('uri')} {parameters.among(_ancestors(uri))}")
     return alternatives
 
 
@@ -99,33 +101,34 @@ def _ancestors(uri: str) -> list[str]:
     return found or [uri]
 
 
-def date_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+def date_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
     """Dates as ranges: both the parameter's and the resource's are [low, high).
 
     Source: hl7.org/fhir/R4/search.html#prefix
     """
-    of_parameter = f"{alias}.parameter = {parameters.bind(clause.parameter.number)}"
+    of_parameter = f"{column('parameter')} = {parameters.bind(clause.parameter.number)}"
     alternatives = []
     for value in clause.values:
         if not isinstance(value, DateValue):
             raise TypeError(f"a date parameter has no {type(value).__name__}")
         low, high = parameters.bind(value.low), parameters.bind(value.high)
         condition = DATE_CONDITIONS[value.prefix].format(
-            low=f"{alias}.low", high=f"{alias}.high", from_=low, to=high
+            low=column("low"), high=column("high"), from_=low, to=high
         )
         alternatives.append(f"{of_parameter} AND {condition}")
     return alternatives
 
 
 # Prefix -> when [low, high) of a resource matches [from, to) of the search. The terms in front that are
-# implied by the others bound the range of the index that has to be read.
+# implied by the others bound the range of the index that has to be read; a unary plus keeps SQLite from
+# answering the alternatives by two index scans of their own.
 DATE_CONDITIONS = {
     "eq": "{low} >= {from_} AND {low} < {to} AND {high} <= {to}",
     "ne": "({low} < {from_} OR {high} > {to})",
     "gt": "{high} > {to}",
     "lt": "{low} < {from_}",
-    "ge": "{high} > {from_} AND ({high} > {to} OR {low} >= {from_})",
-    "le": "{low} < {to} AND ({low} < {from_} OR {high} <= {to})",
+    "ge": "{high} > {from_} AND (+{high} > {to} OR +{low} >= {from_})",
+    "le": "{low} < {to} AND (+{low} < {from_} OR +{high} <= {to})",
     "sa": "{low} >= {to}",
     "eb": "{high} <= {from_}",
     "ap": "{low} < {to} AND {high} > {from_}",
@@ -146,9 +149,9 @@ NUMBER_CONDITIONS = {
 }
 
 
-def quantity_conditions(clause: Clause, alias: str, parameters: Parameters) -> list[str]:
+def quantity_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
     """Numbers and quantities; a quantity that names a unit matches only rows of that unit."""
-    of_parameter = f"{alias}.parameter = {parameters.bind(clause.parameter.number)}"
+    of_parameter = f"{column('parameter')} = {parameters.bind(clause.parameter.number)}"
     alternatives = []
     for value in clause.values:
         if isinstance(value, QuantityValue):
@@ -158,14 +161,14 @@ def quantity_conditions(clause: Clause, alias: str, parameters: Parameters) -> l
         else:
             raise TypeError(f"a {clause.parameter.type} parameter has no {type(value).__name__}")
         condition = NUMBER_CONDITIONS[number.prefix].format(
-            low=f"{alias}.low",
-            high=f"{alias}.high",
+            low=column("low"),
+            high=column("high"),
             from_=parameters.bind(float(number.low)),
             to=parameters.bind(float(number.high)),
             value=parameters.bind(float(number.value)),
         )
         if unit is not None:
-            condition += f" AND {alias}.unit = {parameters.bind(unit)}"
+            condition += f" AND {column('unit')} = {parameters.bind(unit)}"
         alternatives.append(f"{of_parameter} AND {condition}")
     return alternatives
 

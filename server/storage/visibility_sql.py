@@ -17,9 +17,7 @@ from server.fhir.hashing import reference_hash
 from server.fhir.search_query import Clause
 from server.fhir.visibility import Rule, Visibility
 from server.storage.dialect import Parameters
-
-TRUE = "1 = 1"
-FALSE = "1 = 0"
+from server.storage.logic_sql import FALSE, TRUE, all_of, any_of
 
 # (clause, alias) -> predicate; given by `search_sql`, which itself asks for visibility in chains.
 ClausePredicate = Callable[[Clause, str], str]
@@ -28,6 +26,9 @@ ClausePredicate = Callable[[Clause, str], str]
 def patient_hashes(rule: Rule) -> list[int]:
     """The compartment hashes of a rule's patients, in a fixed order."""
     return [reference_hash(f"Patient/{patient}") for patient in sorted(rule.patients or ())]
+
+
+_EVERYTHING = Rule()
 
 
 class VisibilitySql:
@@ -47,24 +48,26 @@ class VisibilitySql:
             return self._of_rules(self._visible.of(resource_type), alias, version)
         parts = []
         for rules, which in self._groups(alias):
-            predicate = self._of_rules(rules, alias, version)
-            if predicate != FALSE:
-                parts.append(f"{which} AND {predicate}" if which else predicate)
-        return _any(parts)
+            parts.append(all_of([which or TRUE, self._of_rules(rules, alias, version)]))
+        return any_of(parts)
 
-    def candidates(self, resource_type: str) -> str:
-        """A SELECT of the rids of a type among which all visible ones are; "" where there is no such list."""
+    def candidates(self, resource_type: str) -> tuple[str, bool]:
+        """A SELECT of the rids of a type among which all visible ones are, and whether it has no others.
+
+        "" where what is visible is not limited to compartments.
+        """
         rules = self._visible.of(resource_type)
         if not rules or any(rule.referred or rule.patients is None for rule in rules):
-            return ""
+            return "", False
         patients = sorted({hash for rule in rules for hash in patient_hashes(rule)})
         if not patients:
-            return ""
+            return "", False
         row = self._parameters.alias()
-        return (
+        rids = (
             f"SELECT {row}.rid FROM compartment {row} WHERE {row}.patient {self._parameters.among(patients)}"
             f" AND {row}.type = {self._parameters.bind(resource_type)}"
         )
+        return rids, not any(rule.criteria for rule in rules)
 
     def _groups(self, alias: str) -> Iterator[tuple[tuple[Rule, ...], str]]:
         """Rules with the condition on the type of the rows they are for, one group for all equal rules."""
@@ -80,9 +83,9 @@ class VisibilitySql:
             yield others, f"NOT ({alias}.type {self._parameters.among(known)})" if known else ""
 
     def _of_rules(self, rules: tuple[Rule, ...], alias: str, version: str) -> str:
-        if any(rule == Rule() for rule in rules):
+        if _EVERYTHING in rules:
             return TRUE
-        return _any([self._of_rule(rule, alias, version) for rule in rules])
+        return any_of([self._of_rule(rule, alias, version) for rule in rules])
 
     def _of_rule(self, rule: Rule, alias: str, version: str) -> str:
         parts = []
@@ -97,7 +100,7 @@ class VisibilitySql:
                 parts.append(f"{version} = {alias}.version")
             parts.extend(self._clause(clause, alias) for clause in rule.criteria)
             parts.append(f"{alias}.deleted = 0")
-        return " AND ".join(parts) if parts else TRUE
+        return all_of(parts)
 
     def _in_compartments(self, rule: Rule, alias: str) -> str:
         if not rule.patients:
@@ -122,7 +125,7 @@ class VisibilitySql:
                 patients = way.patients if rule.patients is None else way.patients & rule.patients
                 if patients:
                     ways.append(self._refers(Rule(patients, way.criteria), near, which, alias))
-        return _any(list(dict.fromkeys(ways)))
+        return any_of(ways)
 
     def _refers(self, way: Rule, near: str, which: str, alias: str) -> str:
         source = f"compartment {near}"
@@ -136,16 +139,6 @@ class VisibilitySql:
             where.extend(self._clause(clause, row) for clause in way.criteria)
         link = self._parameters.alias()
         return (
-            f"EXISTS (SELECT 1 FROM {source} WHERE {' AND '.join(where)} AND EXISTS (SELECT 1 FROM token {link}"
+            f"EXISTS (SELECT 1 FROM {source} WHERE {all_of(where)} AND EXISTS (SELECT 1 FROM token {link}"
             f" WHERE {link}.hash = {alias}.self_hash AND {link}.rid = {near}.rid))"
         )
-
-
-def _any(parts: list[str]) -> str:
-    """Any of the predicates, brackets where they are needed."""
-    parts = [part for part in parts if part != FALSE]
-    if not parts:
-        return FALSE
-    if TRUE in parts:
-        return TRUE
-    return "(" + " OR ".join(f"({part})" for part in parts) + ")" if len(parts) > 1 else parts[0]
