@@ -26,7 +26,7 @@ from smart_app.roles import display_name, role_of
 from smart_app.runtime import Runtime
 from smart_app.scopes import compare, launch_scopes
 from smart_app.sealing import Seal, Unreadable, fingerprint
-from smart_app.session import Chart, Grant, Sessions, User
+from smart_app.session import Chart, Grant, Sessions, User, is_id
 from smart_app.session_store import SessionStore
 from smart_app.smart_configuration import Discovery, DiscoveryFault, DiscoveryUnavailable, SmartConfiguration
 from smart_app.token_endpoint import (
@@ -334,11 +334,8 @@ def _chart(context: Mapping[str, Any]) -> Chart:
 
 def _resource_id(value: Any) -> str | None:
     """An id as FHIR allows it (and as some servers send it, with its type)."""
-    if not isinstance(value, str):
-        return None
-    text = value.rpartition("/")[2]
-    plain = text.replace("-", "").replace(".", "")
-    return text if plain.isascii() and plain.isalnum() and len(text) <= 64 else None
+    text = value.rpartition("/")[2] if isinstance(value, str) else ""
+    return text if is_id(text) else None
 
 
 def _refused(issuer: Issuer, pending: Pending, error: str) -> ProblemError:

@@ -10,6 +10,7 @@ docs/explanation/app-sessions.md tells the whole story.
 from __future__ import annotations
 
 import hmac
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ TOKEN_MARGIN_SECONDS = 30
 RENEWAL_SECONDS = 20
 """How long one renewal may take before another request may try; above the HTTP time limits."""
 RENEWAL_POLL_SECONDS = 0.05
+
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,11 @@ class ChartContext:
         return f"/c/{self.launch}/"
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is a FHIR id (hl7.org/fhir/R4/datatypes.html#id)."""
+    return _ID.fullmatch(text) is not None
+
+
 def require_patient(context: ChartContext) -> str:
     """The patient's id. Raises: ProblemError(no-patient)."""
     if context.patient is None:
@@ -135,7 +143,10 @@ def open_chart(context: ChartContext, patient: str, encounter: str | None) -> st
     """Open another patient under the same login; the new launch id.
 
     The EHR around us still shows the patient it launched with, so the app shows its own banner.
+    Raises: ProblemError(bad-request) where an id is none.
     """
+    if not is_id(patient) or not (encounter is None or is_id(encounter)):
+        raise ProblemError("bad-request", what="patient")
     return context.sessions.add_chart(context.login, Chart(patient, encounter, show_banner=True))
 
 

@@ -102,11 +102,17 @@ def contact_bundle(
     version = task.get("meta", {}).get("versionId")
     if task.get("status") not in OPEN_STATUS or not version:
         raise ValueError("The outreach is closed.")
-    record = (_encounter if outcome.reached else _communication)(
-        task, caller, outcome, mode, note, record_id(form_id), fhir_instant(now)
-    )
+    at = fhir_instant(now)
+    make = _encounter if outcome.reached else _communication
+    record = make(task, caller, outcome, mode, record_id(form_id), at)
+    if note:
+        annotation = {"authorReference": _who(caller), "time": at, "text": note}
+        if outcome.reached:  # an Encounter has no place for words; the Task it completes has
+            task = {**task, "note": [*task.get("note", []), annotation]}
+        else:
+            record["note"] = [annotation]
     update = {
-        "resource": _task(task, caller, outcome, record, fhir_instant(now)),
+        "resource": _task(task, caller, outcome, record, at),
         "request": {"method": "PUT", "url": f"Task/{task['id']}", "ifMatch": f'W/"{version}"'},
     }
     created = {
@@ -126,7 +132,7 @@ def _who(caller: Caller) -> dict[str, str]:
 
 
 def _encounter(
-    task: Mapping[str, Any], caller: Caller, outcome: Outcome, mode: Mode, note: str, new_id: str, at: str
+    task: Mapping[str, Any], caller: Caller, outcome: Outcome, mode: Mode, new_id: str, at: str
 ) -> dict[str, Any]:
     kind = _concept(CONTACT, outcome.label)
     if mode.encounter_type:
@@ -145,13 +151,11 @@ def _encounter(
     }
     if based_on := task.get("basedOn"):
         resource["episodeOfCare"] = based_on
-    if note:
-        resource["reasonCode"] = [{"text": note}]
     return resource
 
 
 def _communication(
-    task: Mapping[str, Any], caller: Caller, outcome: Outcome, mode: Mode, note: str, new_id: str, at: str
+    task: Mapping[str, Any], caller: Caller, outcome: Outcome, mode: Mode, new_id: str, at: str
 ) -> dict[str, Any]:
     resource: dict[str, Any] = {
         "resourceType": "Communication",
@@ -167,8 +171,6 @@ def _communication(
     }
     if encounter := task.get("encounter"):
         resource["encounter"] = encounter
-    if note:
-        resource["note"] = [{"text": note}]
     return resource
 
 
