@@ -17,9 +17,14 @@ from server.api.pages import pages_blueprint
 from server.api.protection import protected
 from server.api.smart import smart_blueprint
 from server.auth.build import authorization_server
-from server.auth.context import auth_context
+from server.auth.context import AuthContext, auth_context
 from server.auth.credentials import derived_key
+from server.auth.launches import issue_launch
+from server.auth.sessions import Session
 from server.auth.tokens import Authenticator
+from server.console.views import blueprint as console_blueprint
+from server.demo_ehr.views import App as EhrApp
+from server.demo_ehr.views import blueprint as demo_ehr_blueprint
 from server.interactions.perform import perform
 from server.interactions.request import Context
 from server.logs import Log
@@ -29,6 +34,7 @@ from server.storage.audit_log import AuditSegment
 from server.storage.interface import Store
 
 Clock = Callable[[], datetime]
+LOGIN_URL = "/oauth2/login"
 
 
 def now() -> datetime:
@@ -88,6 +94,9 @@ def create_app(
     oauth2 = authorization_server(authorization)
     app.register_blueprint(smart_blueprint(oauth2))
     app.register_blueprint(pages_blueprint(oauth2, partial(perform, context)))
+    app.register_blueprint(console_blueprint(context, authorization, login_url=LOGIN_URL, demo=settings.demo))
+    if settings.demo:
+        _register_demo_ehr(app, context, authorization)
     app.register_blueprint(observability_blueprint(store, metrics, authenticate))
 
     @app.after_request
@@ -98,3 +107,21 @@ def create_app(
 
     app.wsgi_app = observed(protected(app.wsgi_app, settings.base_url), metrics, log)  # type: ignore[method-assign, assignment]
     return app
+
+
+def _register_demo_ehr(app: Flask, context: Context, authorization: AuthContext) -> None:
+    """The demonstration EHR offers every registered app that has a launch address."""
+
+    def apps() -> tuple[EhrApp, ...]:
+        return tuple(
+            EhrApp(row.client_id, row.name, row.launch_url)
+            for row in authorization.rows.clients()
+            if row.launch_url and not row.disabled
+        )
+
+    def launch_url(session: Session, client_id: str, patient: str, encounter: str) -> str:
+        return issue_launch(authorization, session, client_id, patient=patient, encounter=encounter or None).url
+
+    app.register_blueprint(
+        demo_ehr_blueprint(context, authorization, apps=apps, launch_url=launch_url, login_url=LOGIN_URL)
+    )

@@ -61,6 +61,8 @@ _WORKER_TYPES = {
     "Task": "crus",
 }
 
+_QUALIFICATIONS = "http://terminology.hl7.org/CodeSystem/v2-0360"
+
 Perform = Callable[[Principal, InteractionRequest], InteractionResponse]
 
 
@@ -70,6 +72,7 @@ class _Person:
     role: str
     given: str
     family: str
+    qualification: tuple[str, str] | None  # code of HL7 table 0360 ("" where it has none) and its words
 
     @property
     def practitioner_id(self) -> str:
@@ -81,12 +84,12 @@ class _Person:
 
 
 _PEOPLE = (
-    _Person("rn", "rn", "Demo", "Nurse"),
-    _Person("pharmacist", "pharmacist", "Demo", "Pharmacist"),
-    _Person("ma", "ma", "Demo", "Assistant"),
-    _Person("supervisor", "supervisor", "Demo", "Supervisor"),
-    _Person("prescriber", "prescriber", "Demo", "Prescriber"),
-    _Person("engineer", "engineer", "Demo", "Engineer"),
+    _Person("rn", "rn", "Demo", "Nurse", ("RN", "Registered Nurse")),
+    _Person("pharmacist", "pharmacist", "Demo", "Pharmacist", ("RPH", "Registered Pharmacist")),
+    _Person("ma", "ma", "Demo", "Assistant", ("MDA", "Medical Assistant")),
+    _Person("supervisor", "supervisor", "Demo", "Supervisor", ("", "Care management supervisor")),
+    _Person("prescriber", "prescriber", "Demo", "Prescriber", ("MD", "Doctor of Medicine")),
+    _Person("engineer", "engineer", "Demo", "Engineer", None),
 )
 
 
@@ -131,7 +134,7 @@ def ensure_demo_accounts(context: AuthContext, home: Path, perform: Perform) -> 
 
 
 def _practitioner(person: _Person) -> dict[str, Any]:
-    return {
+    practitioner: dict[str, Any] = {
         "resourceType": "Practitioner",
         "id": person.practitioner_id,
         "meta": {
@@ -147,6 +150,13 @@ def _practitioner(person: _Person) -> dict[str, Any]:
         "active": True,
         "name": [{"text": person.display, "family": person.family, "given": [person.given]}],
     }
+    if person.qualification:
+        code, words = person.qualification
+        concept: dict[str, Any] = {"text": words}
+        if code:
+            concept["coding"] = [{"system": _QUALIFICATIONS, "code": code, "display": words}]
+        practitioner["qualification"] = [{"code": concept}]
+    return practitioner
 
 
 def _logins(home: Path) -> tuple[dict[str, str], bool]:
