@@ -116,8 +116,9 @@ def _tables(structure: dict[str, Any], name: str, code_sets: dict[str, Any]) -> 
 
 
 def _keys(element: dict[str, Any]) -> list[str]:
-    """The invariants of the element that Baton checks there, errors only."""
-    return [c["key"] for c in element.get("constraint", []) if _function_name(element["path"], c) in INVARIANTS]
+    """The invariants that validation_invariants checks at the element."""
+    names = [_function_name(element["path"], constraint) for constraint in element.get("constraint", [])]
+    return [name for name in names if name in INVARIANTS]
 
 
 def _function_name(path: str, constraint: dict[str, Any]) -> str:

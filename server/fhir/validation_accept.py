@@ -141,7 +141,13 @@ def _extension(checks: dict[str, Accept]) -> Accept:
 def _object(described: Table, checks: dict[str, Accept]) -> Accept:
     required = tuple(name for name in described.required if name not in described.choices)
     required_choices = tuple(name for name in described.required if name in described.choices)
-    choice_of = {name: choice for choice, names in described.choices.items() for name in names}
+    # `_valueString` counts as well: beside valueString that makes two, which is left to validation_explain.
+    choice_of = {
+        prefix + name: choice
+        for choice, names in described.choices.items()
+        for name in names
+        for prefix in ("", "_")
+    }
     invariants = tuple(INVARIANTS[name] for name in described.invariants)
 
     def accept(value: dict[str, Any]) -> bool:
