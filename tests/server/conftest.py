@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -18,15 +20,20 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from server.app import create_app
-from server.auth.context import AuthContext, auth_context
+from server.auth.context import AuthContext
+from server.auth.credentials import derived_key
+from server.auth.keys import SigningKeys, signing_keys
+from server.auth.sessions import COOKIE
 from server.auth.tokens import Claims, mint
 from server.fhir.json_codec import decode, encode
 from server.logs import Log
 from server.settings import Settings, read_settings
 from server.storage import open_store
+from server.storage.authorization import BrowserSessionRow, UserRow
 from server.storage.interface import Store
 
 BASE = "http://127.0.0.1:8000"
+SECRET_KEY = "a key for tests only, long enough to be one"
 
 
 class Clock:
@@ -109,12 +116,21 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def signing_key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Signing keys made once: making a pair takes a tenth of a second."""
+    home = tmp_path_factory.mktemp("keys")
+    signing_keys(home, SECRET_KEY.encode())
+    return home / "keys"
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, signing_key_folder: Path) -> Settings:
+    shutil.copytree(signing_key_folder, tmp_path / "home" / "keys")
     return read_settings(
         {
             "BATON_HOME": str(tmp_path / "home"),
-            "BATON_SECRET_KEY": "a key for tests only, long enough to be one",
+            "BATON_SECRET_KEY": SECRET_KEY,
             "BATON_TIME_ZONE": "America/New_York",
             "BATON_LOG_LEVEL": "INFO",
         }
@@ -152,13 +168,14 @@ def app(settings: Settings, store: Store, clock: Clock, tmp_path: Path) -> Itera
 
 @pytest.fixture
 def authorization(settings: Settings, store: Store, clock: Clock) -> AuthContext:
-    return auth_context(
-        store.authorization,
-        store,
+    # Minting signs nothing, so that the keys, slow to read, are left where they are.
+    return AuthContext(
+        rows=store.authorization,
+        store=store,
         base_url=settings.base_url,
-        home=settings.home,
-        secret_key=settings.secret_key,
         clock=clock,
+        keys=SigningKeys(()),
+        token_key=derived_key(settings.secret_key, "token hashes"),
     )
 
 
@@ -201,3 +218,36 @@ def build() -> ModuleType:
 def log_records(text: str) -> list[dict[str, Any]]:
     """Log lines as objects."""
     return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def demo_app(settings: Settings, store: Store, clock: Clock) -> Flask:
+    """The server in demonstration mode, quiet."""
+    return create_app(replace(settings, demo=True), store=store, clock=clock, log=Log("ERROR"))
+
+
+@pytest.fixture
+def sign_in(demo_app: Flask, authorization: AuthContext) -> Callable[[str], FlaskClient]:
+    """`sign_in("rn")`: a browser with the session of a person of that role."""
+
+    def make(role: str) -> FlaskClient:
+        secret = f"session of {role}"
+        now = authorization.clock()
+        authorization.rows.put_user(
+            UserRow(username=role, password_hash="", role=role, practitioner_id=f"demo-{role}", display=role)
+        )
+        authorization.rows.add_browser_session(
+            BrowserSessionRow(
+                session_hash=authorization.hash(secret),
+                area="login",
+                username=role,
+                created=now,
+                last_used=now,
+                expires=now + timedelta(hours=12),
+            )
+        )
+        client = demo_app.test_client()
+        client.set_cookie(COOKIE, secret, domain="127.0.0.1", secure=False)
+        return client
+
+    return make
