@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from datetime import UTC, datetime
+from concurrent.futures import Executor
 from typing import Any
 
 from flask import Flask, render_template
@@ -14,52 +12,22 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from smart_app import gate
-from smart_app.capability import KnownCapabilities
 from smart_app.entrance import end_session, entrance
 from smart_app.fhir_client import FhirFault, Forbidden, NotFound, Unauthorized, Unavailable
-from smart_app.issuers import Issuers, read_issuers
-from smart_app.keys import AppKeys, load_keys
-from smart_app.launch import Launcher
+from smart_app.issuers import Issuers
+from smart_app.joining import join, new_secret, outside, utc_now
+from smart_app.keys import AppKeys
 from smart_app.outbound_http import OutboundHttp
 from smart_app.problems import ProblemError
 from smart_app.reconciliation.records import DrugLookup
 from smart_app.runtime import Runtime
-from smart_app.sealing import Seal
-from smart_app.session import Sessions
-from smart_app.session_store import SessionStore
-from smart_app.settings import MAXIMUM_BODY, Settings, SettingsError
-from smart_app.smart_configuration import Clock, Discovery
-from smart_app.token_endpoint import TokenEndpoint
-from smart_app.transitions.calendar import Calendar, federal_calendar, site_holidays
+from smart_app.settings import MAXIMUM_BODY, Settings
+from smart_app.smart_configuration import Clock
 from smart_app.views import blueprint
-from terminology.rxnorm import open_rxnorm
 
 log = logging.getLogger(__name__)
 
-SEARCH_THREADS = 16
-"""Searches that run side by side for one page (about eight), of two pages at a time."""
-
 _HTTP_PROBLEMS = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def new_secret() -> str:
-    """256 random bits as 43 characters of base64url."""
-    return secrets.token_urlsafe(32)
-
-
-def read_calendar(settings: Settings) -> Calendar:
-    """The federal calendar with the closures of BATON_HOME/holidays.json. Raises: SettingsError."""
-    path = settings.home / "holidays.json"
-    try:
-        return federal_calendar().with_site_holidays(site_holidays(path.read_bytes()))
-    except FileNotFoundError:
-        return federal_calendar()
-    except ValueError as fault:
-        raise SettingsError(f"{path.name} in BATON_HOME is {fault}") from None
 
 
 def create_app(
@@ -74,32 +42,24 @@ def create_app(
     secret_source: Callable[[], str] = new_secret,
 ) -> Flask:
     """The app. Everything that reaches outside can be given; nothing happens at import."""
-    http = http or OutboundHttp()
-    issuers = issuers or read_issuers(settings)
-    runtime = Runtime(
-        settings=settings,
+    given = outside(
+        settings,
         clock=clock,
-        terminology=terminology or open_rxnorm(settings.home / "terminology"),
-        pool=pool or ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="search"),
-        capabilities=KnownCapabilities(clock),
-        calendar=read_calendar(settings),
+        http=http,
+        keys=keys,
+        issuers=issuers,
+        terminology=terminology,
+        pool=pool,
+        secret_source=secret_source,
     )
-    store = SessionStore(settings.home)
-    seal = Seal(settings.secret_key, "sessions")
-    discovery = Discovery(http, clock)
-    tokens = TokenEndpoint(http, keys or load_keys(settings.home), clock, secret_source)
-    sessions = Sessions(runtime, store, issuers, discovery, tokens, http, seal=seal, new_secret=secret_source)
-    launcher = Launcher(
-        runtime, store, sessions, issuers, discovery, tokens, http, seal=seal, new_secret=secret_source
-    )
-
+    joined = join(settings, given)
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=MAXIMUM_BODY, MAX_FORM_MEMORY_SIZE=MAXIMUM_BODY)
-    gate.install(app, settings, sessions, issuers)
-    app.register_blueprint(entrance(launcher, issuers, store, secret_source))
+    gate.install(app, settings, joined.sessions, joined.issuers)
+    app.register_blueprint(entrance(joined.launcher, joined.issuers, joined.store, secret_source))
     app.register_blueprint(blueprint)
     app.add_url_rule("/c/<launch>/end", "end_session", end_session, methods=["POST"])
-    _install_pages(app, runtime, secret_source)
+    _install_pages(app, joined.runtime, secret_source)
     return app
 
 

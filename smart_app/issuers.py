@@ -1,6 +1,7 @@
 """Which FHIR servers may launch the app, and who the app is there: BATON_HOME/app-issuers.json.
 
-The file is a list of `{iss, client_id, label, store, auth, client_secret?, frame_ancestors?}`, mode
+The file is a list of `{iss, client_id, label, store, auth, client_secret?, frame_ancestors?,
+worker_client_id?}`, mode
 0600. In demo mode the own store is there by default. The file is read again when it changes, so that
 an issuer added beside a running app is known at once.
 """
@@ -22,7 +23,9 @@ from smart_app.settings import Settings
 ClientAuth = Literal["private_key_jwt", "client_secret_basic", "none"]
 CLIENT_AUTHS: tuple[ClientAuth, ...] = get_args(ClientAuth)
 DEMO_CLIENT = "baton-app"
+DEMO_WORKER = "baton-app-worker"
 FILE_NAME = "app-issuers.json"
+_TEXTS = ("iss", "client_id", "label", "auth", "client_secret", "worker_client_id")
 
 
 class IssuerFault(ValueError):
@@ -45,6 +48,8 @@ class Issuer:
     auth: ClientAuth = "private_key_jwt"
     client_secret: str = field(default="", repr=False)
     frame_ancestors: tuple[str, ...] = ()
+    worker_client_id: str = DEMO_WORKER
+    """The backend client of the app's worker, where this is the store."""
 
     @property
     def ancestors(self) -> tuple[str, ...]:
@@ -62,7 +67,7 @@ def issuer_from_record(record: Any) -> Issuer:
     """One entry of the file, or of the command line. Raises: IssuerFault."""
     if not isinstance(record, dict):
         raise IssuerFault("an issuer is not an object")
-    texts = {name: record.get(name, "") for name in ("iss", "client_id", "label", "auth", "client_secret")}
+    texts = {name: record.get(name, "") for name in _TEXTS}
     if not all(isinstance(text, str) for text in texts.values()):
         raise IssuerFault("a field of an issuer is not text")
     iss = texts["iss"].rstrip("/")
@@ -90,6 +95,7 @@ def issuer_from_record(record: Any) -> Issuer:
         auth=auth,
         client_secret=texts["client_secret"],
         frame_ancestors=tuple(ancestors),
+        worker_client_id=texts["worker_client_id"] or DEMO_WORKER,
     )
 
 
@@ -182,6 +188,8 @@ def _record(issuer: Issuer) -> dict[str, Any]:
     }
     if issuer.client_secret:
         record["client_secret"] = issuer.client_secret
+    if issuer.store:
+        record["worker_client_id"] = issuer.worker_client_id
     if issuer.frame_ancestors:
         record["frame_ancestors"] = list(issuer.frame_ancestors)
     return record

@@ -1,0 +1,37 @@
+"""The app's log: one JSON object a line on standard error, without patient data.
+
+Only our own words are logged: never a URL's path (it names a launch), a body or another system's text.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import msgspec
+
+
+class JsonLines(logging.Formatter):
+    """time, level, part, event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "part": record.name,
+            "event": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__  # its text may quote a chart
+        return msgspec.json.encode(line).decode()
+
+
+def configure_logging(level: str) -> None:
+    """Send everything of this process through `JsonLines`; libraries only from WARNING on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("smart_app").setLevel(level)

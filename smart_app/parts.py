@@ -1,0 +1,72 @@
+"""The app's foreground processes and what is made before them; `baton` finds them by entry point.
+
+All read the environment (BATON_*; BATON_DEMO=1 for the demonstration) and take no arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from threading import Event
+
+from smart_app.settings import Settings, is_demo, read_settings
+
+BLOCKING_THREADS = 8
+"""Threads that wait for FHIR servers; more pages at once than that wait in line."""
+
+
+def _settings() -> Settings:
+    return read_settings(os.environ, demo=is_demo(os.environ))
+
+
+def prepare() -> None:
+    """Make the app's key pairs and place the public ones for the server's operator."""
+    from smart_app.keys import prepare_keys
+
+    prepare_keys(Path(os.environ.get("BATON_HOME") or "var").resolve())
+
+
+def app() -> None:
+    """Serve the SMART app until SIGTERM."""
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    from terminology.rxnorm import open_rxnorm
+
+    settings = _settings()
+    prepare()
+    open_rxnorm(settings.home / "terminology")  # built here once, before anyone waits for it
+    Server(
+        "smart_app.wsgi:app",
+        factory=True,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        address=settings.host,
+        port=settings.port,
+        workers=1,
+        blocking_threads=BLOCKING_THREADS,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        workers_kill_timeout=10,
+        ssl_protocol_min=SSLProtocols.tls12,
+        ssl_cert=Path(settings.tls_cert) if settings.tls_cert else None,
+        ssl_key=Path(settings.tls_key) if settings.tls_key else None,
+    ).serve()
+
+
+def app_worker() -> None:
+    """Look for discharges, and end old sessions, until SIGTERM."""
+    from smart_app.joining import join_worker
+    from smart_app.logs import configure_logging
+    from smart_app.worker import run
+
+    settings = _settings()
+    configure_logging(settings.log_level)
+    prepare()
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    look, purge = join_worker(settings)
+    run(look, purge, stop)
