@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from server.fhir.generated.search import PATIENT_COMPARTMENT, RESOURCE_TYPES
+from server.fhir.generated.resource_types import RESOURCE_TYPES
+from server.fhir.generated.search import PATIENT_COMPARTMENT
 from server.fhir.index_values import index_values
 
 __all__ = ["PATIENT_COMPARTMENT", "RESOURCE_TYPES", "compartment_patients", "in_patient_compartment"]

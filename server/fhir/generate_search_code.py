@@ -127,17 +127,11 @@ def type_source(plan: TypePlan) -> str:
 
 
 def package_source(resource_types: Sequence[str], compartment: Mapping[str, tuple[str, ...]]) -> str:
-    """The package's own module: resource types and the Patient compartment."""
-    out = [_HEADER.format(title="Resource types and the parameters that put them into Patient compartments")]
-    out += [
-        "# All resource types of R4 that can be stored.",
-        "RESOURCE_TYPES = frozenset(",
-        "    {",
-        *[f"        {t!r}," for t in resource_types],
-        "    }",
-        ")",
-    ]
-    out += ["PATIENT_COMPARTMENT = {", *[f"    {t!r}: {compartment[t]!r}," for t in sorted(compartment)], "}"]
+    """The package's own module: the Patient compartment and the targets of Reference(Any)."""
+    out = [_HEADER.format(title="What puts resources into Patient compartments, and what references may name")]
+    rows = [f"    {t!r}: {compartment[t]!r}," for t in sorted(compartment)]
+    out += ["# Resource type -> its parameters that name the Patients to whom a resource belongs."]
+    out += ["PATIENT_COMPARTMENT = {", *rows, "}"]
     out += ["# What a Reference(Any) may point at.", "ANY_TARGET = ("]
     return "\n".join([*out, *[f"    {t!r}," for t in any_target(resource_types)], ")", ""])
 

@@ -7,10 +7,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from server.fhir.dates import zone
+from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.hashing import reference_hash
 
-_LOCAL = re.compile(r"([A-Z][A-Za-z]{1,63})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
-_TYPE_IN_URL = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?$")
+_INSTANCE = r"([A-Z][A-Za-z]{1,63})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?"
+_LOCAL = re.compile(_INSTANCE)
+_ELSEWHERE = re.compile(rf"(?!(?i:urn:))[A-Za-z][A-Za-z0-9+.\-]*:\S*/{_INSTANCE}")
 
 
 class Target:
@@ -25,12 +27,12 @@ class Target:
     def __init__(self, reference: str, base: str) -> None:
         local = reference[len(base) :] if base and reference.startswith(base) else reference
         match = _LOCAL.fullmatch(local)
-        if match is not None:
+        if match is not None and match[1] in RESOURCE_TYPES:
             self.resource_type, self.id = match.groups()
             self.hash = reference_hash(f"{self.resource_type}/{self.id}")
         else:
-            elsewhere = _TYPE_IN_URL.search(reference)
-            self.resource_type = elsewhere[1] if elsewhere else ""
+            elsewhere = _ELSEWHERE.fullmatch(reference)
+            self.resource_type = elsewhere[1] if elsewhere and elsewhere[1] in RESOURCE_TYPES else ""
             self.id = ""
             self.hash = reference_hash(reference)
 

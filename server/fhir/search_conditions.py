@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from server.errors import FhirError
-from server.fhir.generated.search import RESOURCE_TYPES
+from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.search_parameters import parameter as known_parameter
 from server.fhir.search_parameters import supported
 from server.fhir.search_query import Chained, Clause, Condition, Has, SearchParameter

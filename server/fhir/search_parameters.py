@@ -13,7 +13,8 @@ from functools import cache
 from importlib import import_module
 from types import MappingProxyType, ModuleType
 
-from server.fhir.generated.search import ANY_TARGET, RESOURCE_TYPES
+from server.fhir.generated.resource_types import RESOURCE_TYPES
+from server.fhir.generated.search import ANY_TARGET
 from server.fhir.search_query import SearchParameter
 
 # Parameter types whose values order a result: text, time and amount; a token's code has no order.

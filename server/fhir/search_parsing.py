@@ -13,7 +13,7 @@ from datetime import datetime
 
 from server.errors import FhirError
 from server.fhir.dates import zone
-from server.fhir.generated.search import RESOURCE_TYPES
+from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.search_conditions import is_known, read_condition, unknown
 from server.fhir.search_query import Condition, SearchQuery
 from server.fhir.search_results import is_result_parameter, read_results

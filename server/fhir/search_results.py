@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from server.fhir.generated.search import RESOURCE_TYPES
+from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.search_conditions import refusal
 from server.fhir.search_parameters import sortable, supported
 from server.fhir.search_query import Include, SearchParameter, SortKey

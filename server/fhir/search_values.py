@@ -15,7 +15,7 @@ from math import ulp
 from zoneinfo import ZoneInfo
 
 from server.fhir.dates import EARLIEST, LATEST, date_range
-from server.fhir.generated.search import RESOURCE_TYPES
+from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.search_query import (
     DateValue,
     MissingValue,

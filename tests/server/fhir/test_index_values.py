@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from server.fhir import hashing
 from server.fhir.dates import EARLIEST, LATEST
 from server.fhir.folding import fold
+from server.fhir.index_collector import Target
 from server.fhir.index_rows import DateRow, IndexRows, QuantityRow, ReferenceRow, StringRow, UriRow
 from server.fhir.index_values import index_values
+from server.fhir.references import Absolute, Local, MalformedReference, parse_reference
 from server.fhir.search_parameters import parameter
 
 BASE = "http://server.example/fhir"
@@ -246,6 +248,33 @@ def test_a_parameter_for_one_type_takes_only_references_to_it() -> None:
         assert not present(rows, "Observation", "patient")
     elsewhere = index("Observation", subject={"reference": "http://other.example/Patient/1"})
     assert present(elsewhere, "Observation", "patient")
+
+
+@given(
+    st.builds(
+        "{}{}{}".format,
+        st.sampled_from(
+            ["", f"{BASE}/", "http://other.example/", "urn:uuid:", "#", "http://other.example/fhir/v1/"]
+        ),
+        st.one_of(
+            st.sampled_from(["Patient/1", "Nothing/1", "Patient/", "patient/1", "Patient/1/2", "1"]), st.text()
+        ),
+        st.sampled_from(["", "/_history/1", "/_history/", "?a=b", "/"]),
+    )
+)
+def test_references_are_understood_as_validation_understands_them(text: str) -> None:
+    target = Target(text, BASE + "/")
+    try:
+        parsed = parse_reference(text, BASE)
+    except MalformedReference:
+        parsed = None
+    if isinstance(parsed, Local):
+        assert (target.resource_type, target.id) == (parsed.type, parsed.id)
+        assert target.hash == hashing.reference_hash(f"{parsed.type}/{parsed.id}")
+    else:
+        assert target.id == ""
+        assert target.hash == hashing.reference_hash(text)
+        assert target.resource_type == (parsed.type if isinstance(parsed, Absolute) else "")
 
 
 def test_a_logical_reference_is_found_by_its_identifier() -> None:

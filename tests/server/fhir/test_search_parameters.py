@@ -17,7 +17,8 @@ import pytest
 import server.fhir
 from server.fhir import generate_search
 from server.fhir.generate_search_paths import Structures, alternatives, paths
-from server.fhir.generated.search import ANY_TARGET, PATIENT_COMPARTMENT, RESOURCE_TYPES
+from server.fhir.generated.resource_types import RESOURCE_TYPES
+from server.fhir.generated.search import ANY_TARGET, PATIENT_COMPARTMENT
 from server.fhir.search_parameters import main_date_parameter, parameter, parameters, sortable, supported
 
 FHIR = Path(server.fhir.__file__).parent
@@ -57,6 +58,7 @@ def test_all_parameters_of_r4_are_known_on_every_type_they_are_for() -> None:
     }
     known = {(t, p.code, p.type, p.url) for t in RESOURCE_TYPES for p in parameters(t).values()}
     assert wanted <= known
+    assert set(generate_search.read_definitions().structures.resource_types) == RESOURCE_TYPES
     assert len(RESOURCE_TYPES) == 146
     ours = {(t, code) for t, code, _, _ in known - wanted}
     assert ours == {
