@@ -1,7 +1,7 @@
 """Starts the parts of Baton as child processes, restarts those that end, and stops them all together.
 
-Children die with this process, also on SIGKILL (`process.die_with_parent`). A part that keeps ending is restarted
-with growing pauses. SIGTERM and SIGINT ask every part to drain; after DRAIN_SECONDS the rest is killed.
+Children die with this process, also on SIGKILL (`process.die_with_parent`). A part that keeps ending is started
+again with growing pauses. SIGTERM and SIGINT ask every part to drain; after DRAIN_SECONDS the rest is killed.
 """
 
 from __future__ import annotations

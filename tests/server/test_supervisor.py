@@ -1,0 +1,82 @@
+"""Parts as processes: restarted when they end, drained on SIGTERM, never left behind.
+
+Covers server/supervisor.py, server/process.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.network
+
+PROGRAM = """
+import sys
+from server.supervisor import Supervisor
+
+CHILD = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\\\n'); time.sleep(60)"
+file = sys.argv[1]
+supervisor = Supervisor(["one", "two"], lambda part: [sys.executable, "-c", CHILD, f"{file}.{part}"], print)
+supervisor.start()
+print("started", flush=True)
+sys.exit(supervisor.wait())
+"""
+
+
+def pids(file: Path) -> list[int]:
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(condition: Callable[[], object], seconds: float = 15) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def supervised(tmp_path: Path):
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "pids")])
+    files = [tmp_path / "pids.one", tmp_path / "pids.two"]
+    assert until(lambda: all(pids(file) for file in files))
+    yield process, files
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def test_a_part_that_ends_is_started_again(supervised) -> None:
+    _, (one, two) = supervised
+    os.kill(pids(one)[0], signal.SIGKILL)
+    assert until(lambda: len(pids(one)) == 2)
+    assert len(pids(two)) == 1
+
+
+def test_sigterm_stops_every_part(supervised) -> None:
+    process, files = supervised
+    process.terminate()
+    assert process.wait(15) == 0
+    assert not any(alive(pid) for file in files for pid in pids(file))
+
+
+def test_parts_do_not_outlive_a_killed_supervisor(supervised) -> None:
+    process, files = supervised
+    process.kill()
+    process.wait()
+    assert until(lambda: not any(alive(pid) for file in files for pid in pids(file)))
