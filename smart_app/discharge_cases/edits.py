@@ -113,13 +113,13 @@ def strength(product: Product, regimen: Regimen, random: Random) -> Edit | None:
 
 
 def frequency(product: Product, regimen: Regimen, random: Random) -> Edit:
-    times, days = random.choice([rate for rate in RATES if rate != regimen.rate])
+    times, days = random.choice([rate for rate in RATES[:5] if rate != regimen.rate])
     other = replace(regimen, times=times, days=days)
     return _pair("frequency", _line(product, regimen, random), _line(product, other, random), "frequency")
 
 
 def dose_and_frequency(product: Product, regimen: Regimen, random: Random) -> Edit:
-    times, days = random.choice([rate for rate in RATES if rate != regimen.rate])
+    times, days = random.choice([rate for rate in RATES[:5] if rate != regimen.rate])
     other = replace(regimen, times=times, days=days, count=regimen.count * 2)
     lines = _line(product, regimen, random), _line(product, other, random)
     return _pair("dose-and-frequency", *lines, "dose", "frequency")
@@ -168,12 +168,16 @@ def incomplete(product: Product, regimen: Regimen, random: Random) -> Edit:
             {},
             {"text": "Use as directed"},
             {"timing": {"repeat": {"frequency": regimen.times, "period": regimen.days, "periodUnit": "d"}}},
-            {"doseAndRate": [{"doseQuantity": {"value": 1, "unit": product.unit_word}}]},
+            {"doseAndRate": [{"doseQuantity": _count(product, regimen)}]},
         ]
     )
     lines = [full, Line(product, None, instruction=unsaid)]
     random.shuffle(lines)
     return _pair("incomplete", lines[0], lines[1], "incomplete")
+
+
+def _count(product: Product, regimen: Regimen) -> dict[str, Any]:
+    return {"value": float(regimen.count), "unit": product.unit_word}
 
 
 def omission(product: Product, regimen: Regimen, random: Random) -> Edit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -36,10 +37,14 @@ class Product:
         return self.form.split()[-1].lower()
 
 
+def _rows(table: str) -> Iterator[dict[str, str]]:
+    text = (files("smart_app.discharge_cases") / "data" / table).read_text(encoding="utf-8")
+    return csv.DictReader(text.splitlines(), delimiter="\t")
+
+
 @cache
 def products() -> tuple[Product, ...]:
     """All products, in the order of the file."""
-    text = (files("smart_app.discharge_cases") / "data" / "products.tsv").read_text(encoding="utf-8")
     return tuple(
         Product(
             rxcui=row["rxcui"],
@@ -57,15 +62,17 @@ def products() -> tuple[Product, ...]:
             brand_name=row["brand_name"],
             ndc11=row["ndc11"],
         )
-        for row in csv.DictReader(text.splitlines(), delimiter="\t")
+        for row in _rows("products.tsv")
     )
 
 
 @cache
 def by_rxcui() -> dict[str, Product]:
-    """Products by the RxCUI of the generic and of its brand."""
+    """Products by the RxCUI of the generic, of its brand, and of the strength alone that charts use for it."""
     found = {product.rxcui: product for product in products()}
-    return {product.brand_rxcui: product for product in products() if product.brand_rxcui} | found
+    brands = {product.brand_rxcui: product for product in products() if product.brand_rxcui}
+    loose = {row["chart"]: found[row["product"]] for row in _rows("chart_products.tsv")}
+    return loose | brands | found
 
 
 @cache

@@ -36,6 +36,8 @@ class Line:
     style: Style = Style.COUNT
     wording: int = 0
     text: str = ""
+    given: dict[str, Any] | None = None
+    """A CodeableConcept as a chart has it, in place of product and text."""
     instruction: dict[str, Any] | None = None
     status: str = "active"
     statement: bool = False
@@ -46,6 +48,8 @@ class Line:
 
     def concept(self) -> dict[str, Any]:
         """The CodeableConcept of its medication."""
+        if self.given is not None:
+            return self.given
         product = self.product
         if product is None:
             return {"text": self.text}

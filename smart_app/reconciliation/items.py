@@ -19,7 +19,7 @@ from smart_app.reconciliation.records import (
     Source,
 )
 from smart_app.reconciliation.sig import NO_UNIT, read_sig
-from smart_app.reconciliation.words import amount_words
+from smart_app.reconciliation.words import amount_words, dosage_words
 from terminology.units import EACH, canonical_amount
 
 _DOSAGES = {
@@ -70,6 +70,8 @@ def item(
     medication = normalise(_concept(resource, medications), terminology)
     dosages = [d for d in resource.get(_DOSAGES[kind]) or () if isinstance(d, Mapping)]
     sig = _settle(read_sig(dosages), medication)
+    if not sig.text:
+        sig = replace(sig, text=dosage_words(sig, medication))
     per_dose = _per_dose(sig.dose, medication)
     if sig.dose_again and _disagree(sig, medication, per_dose):
         sig = replace(sig, complex=(*sig.complex, "the dose is stated in two ways that disagree"))

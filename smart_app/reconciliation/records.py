@@ -133,7 +133,7 @@ class Medication:
 
 @dataclass(frozen=True, slots=True)
 class Sig:
-    """How a medication is taken. `text` is what the source says; the rest only what was understood."""
+    """How a medication is taken. `text` is what the source says, else its structured parts in words."""
 
     text: str
     dose: Amount | None = None

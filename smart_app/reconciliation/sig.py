@@ -15,7 +15,6 @@ from typing import Any
 from smart_app.reconciliation.records import Amount, Sig
 from smart_app.reconciliation.sig_text import NOT_UNDERSTOOD, parse_sig
 from smart_app.reconciliation.vocabulary import routes, timing_codes
-from smart_app.reconciliation.words import dosage_words
 from terminology.systems import UCUM
 from terminology.units import canonical_amount
 
@@ -34,7 +33,10 @@ NO_UNIT = "the dose has no unit"
 
 
 def read_sig(dosages: Sequence[Mapping[str, Any]]) -> Sig:
-    """Understand all dosages of one resource; more than one is a schedule of its own and so `complex`."""
+    """Understand all dosages of one resource; more than one is a schedule of its own and so `complex`.
+
+    `text` is what the resource says in words, empty if it says nothing.
+    """
     if not dosages:
         return Sig(text="")
     ordered = sorted(dosages, key=lambda dosage: _sequence(dosage))
@@ -75,7 +77,7 @@ def _one(dosage: Mapping[str, Any]) -> Sig:
     if structured and written and _contradict(dose, per_day, as_needed, read):
         reasons.append("the text and the structured instruction disagree")
     return Sig(
-        text=written or _in_words(dosage),
+        text=written,
         dose=dose or read.dose,
         dose_again=read.dose_again if dose is None else (read.dose or read.dose_again),
         dose_high=high or read.dose_high,
@@ -249,12 +251,3 @@ def _words(concept: Mapping[str, Any]) -> str:
     displays = [str(coding.get("display") or "") for coding in codings]
     codes = [str(coding.get("code") or "") for coding in codings]
     return next((words for words in [str(concept.get("text") or ""), *displays, *codes] if words), "")
-
-
-def _in_words(dosage: Mapping[str, Any]) -> str:
-    """A structured dosage without text, said plainly; shown as the line's original instruction."""
-    dose, _, _ = _dose(dosage.get("doseAndRate"))
-    per_day, when, duration, _ = _timing(_mapping(dosage.get("timing")))
-    as_needed = bool(dosage.get("asNeededBoolean") or dosage.get("asNeededCodeableConcept"))
-    sig = Sig("", dose=dose, per_day=per_day, when=when, duration_days=duration, as_needed=as_needed)
-    return dosage_words(replace(sig, route=_route(_mapping(dosage.get("route")))))
