@@ -1,0 +1,56 @@
+"""The patient's page: what the chart says, newest first, and the discharge to reconcile."""
+
+from __future__ import annotations
+
+from flask import redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.wrappers import Response
+
+from smart_app import chart, gate
+from smart_app.view_records import AllergyLine, Overview
+from smart_app.views.banner import BannerAllergy, banner_allergies
+
+CURRENT = ("active", "on-hold", "draft", "intended", "unknown")
+"""Medication statuses that people mean by "takes"; the rest is history."""
+RECENT_ENCOUNTERS = 8
+INACTIVE_CONDITIONS = ("inactive", "remission", "resolved")
+
+
+def home() -> Response:
+    """To the patient when one is open, else to the worklist."""
+    context = gate.current_context()
+    return redirect(url_for("pages.overview" if context.patient else "pages.worklist"), 303)
+
+
+def overview() -> ResponseReturnValue:
+    """Medications, allergies, encounters and problems; a recent discharge first."""
+    context = gate.current_context()
+    seen = chart.chart_overview(context)
+    drugs = [line for line in seen.medications if line.kind != "fill"]
+    discharge = next((line for line in seen.encounters if line.is_discharge), None)
+    shown, more = banner_allergies(_banner_lines(seen))
+    return render_template(
+        "overview.html",
+        view="overview",
+        banner=seen.banner,
+        banner_allergies=shown,
+        banner_allergies_more=more,
+        overview=seen,
+        discharge=discharge,
+        medications=[line for line in drugs if line.status in CURRENT],
+        past_medications=[line for line in drugs if line.status not in CURRENT],
+        fills=[line for line in seen.medications if line.kind == "fill"],
+        encounters=seen.encounters[:RECENT_ENCOUNTERS],
+        past_encounters=seen.encounters[RECENT_ENCOUNTERS:],
+        conditions=[line for line in seen.conditions if line.clinical_status not in INACTIVE_CONDITIONS],
+        past_conditions=[line for line in seen.conditions if line.clinical_status in INACTIVE_CONDITIONS],
+    )
+
+
+def _banner_lines(seen: Overview) -> list[BannerAllergy]:
+    return [_banner_line(line) for line in seen.allergies if line.clinical_status in ("active", "")]
+
+
+def _banner_line(line: AllergyLine) -> BannerAllergy:
+    words = f"{line.name}: {', '.join(line.reactions)}" if line.reactions else line.name
+    return BannerAllergy(words, high=line.criticality != "low", intolerance=False)
