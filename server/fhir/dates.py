@@ -19,8 +19,9 @@ LATEST = 2**63 - 1
 MICROSECOND = 1_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 _LAST_DAY = date.max.toordinal()
+_USUAL_LENGTH = 40  # fractions of a second may be of any length; only usual dates are remembered
 _DATE = re.compile(
-    r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})(?:T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,20}))?)?"
+    r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})(?:T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})?)?)?)?"
 )
 
@@ -31,12 +32,15 @@ def zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-@lru_cache(maxsize=8192)
 def date_range(text: str, local: ZoneInfo) -> tuple[int, int]:
     """The range of a date, dateTime or instant, or of a search value (seconds and zone may be missing).
 
     local: the zone of values that name none. Raises: ValueError if it is not a date of the calendar.
     """
+    return _remembered(text, local) if len(text) <= _USUAL_LENGTH else _read(text, local)
+
+
+def _read(text: str, local: ZoneInfo) -> tuple[int, int]:
     match = _DATE.fullmatch(text)
     if match is None:
         raise ValueError("not a FHIR date")
@@ -71,6 +75,9 @@ def date_range(text: str, local: ZoneInfo) -> tuple[int, int]:
         return low, low + MICROSECOND
     low += int(fraction[:6].ljust(6, "0"))
     return low, low + 10 ** max(0, 6 - len(fraction))
+
+
+_remembered = lru_cache(maxsize=8192)(_read)
 
 
 def _day(ordinal: int, local: ZoneInfo) -> int:

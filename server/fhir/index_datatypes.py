@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from server.fhir.dates import EARLIEST, LATEST, date_range
@@ -26,6 +27,9 @@ Links = tuple[tuple[int, int, int, str, bool, bool], ...]
 
 _SPECIAL_VALUES = "http://hl7.org/fhir/special-values"  # the system of a boolean's token
 _INFINITY = float("inf")
+# The same few codes and displays come again and again and are remembered; longer texts never are, so that
+# what is remembered stays small whatever is sent.
+_USUAL_LENGTH = 200
 _SAMPLE = re.compile(r"[+-]?[0-9]{1,64}(?:\.[0-9]{1,64})?")
 
 
@@ -45,10 +49,17 @@ def links(*parameters: tuple[int, str, bool, bool]) -> Links:
 # Tokens --------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=16384)
 def _coding_hashes(system: str, code: str) -> tuple[int, ...]:
+    remembered = len(system) + len(code) <= _USUAL_LENGTH
+    return (_hash_coding_once if remembered else _hash_coding)(system, code)
+
+
+def _hash_coding(system: str, code: str) -> tuple[int, ...]:
     hashes = (hash64("token", system, code), hash64("code", code))
     return (*hashes, hash64("system", system)) if system else hashes
+
+
+_hash_coding_once = lru_cache(maxsize=16384)(_hash_coding)
 
 
 def _tokens(o: Collector, hashes: tuple[int, ...], to: Entries) -> None:
@@ -59,11 +70,11 @@ def _tokens(o: Collector, hashes: tuple[int, ...], to: Entries) -> None:
             add(value ^ mask)
 
 
-_folded_display = lru_cache(maxsize=4096)(fold)  # the same few displays come again and again
+_fold_once = lru_cache(maxsize=4096)(fold)
 
 
 def _texts(o: Collector, text: str, to: Entries) -> None:
-    folded = _folded_display(text)
+    folded = _fold_once(text) if len(text) <= _USUAL_LENGTH else fold(text)
     for number, _, present in to:
         o.tokens.add(present)
         o.strings[number, folded, text] = None
@@ -289,7 +300,6 @@ def number(o: Collector, value: int | Decimal, to: Entries) -> None:
     _quantities(o, float(value), float(value), (0,), to)
 
 
-@lru_cache(maxsize=4096)
 def _units(system: str, symbol: str, unit: str) -> tuple[int, ...]:
     found = [unit_hash(system, symbol)] if system and symbol else []
     found += [unit_hash(None, text) for text in dict.fromkeys((symbol, unit)) if text]
@@ -313,8 +323,13 @@ def quantity(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
     _quantities(o, low, high, _unit_hashes(value), to)
 
 
+_units_once = lru_cache(maxsize=4096)(_units)
+
+
 def _unit_hashes(value: Mapping[str, Any]) -> tuple[int, ...]:
-    return _units(value.get("system") or "", value.get("code") or "", value.get("unit") or "")
+    texts = value.get("system") or "", value.get("code") or "", value.get("unit") or ""
+    remembered = sum(map(len, texts)) <= _USUAL_LENGTH
+    return (_units_once if remembered else _units)(*texts)
 
 
 def money(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
@@ -355,6 +370,8 @@ def sampled_data(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
     samples = []
     for text in (value.get("data") or "").split():
         if _SAMPLE.fullmatch(text):  # others: E, U and L, for error and beyond the limits
-            samples.append(float(text) * factor + zero)
+            sample = float(text) * factor + zero
+            if isfinite(sample):
+                samples.append(sample)
     if samples:
         _quantities(o, min(samples), max(samples), _unit_hashes(origin), to)

@@ -352,6 +352,11 @@ def test_an_empty_period_is_no_date() -> None:
     assert not present(rows, "Observation", "date")
 
 
+def test_a_time_of_many_digits_is_a_time() -> None:
+    rows = index("Observation", effectiveInstant="1970-01-02T00:00:00." + "0" * 5000 + "Z")
+    assert rows.dates == (DateRow(number("Observation", "date"), DAY, DAY + 1),)
+
+
 def test_dates_without_a_zone_are_the_practices() -> None:
     resource = {"resourceType": "Patient", "birthDate": "1970-01-01"}
     rows = index_values(resource, time_zone="America/New_York")
@@ -410,6 +415,11 @@ def test_sampled_data_reach_from_the_lowest_to_the_highest_sample() -> None:
         "dimensions": 1,
     }
     assert quantities({"valueSampledData": sampled}) == {(9.0, 14.0, hashing.unit_hash(None, "mV"))}
+
+
+def test_samples_beyond_all_numbers_are_left_out() -> None:
+    sampled = {"origin": {"value": 1}, "factor": Decimal("1E+999"), "data": "0 1", "period": 1}
+    assert quantities({"valueSampledData": sampled}) == set()
 
 
 def test_ranges_are_open_where_an_end_is_missing() -> None:
