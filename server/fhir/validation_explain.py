@@ -8,7 +8,6 @@ Sources: hl7.org/fhir/R4/json.html, validation.html, references.html#contained
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +16,7 @@ from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.references import MalformedReference
 from server.fhir.validation_accept import accepts, accepts_element
 from server.fhir.validation_codes import accepts_code, accepts_concept, words
+from server.fhir.validation_contained import broken_by_contained
 from server.fhir.validation_invariants import INVARIANTS, SHAPE_ERRORS
 from server.fhir.validation_narrative import fault_of_narrative
 from server.fhir.validation_primitives import PRIMITIVE_RULES
@@ -109,35 +109,12 @@ class _Report:
             self.object(described, value, path)
 
     def check_contained(self, container: dict[str, Any], inside: list[Any], path: str) -> None:
-        """dom-2 to dom-5 and unique ids; the contained resources themselves have been looked at."""
-        seen: set[str] = set()
-        for index, resource in enumerate(inside):
-            if not isinstance(resource, dict):
-                continue
+        for index, fault in broken_by_contained(container, inside, self.fragments):
             place = f"{path}.contained[{index}]"
-            if "contained" in resource:
-                self.broken("dom-2", place)
-            meta = resource.get("meta")
-            if isinstance(meta, dict):
-                if "versionId" in meta or "lastUpdated" in meta:
-                    self.broken("dom-4", place)
-                if "security" in meta:
-                    self.broken("dom-5", place)
-            identity = resource.get("id")
-            if isinstance(identity, str) and identity in seen:
+            if fault == "duplicate id":
                 self.add("duplicate", "Two contained resources have the same id.", place)
-            elif not self.is_used(container, resource):
-                self.broken("dom-3", place)
-            if isinstance(identity, str):
-                seen.add(identity)
-
-    def is_used(self, container: dict[str, Any], resource: dict[str, Any]) -> bool:
-        identity = resource.get("id")
-        if isinstance(identity, str) and f"#{identity}" in self.fragments:
-            return True
-        # Canonicals and URIs may name a contained resource too.
-        named = isinstance(identity, str) and f"#{identity}" in _texts(container)
-        return named or "#" in _texts(resource)
+            else:
+                self.broken(fault, place)
 
     # Objects and elements
 
@@ -338,19 +315,3 @@ def _json_type_fits(primitive: str, value: Any) -> bool:
     if primitive in _NUMBERS:
         return isinstance(value, int | Decimal) and not isinstance(value, bool)
     return isinstance(value, str)
-
-
-def _texts(value: Any) -> set[str]:
-    """Every text inside a value."""
-    return set(_each_text(value))
-
-
-def _each_text(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _each_text(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _each_text(item)
