@@ -144,9 +144,10 @@ def _flag(code: str) -> dict[str, Any]:
     return {"coding": [{"system": MEDICATION_LIST_FLAG, "code": code, "display": _FLAGS[code]}]}
 
 
-def _entry(signing: Signing, statement: Statement) -> dict[str, Any]:
+def _entry(statement: Statement) -> dict[str, Any]:
+    """Without a date, which only a working list may have (lst-3)."""
     entry: dict[str, Any] = {"flag": _flag(statement.flag)} if statement.flag else {}
-    return entry | {"date": instant(signing.signed_at), "item": {"reference": statement.reference}}
+    return entry | {"item": {"reference": statement.reference}}
 
 
 def _snapshot(signing: Signing, written: Sequence[Statement]) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def _snapshot(signing: Signing, written: Sequence[Statement]) -> dict[str, Any]:
         "text": "Reconciled medication list",
     }
     resource = _list(signing, "snapshot", "snapshot", "Reconciled medication list", code)
-    entries = [_entry(signing, statement) for statement in written if statement.taken]
+    entries = [_entry(statement) for statement in written if statement.taken]
     if entries:
         resource["entry"] = entries
     else:
@@ -173,9 +174,9 @@ def _changes(signing: Signing, written: Sequence[Statement]) -> dict[str, Any]:
     resource = _list(signing, "changes", "changes", "Changes to the medication list", code)
     entries = []
     for statement in written:
-        entry = _entry(signing, statement)
+        entry = _entry(statement)
         if statement.flag == CEASED:
-            entry = {"flag": entry["flag"], "deleted": True, "date": entry["date"], "item": entry["item"]}
+            entry = {"flag": entry["flag"], "deleted": True, "item": entry["item"]}
         entries.append(entry)
     if entries:
         resource["entry"] = entries
