@@ -87,7 +87,7 @@ def _secret_key(environment: Mapping[str, str], home: Path, demo: bool) -> bytes
     if not text and demo:
         path = home / "secret-key"
         if not path.exists():
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "w") as stream:

@@ -1,9 +1,9 @@
 """The synthetic charts of demonstration mode, told as of their newest discharge and moved to the present.
 
 Pure apart from reading the shipped bundles. Each chart is cut at its newest adult inpatient discharge (what
-came later, also the patient's death, is left out) and shifted by whole weeks so that this discharge lies within the last
-seven days; weekdays and intervals stay as they were. Charts without such a discharge are shifted by their
-newest encounter and stay whole.
+came later, also the patient's death, is left out) and shifted by whole weeks so that this discharge lies
+within the last seven days; weekdays and intervals stay as they were. Charts without such a discharge are
+shifted by their newest encounter and stay whole.
 """
 
 from __future__ import annotations
