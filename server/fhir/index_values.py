@@ -1,7 +1,7 @@
 """A resource to its index rows: every value that a supported search parameter selects.
 
 The work is done by generated code, one module a resource type (`generate_search`), which calls
-`index_datatypes` for each value.
+`index_tokens`, `index_texts`, `index_references` and `index_ranges` for each value.
 Sources: hl7.org/fhir/R4/search.html, hl7.org/fhir/R4/searchparameter-registry.html
 """
 
