@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_app.chart import ChartResources, banner_of, encounters_of, gather
+from smart_app.chart_lines import with_names
 from smart_app.draft_store import NO_DRAFT, read_draft_state
-from smart_app.fhir_client import FhirFault, Unauthorized, version_of
+from smart_app.fhir_client import FhirFault, Unauthorized, reference_of, version_of
 from smart_app.fhir_json import Resource
 from smart_app.messages import N_
 from smart_app.reconciliation.collect import collect_chart
@@ -59,8 +60,9 @@ def load(context: ChartContext, encounter: str | None = None) -> LoadedBoard:
     discharges = tuple(line for line in encounters if line.is_discharge)
     chosen = next((line for line in discharges if line.id == (encounter or context.encounter)), None)
     chosen = chosen or (discharges[0] if discharges else None)
+    by_reference = {reference_of(resource): resource for resource in chart.resources}
     collected = collect_chart(
-        chart.resources,
+        [with_names(resource, by_reference) for resource in chart.resources],
         evaluation_date=chart.retrieved_at,
         encounter=f"Encounter/{chosen.id}" if chosen else None,
         terminology=context.runtime.terminology,

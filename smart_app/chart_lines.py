@@ -200,6 +200,19 @@ def place_of(encounter: Resource, by_reference: ByReference) -> str:
     return ""
 
 
+def with_names(resource: Resource, by_reference: ByReference) -> Resource:
+    """The resource with a display in each reference to a person who was read beside it.
+
+    Only for showing and for comparing: what is written back is built from references.
+    """
+    found = dict(resource)
+    for name in ("requester", "informationSource", "recorder"):
+        words = _actor(resource.get(name), by_reference)
+        if words and isinstance(resource.get(name), dict):
+            found[name] = {**resource[name], "display": words}
+    return found
+
+
 def _medication(resource: Resource, by_reference: ByReference) -> str:
     if words := text_of(resource.get("medicationCodeableConcept")):
         return words

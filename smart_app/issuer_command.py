@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -40,7 +41,7 @@ def add(
     label: str,
     store: bool,
     auth: str,
-    client_secret_file: click.utils.LazyFile | None,
+    client_secret_file: IO[str] | None,
     worker_client_id: str,
     frame_ancestor: tuple[str, ...],
 ) -> None:

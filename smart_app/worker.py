@@ -95,7 +95,10 @@ class DischargeWatch:
         self._done: set[tuple[str, str | None]] = set()
 
     def look(self) -> Found:
-        """Open what is to be opened, then move the cursor. Raises: Unavailable, Unauthorized; the cursor stays."""
+        """Open what is to be opened, then move the cursor.
+
+        Raises: Unavailable, Unauthorized; the cursor stays.
+        """
         now = self._clock()
         cursor = self._read_cursor()
         since = (now - discharges.look_back() - timedelta(days=1)).date().isoformat()

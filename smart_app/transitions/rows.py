@@ -9,7 +9,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 from zoneinfo import ZoneInfo
 
-from smart_app.chart_lines import age_on, code_of, identifiers_of, person_name, place_of, text_of
+from smart_app.chart_lines import age_on, code_of, identifiers_of, is_deceased, person_name, place_of, text_of
 from smart_app.fhir_time import instant
 from smart_app.messages import N_
 from smart_app.reconciliation.draft import is_draft
@@ -103,6 +103,8 @@ def _row(
         zone=zone,
     )
     reconciliation = _reconciliation(discharge.encounter, sources.lists)
+    died = is_deceased(patient)
+    clocks = () if died else clocks  # nobody is to be called any more
     first = next_clock(clocks)
     version = str(task.get("meta", {}).get("versionId", ""))
     numbers = identifiers_of(patient)
@@ -127,7 +129,9 @@ def _row(
         next_clock=first,
         attempts=attempts,
         reconciliation=reconciliation,
-        next_step=_next_step(task, first, len(attempts), reconciliation, visit),
+        next_step=N_("The patient has died")
+        if died
+        else _next_step(task, first, len(attempts), reconciliation, visit),
         owner=_display(task.get("owner")),
         form_id=str(uuid5(NAMESPACE_URL, f"urn:baton:form:{task.get('id')}/{version}/{user}")),
     )

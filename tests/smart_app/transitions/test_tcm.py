@@ -67,7 +67,7 @@ def test_a_calendar_that_ends_refuses_instead_of_guessing() -> None:
     with pytest.raises(CalendarMissing):
         federal_calendar().is_business_day(date(2029, 1, 2))
     with pytest.raises(RuleMissing):
-        rule_on(date(2031, 1, 1))
+        rule_on(date(2018, 12, 31))
     beyond = noon("2027-12-30")
     assert federal_calendar().covers(date(2027, 12, 30), date(2028, 1, 29))
     assert deadlines(beyond, NEW_YORK, federal_calendar()).contact is not None
