@@ -26,7 +26,7 @@ from server.fhir.generate_search_paths import Path as Expression
 from server.fhir.generate_search_paths import paths
 from server.fhir.search_parameters import supported
 from server.fhir.search_parsing import parse_search
-from server.fhir.search_query import Clause
+from server.fhir.search_query import Clause, SearchQuery
 
 BASE = "http://server.example/fhir"
 ZONE = "America/New_York"
@@ -221,9 +221,12 @@ def _examples() -> Iterator[tuple[str, dict[str, Any]]]:
             yield file.name, {"id": "x", **entry["resource"]}
 
 
+_definitions = cache(generate_search.read_definitions)
+
+
 @cache
 def _expressions(resource_type: str) -> list[tuple[str, Expression]]:
-    inputs = generate_search.read_definitions()
+    inputs = _definitions()
     by_url = {definition["url"]: definition for definition in inputs.parameters}
     return [
         (code, path)
@@ -314,8 +317,13 @@ def _missed(example: Indexed, code: str, modifier: str, text: str, path: Express
         return  # whether these have a value is not told by their being there
     name = f"{code}:{modifier}" if modifier else code
     resource_type = example.resource["resourceType"]
-    if not matches(example, parse_search(resource_type, [(name, text)], base_url=BASE, time_zone=ZONE)):
+    if not matches(example, _asked(resource_type, name, text)):
         yield f"{resource_type}?{name}"
+
+
+@cache
+def _asked(resource_type: str, name: str, text: str) -> SearchQuery:
+    return parse_search(resource_type, [(name, text)], base_url=BASE, time_zone=ZONE)
 
 
 def test_every_example_is_found_by_each_of_its_own_values() -> None:
