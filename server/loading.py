@@ -183,6 +183,10 @@ def _bundle_units(name: str, bundle: dict[str, Any]) -> Iterator[Unit]:
         yield Unit(name, error=FhirError("invalid-request", refused or "Bundle.entry is not a list of entries"))
         return
     prepared = [made for made in map(_prepare, entries) if made is not None]
+    if bundle.get("type") == "transaction":
+        yield Unit(name, tuple(prepared), whole=True)
+        return
+    # What is cut into chunks, or sent again as a batch, has to refer to ids already.
     links = {
         entry["fullUrl"]: entry["request"]["url"]
         for entry in prepared
@@ -191,9 +195,6 @@ def _bundle_units(name: str, bundle: dict[str, Any]) -> Iterator[Unit]:
     for entry in prepared:
         if "resource" in entry:
             entry["resource"] = rewrite_references(entry["resource"], links.get)
-    if bundle.get("type") == "transaction":
-        yield Unit(name, tuple(prepared), whole=True)
-        return
     for start in range(0, len(prepared), CHUNK):
         part = tuple(prepared[start : start + CHUNK])
         yield Unit(name, part, labels=tuple(f"{name}: entry {start + at}" for at in range(len(part))))
