@@ -18,7 +18,7 @@ from smart_app.view_records import Board
 SEGMENTS = 3
 """How many decisions stand side by side; the rest is behind the menu."""
 
-CardState = Literal["open", "danger", "fault", "done"]
+CardState = Literal["open", "danger", "fault", "done", "signed"]
 _SEVERITIES = (Severity.HIGH, Severity.MODERATE, Severity.LOW)
 
 
@@ -124,7 +124,7 @@ def board_cards(board: Board) -> BoardCards:
     faults = dict(board.completeness.faults)
     alerts = board.reconciliation.alerts
     cards = [
-        _card(group, decisions.get(group.key), alerts, faults.get(group.key, ""), group.key in board.bulk)
+        _card(group, board, decisions.get(group.key), faults.get(group.key, ""))
         for group in board.reconciliation.groups
     ]
 
@@ -149,28 +149,31 @@ def board_cards(board: Board) -> BoardCards:
     return _with_counts(laid, alerts)
 
 
-def _card(group: Group, decision: Decision | None, alerts: Sequence[Alert], fault: str, bulk: bool) -> Card:
+def _card(group: Group, board: Board, decision: Decision | None, fault: str) -> Card:
     references = {item.reference for item in (*group.before, *group.after)}
-    own = [alert for alert in alerts if references.intersection(alert.references)]
+    own = [alert for alert in board.reconciliation.alerts if references.intersection(alert.references)]
     own.sort(key=lambda alert: _SEVERITIES.index(alert.severity))
     rules = offered(group)
-    state: CardState = "done"
-    if fault:
-        state = "fault"
-    elif decision is None:
-        state = "danger" if any(alert.severity is Severity.HIGH for alert in own) else "open"
     return Card(
         key=group.key,
         element=element_id(group.key),
         group=group,
-        state=state,
+        state="signed" if board.signed else _state(decision, fault, own),
         decision=decision,
         segments=rules[:SEGMENTS],
         more=rules[SEGMENTS:],
         alerts=tuple(own),
         fault=fault,
-        bulk=bulk,
+        bulk=group.key in board.bulk,
     )
+
+
+def _state(decision: Decision | None, fault: str, alerts: Sequence[Alert]) -> CardState:
+    if fault:
+        return "fault"
+    if decision is not None:
+        return "done"
+    return "danger" if any(alert.severity is Severity.HIGH for alert in alerts) else "open"
 
 
 def _with_counts(laid: BoardCards, alerts: Sequence[Alert]) -> BoardCards:

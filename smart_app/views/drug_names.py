@@ -38,4 +38,7 @@ def show_drug(name: str) -> str:
     moved = _HOURS.sub(lambda found: f"{found[2]}{found[1]}-hour {found[3]}", name)
     head, bracket, brand = moved.partition(" [")
     words = _UNIT.sub(lambda found: _UNITS[found[0]], _FORM.sub(lambda found: found[0].lower(), head))
-    return words[:1].upper() + words[1:] + bracket + brand
+    first = words.partition(" ")[0]
+    if first.lower() == first:  # tall-man lettering ("glyBURIDE") is left as it is
+        words = words[:1].upper() + words[1:]
+    return words + bracket + brand

@@ -13,7 +13,7 @@ from smart_app.views.dates import Here, show_moment
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """count: "8 of 11 decided"; saved: "Saved 14:02", "" before the first save; why: what still hinders signing."""
+    """count: "8 of 11 decided"; saved: "Saved 14:02", "" before the first; why: what hinders signing."""
 
     decided: int
     total: int

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import get_timezone_name
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_decimal
 from flask import Flask, current_app, request
 from flask.blueprints import BlueprintSetupState
 from flask_babel import Babel, get_locale, gettext
@@ -35,6 +35,7 @@ VIEWS = (
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "gender": words.GENDERS,
+    "identifier": words.IDENTIFIERS,
     "status": words.STATUSES,
     "criticality": words.CRITICALITIES,
     "verification": words.VERIFICATIONS,
@@ -63,7 +64,6 @@ def install(state: BlueprintSetupState) -> None:
         clock=_clock,
         moment=_moment,
         number=_number,
-        percent=_percent,
         lower_first=_lower_first,
         zone_name=_zone_name,
     )
@@ -114,10 +114,6 @@ def _moment(context: Context, value: str | datetime | None) -> str:
 
 def _number(value: Decimal | int | float) -> str:
     return str(format_decimal(value, locale=get_locale()))
-
-
-def _percent(value: float) -> str:
-    return str(format_percent(value, locale=get_locale()))
 
 
 def _lower_first(text: str) -> str:

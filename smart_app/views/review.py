@@ -8,19 +8,34 @@ from dataclasses import dataclass
 from flask_babel import gettext
 
 from smart_app.messages import N_
-from smart_app.reconciliation.records import Alert, Decision, DecisionKind, Severity
+from smart_app.reconciliation.records import Alert, Decision, DecisionKind, GroupKind, Severity
 from smart_app.view_records import Board
 from smart_app.views.cards import Card, board_cards
 
-SECTIONS: tuple[tuple[str, str, tuple[DecisionKind, ...]], ...] = (
-    ("start", N_("Start"), (DecisionKind.NEW,)),
-    ("change", N_("Change"), (DecisionKind.MODIFY, DecisionKind.SUBSTITUTE)),
-    ("stop", N_("Stop"), (DecisionKind.STOP, DecisionKind.NOT_TAKING, DecisionKind.DUPLICATE_MERGE)),
-    ("hold", N_("On hold"), (DecisionKind.HOLD,)),
-    ("ask", N_("Ask or decide later"), (DecisionKind.CLARIFY, DecisionKind.DEFER)),
-    ("continue", N_("Continue"), (DecisionKind.CONTINUE,)),
-)
-"""(name, heading, the decisions under it) in the order of the page."""
+SECTIONS = {
+    "start": N_("Start"),
+    "change": N_("Change"),
+    "stop": N_("Stop"),
+    "hold": N_("On hold"),
+    "ask": N_("Ask or decide later"),
+    "continue": N_("Continue"),
+}
+"""Section -> heading, in the order of the page."""
+
+_SECTION_OF: Mapping[DecisionKind, str] = {
+    DecisionKind.NEW: "start",
+    DecisionKind.MODIFY: "change",
+    DecisionKind.SUBSTITUTE: "change",
+    DecisionKind.STOP: "stop",
+    DecisionKind.NOT_TAKING: "stop",
+    DecisionKind.DUPLICATE_MERGE: "stop",
+    DecisionKind.HOLD: "hold",
+    DecisionKind.CLARIFY: "ask",
+    DecisionKind.DEFER: "ask",
+    DecisionKind.CONTINUE: "continue",
+}
+_UNCHANGED = (GroupKind.IDENTICAL, GroupKind.ONLY_BEFORE)
+"""Lines that a CONTINUE leaves as they were; on the others it takes the change."""
 
 NOT_TAKEN = frozenset((DecisionKind.STOP, DecisionKind.NOT_TAKING, DecisionKind.HOLD))
 """After these the patient does not take the line, so its alerts need no second look."""
@@ -56,10 +71,16 @@ def review_sections(board: Board) -> tuple[ReviewSection, ...]:
     """The decided lines of a board by section; empty sections are left out."""
     lines = [ReviewLine(card, card.decision) for card in board_cards(board).all if card.decision]
     sections = (
-        ReviewSection(name, gettext(heading), tuple(line for line in lines if line.decision.kind in kinds))
-        for name, heading, kinds in SECTIONS
+        ReviewSection(name, gettext(heading), tuple(line for line in lines if _section_of(line) == name))
+        for name, heading in SECTIONS.items()
     )
     return tuple(section for section in sections if section.lines)
+
+
+def _section_of(line: ReviewLine) -> str:
+    if line.decision.kind is DecisionKind.CONTINUE and line.card.group.kind not in _UNCHANGED:
+        return "change"
+    return _SECTION_OF[line.decision.kind]
 
 
 def kept_alerts(board: Board) -> tuple[KeptAlert, ...]:
@@ -75,13 +96,11 @@ def kept_alerts(board: Board) -> tuple[KeptAlert, ...]:
 
 
 def will_write(sections: tuple[ReviewSection, ...]) -> Mapping[str, int]:
-    """How many lines go on the list, how many are changes, how many questions go to the prescriber.
-
-    A line on hold stays on the list, marked as such.
-    """
+    """How many lines go on the list, and how many are changes. A line on hold stays on the list."""
     by_name = {section.name: len(section.lines) for section in sections}
+    total = sum(by_name.values())
     return {
-        "listed": sum(by_name.values()) - by_name.get("stop", 0),
-        "changes": sum(by_name.values()) - by_name.get("continue", 0),
+        "listed": total - by_name.get("stop", 0),
+        "changes": total - by_name.get("continue", 0),
         "questions": by_name.get("ask", 0),
     }

@@ -14,6 +14,7 @@ from smart_app.fhir_client import FhirClient, NotFound
 from smart_app.messages import N_
 from smart_app.reconciliation.identity import resource_id
 from smart_app.view_records import SignedList
+from smart_app.views.drug_names import show_drug
 from terminology.systems import BATON_RECONCILIATION
 
 HOLD_UNTIL = "urn:baton:StructureDefinition:hold-until"
@@ -78,8 +79,8 @@ class WrittenList:
         return (*(line for line in self.taken if line.flag != "01"), *self.ended)
 
 
-def read_signed_list(store: FhirClient, signed: SignedList) -> WrittenList:
-    """The signed list with all that was written beside it.
+def read_signed_list(store: FhirClient, signed: SignedList, names: Mapping[str, str]) -> WrittenList:
+    """The signed list with all that was written beside it. `names`: of people, by reference.
 
     Raises: FhirFault where the store does not answer or no longer has the list.
     """
@@ -108,12 +109,12 @@ def read_signed_list(store: FhirClient, signed: SignedList) -> WrittenList:
         signed_by=signed.signed_by,
         taken=tuple(sorted((line for line in lines if line.reference in taken), key=_by_name)),
         ended=tuple(sorted((line for line in lines if line.reference not in taken), key=_by_name)),
-        tasks=tuple(_task(reference, task) for reference, task in tasks.items()),
+        tasks=tuple(_task(reference, task, names) for reference, task in tasks.items()),
     )
 
 
 def _by_name(line: WrittenLine) -> tuple[str, str]:
-    return line.name.casefold(), line.reference
+    return show_drug(line.name).casefold(), line.reference
 
 
 def _session(snapshot: Resource) -> str:
@@ -161,13 +162,14 @@ def _line(reference: str, statement: Resource, flag: str) -> WrittenLine:
     )
 
 
-def _task(reference: str, task: Resource) -> WrittenTask:
+def _task(reference: str, task: Resource, names: Mapping[str, str]) -> WrittenTask:
     owner = task.get("owner", {})
+    who = str(owner.get("reference", ""))
     return WrittenTask(
         reference=reference,
         title=text_of(task.get("code")),
         words=str(task.get("description", "")),
-        owner=str(owner.get("display") or owner.get("reference") or ""),
+        owner=str(owner.get("display") or names.get(who, who)),
         due=str(task.get("restriction", {}).get("period", {}).get("end", "")),
         urgent=task.get("priority") in ("urgent", "asap", "stat"),
         status=str(task.get("status", "")),

@@ -58,8 +58,18 @@ def _result(context: ChartContext, template: str) -> ResponseReturnValue:
     seen = board.load_board(context, context.encounter)
     if seen.signed is None:
         raise ProblemError("not-found")
-    written = read_signed_list(require_store(context), seen.signed)
+    written = read_signed_list(require_store(context), seen.signed, _names(seen))
     return render_template(template, **frame(seen), written=written)
+
+
+def _names(seen: Board) -> dict[str, str]:
+    """Names of prescribers by reference, as the chart's orders give them."""
+    requesters = [item.resource.get("requester") for item in (*seen.collected.before, *seen.collected.after)]
+    return {
+        str(each["reference"]): str(each["display"])
+        for each in requesters
+        if isinstance(each, dict) and "reference" in each and "display" in each
+    }
 
 
 def _review_page(seen: Board, refused: NotSigned | None = None) -> str:

@@ -20,6 +20,8 @@ GENDERS = {
     "unknown": N_("Sex unknown"),
 }
 
+IDENTIFIERS = {"MR": N_("MRN"), "Medical Record Number": N_("MRN"), "Medical record number": N_("MRN")}
+
 STATUSES = {
     "active": N_("active"),
     "on-hold": N_("on hold"),
@@ -110,6 +112,7 @@ CARD_STATES = {
     "danger": N_("open, with a high alert"),
     "fault": N_("needs more"),
     "done": N_("decided"),
+    "signed": N_("signed"),
 }
 
 REASON_LABELS: Mapping[str, str] = {

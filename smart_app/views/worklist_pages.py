@@ -5,9 +5,11 @@ from __future__ import annotations
 from flask import Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from smart_app import gate, worklist as worklists
+from smart_app import gate
+from smart_app import worklist as worklists
 from smart_app.reconciliation.decide import role_rule
-from smart_app.session import ChartContext, open_chart as open_context, require_patient
+from smart_app.session import ChartContext, require_patient
+from smart_app.session import open_chart as open_context
 from smart_app.transitions import contact
 from smart_app.view_records import Clock, ContactConflict, Worklist, WorklistRow
 from smart_app.worklist import ContactForm

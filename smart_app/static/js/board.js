@@ -10,7 +10,7 @@ import { reload } from "./tab.js";
 let current = null;
 
 export function start() {
-  const element = document.getElementById("board");
+  const element = document.getElementById("board-data") && document.getElementById("board");
   if (!element) {
     current?.stop();
     current = null;

@@ -17,11 +17,25 @@ import requests
 import responses
 
 Resource = dict[str, Any]
-TYPES = (
-    "Patient MedicationRequest MedicationStatement MedicationDispense List AllergyIntolerance Encounter "
-    "Condition Observation Practitioner PractitionerRole Task Communication EpisodeOfCare Provenance Procedure "
-    "Medication"
-).split()
+TYPES = [
+    "Patient",
+    "MedicationRequest",
+    "MedicationStatement",
+    "MedicationDispense",
+    "List",
+    "AllergyIntolerance",
+    "Encounter",
+    "Condition",
+    "Observation",
+    "Practitioner",
+    "PractitionerRole",
+    "Task",
+    "Communication",
+    "EpisodeOfCare",
+    "Provenance",
+    "Procedure",
+    "Medication",
+]
 
 
 class FhirStub:
