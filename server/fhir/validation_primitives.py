@@ -25,9 +25,9 @@ MAX_STRING = 1024 * 1024
 # A year other than 0000; month and day as the calendar has them.
 _YEAR = r"(?!0000)[0-9]{4}"
 _LEAP_YEAR = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
-_DAY = (
-    rf"(?:{_YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    rf"|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?!0000){_LEAP_YEAR}-02-29)"
+_DAY = (  # days that every month has come first, because they are the usual case
+    rf"(?:{_YEAR}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
+    rf"|(?:0[13578]|1[02])-31)|(?!0000){_LEAP_YEAR}-02-29)"
 )
 _MONTH = rf"{_YEAR}-(?:0[1-9]|1[0-2])"
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
@@ -43,9 +43,24 @@ def _matches(expression: str) -> Accepts:
     return re.compile(expression).fullmatch
 
 
-_TEXT = rf"[^\x0b\x0c]{{1,{MAX_STRING}}}"
-_URI = rf"\S{{1,{MAX_STRING}}}"
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
+
+
+def _string(value: Any) -> bool:
+    return type(value) is str and 0 < len(value) <= MAX_STRING and "\x0b" not in value and "\x0c" not in value
+
+
+def _markdown(value: Any) -> bool:
+    return type(value) is str and 0 < len(value) <= MAX_STRING
+
+
+def _code(value: Any) -> bool:
+    return type(value) is str and value != "" and " ".join(value.split()) == value
+
+
+def _uri(value: Any) -> bool:
+    # A text without white space splits into itself; this is several times faster than an expression.
+    return type(value) is str and value.split(None, 1) == [value] and len(value) <= MAX_STRING
 
 
 def _boolean(value: Any) -> bool:
@@ -79,8 +94,8 @@ _NO_SPACE = dict.fromkeys(map(ord, " \t\n\r"))
 PRIMITIVE_RULES: dict[str, tuple[Accepts, str]] = {
     "base64Binary": (_base64_binary, "a base64 text"),
     "boolean": (_boolean, "true or false"),
-    "canonical": (_matches(_URI), "a URI without spaces"),
-    "code": (_matches(r"[^\s]+(?: [^\s]+)*"), "a code: text without leading, trailing or repeated spaces"),
+    "canonical": (_uri, "a URI without spaces"),
+    "code": (_code, "a code: text without leading, trailing or repeated spaces"),
     "date": (_matches(rf"{_DAY}|{_MONTH}|{_YEAR}"), "a date of the calendar: YYYY, YYYY-MM or YYYY-MM-DD"),
     "dateTime": (
         _matches(rf"{_DAY}(?:T{_TIME}{_ZONE})?|{_MONTH}|{_YEAR}"),
@@ -90,14 +105,14 @@ PRIMITIVE_RULES: dict[str, tuple[Accepts, str]] = {
     "id": (_matches(r"[A-Za-z0-9\-.]{1,64}"), "an id: 1 to 64 letters, digits, hyphens and dots"),
     "instant": (_matches(_INSTANT), "a date of the calendar with a time to the second and a time zone"),
     "integer": (_integer, "a whole number of 32 bits"),
-    "markdown": (_matches(rf"(?s:.){{1,{MAX_STRING}}}"), "a text of 1 to 1,048,576 characters"),
+    "markdown": (_markdown, "a text of 1 to 1,048,576 characters"),
     "oid": (_matches(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+"), "an OID as a URI, urn:oid:1.2.3"),
     "positiveInt": (_positive_int, "a whole number greater than zero, of 32 bits"),
-    "string": (_matches(_TEXT), "a text of 1 to 1,048,576 characters"),
+    "string": (_string, "a text of 1 to 1,048,576 characters"),
     "time": (_matches(_TIME), "a time of day, hh:mm:ss"),
     "unsignedInt": (_unsigned_int, "a whole number not less than zero, of 32 bits"),
-    "uri": (_matches(_URI), "a URI without spaces"),
-    "url": (_matches(_URI), "a URL without spaces"),
+    "uri": (_uri, "a URI without spaces"),
+    "url": (_uri, "a URL without spaces"),
     "uuid": (
         _matches(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
         "a UUID as a URI in lower case, urn:uuid:...",
