@@ -13,7 +13,7 @@ from typing import Any
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import AuthorizationServer as GrantRegistry
 from authlib.oauth2.rfc6749 import OAuth2Payload, OAuth2Request
-from authlib.oauth2.rfc6749.errors import InvalidRequestError
+from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidRequestError
 
 from server.auth.client_assertion import PrivateKeyJwt
 from server.auth.clients import Client
@@ -95,6 +95,15 @@ class AuthorizationServer(GrantRegistry):
             return None
         row = self.context.rows.client(client_id)
         return None if row is None or row.disabled else Client(row, self.context.token_key)
+
+    def authenticate_client(self, request: Request, methods: Sequence[str], endpoint: str = "token") -> Client:
+        """The client that proves itself by one of the methods; every failure is a 401."""
+        try:
+            client: Client = super().authenticate_client(request, methods, endpoint)
+        except InvalidClientError as error:
+            error.status_code = 401
+            raise
+        return client
 
     def create_oauth2_request(self, request: Request) -> Request:
         return request

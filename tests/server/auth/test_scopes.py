@@ -71,18 +71,25 @@ def test_the_meet_is_covered_by_both_and_is_the_same_either_way(one: Scope, othe
 
 @given(scopes(), scopes())
 def test_a_scope_covers_another_exactly_when_it_allows_all_of_it(one: Scope, other: Scope) -> None:
-    single_valued = len({*one.criteria, *other.criteria}) == len({n for n, _ in (*one.criteria, *other.criteria)})
+    single_valued = len({*one.criteria, *other.criteria}) == len(
+        {n for n, _ in (*one.criteria, *other.criteria)}
+    )
     if single_valued and other.resource_type != "*":
         assert one.covers(other) == (points(other) <= points(one))
 
 
-@given(st.lists(scopes(), max_size=5), st.lists(scopes(), max_size=5), st.sets(st.sampled_from(LEVELS), min_size=1))
+@given(
+    st.lists(scopes(), max_size=5), st.lists(scopes(), max_size=5), st.sets(st.sampled_from(LEVELS), min_size=1)
+)
 def test_what_is_granted_is_within_what_was_asked_and_what_is_allowed(
     asked: list[Scope], allowed: list[Scope], levels: set[str]
 ) -> None:
     granted = parse_scopes(
         negotiate(
-            " ".join(scope.written for scope in asked), " ".join(scope.written for scope in allowed), levels, TYPES
+            " ".join(scope.written for scope in asked),
+            " ".join(scope.written for scope in allowed),
+            levels,
+            TYPES,
         )
     )
     for scope in granted:
@@ -168,7 +175,12 @@ def test_a_granular_scope_keeps_its_criteria() -> None:
         ("openid fhirUser", "openid", ("patient", "user"), "openid"),
         ("patient/Foo.rs openid", "patient/*.rs openid", ("patient",), "openid"),
         ("nonsense patient/Patient.rs", "patient/*.rs", ("patient",), "patient/Patient.rs"),
-        ("patient/*.cruds", "patient/Patient.rs patient/Task.rs", ("patient",), "patient/Patient.rs patient/Task.rs"),
+        (
+            "patient/*.cruds",
+            "patient/Patient.rs patient/Task.rs",
+            ("patient",),
+            "patient/Patient.rs patient/Task.rs",
+        ),
         ("patient/Observation.cruds", "patient/*.rs", ("patient",), "patient/Observation.rs"),
         ("system/*.rs", "system/*.rs", ("patient", "user"), ""),
         ("system/*.rs openid launch", "system/*.rs openid launch", ("system",), "system/*.rs"),
