@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.errors import FhirError
@@ -25,8 +25,8 @@ decimals = st.builds(
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**63), 10**63) | decimals | texts,
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=10,
 )
 
 
@@ -40,7 +40,8 @@ def nested(levels: int, core: bytes = b"1") -> bytes:
     return b'{"a":' + b"[" * (levels - 1) + core + b"]" * (levels - 1) + b"}"
 
 
-@given(st.dictionaries(texts, values, max_size=6))
+@settings(max_examples=60)
+@given(st.dictionaries(texts, values, max_size=4))
 def test_what_is_written_reads_back_equal(value: dict[str, Any]) -> None:
     assert decode(encode(value)) == value
 
@@ -51,7 +52,8 @@ def test_every_digit_of_a_decimal_is_kept(number: Decimal) -> None:
     assert back.as_tuple() == number.as_tuple()
 
 
-@given(st.dictionaries(texts, values, max_size=6), st.sampled_from([None, 2, "\t"]), st.booleans())
+@settings(max_examples=40)
+@given(st.dictionaries(texts, values, max_size=4), st.sampled_from([None, 2, "\t"]), st.booleans())
 def test_white_space_and_escapes_of_the_sender_do_not_matter(
     value: dict[str, Any], indent: int | str | None, escaped: bool
 ) -> None:

@@ -1,6 +1,7 @@
 """Whatever is broken in a valid resource is found, at its own path.
 
 Takes real examples, breaks one thing by a catalogue of faults, and expects an issue with that expression.
+And whatever JSON stands in whatever place, the rules answer with issues, never with an exception.
 Covers hl7.org/fhir/R4/validation.html.
 """
 
@@ -19,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.fhir.json_codec import decode
+from server.fhir.references import iter_references, rewrite_references
 from server.fhir.validation import validate
 from server.fhir.validation_tables import Element, Table, table
 
@@ -241,3 +243,45 @@ def test_every_fault_of_the_catalogue_is_found_in_many_resources(
             assert expression in [issue.expression for issue in validate(mutated)], resource["id"]
             tried += 1
     assert tried > 20
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.decimals(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(
+        ["", " ", "#", "#a", "Patient/1", "2024-02-30", "urn:uuid:", "\x0b", "active", "<div>", "*"]
+    )
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "extension", "url", "coding", "code", "reference", "type", "resourceType", "value", "x"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_no_value_anywhere_makes_validation_fail(resources: list[Json], data: st.DataObject) -> None:
+    resource = copy.deepcopy(resources[data.draw(st.integers(0, len(resources) - 1), label="example")])
+    name = resource["resourceType"]
+    everywhere = list(places(table(name), resource, name))
+    for _ in range(data.draw(st.integers(1, 4), label="faults")):
+        place = everywhere[data.draw(st.integers(0, len(everywhere) - 1), label="place")]
+        place.owner[data.draw(st.sampled_from(["", "_"])) + place.element.name] = data.draw(
+            json_values, label="value"
+        )
+    for issue in validate(resource):
+        assert issue.severity == "error"
+        assert issue.expression.startswith(name)
+    for path, _ in iter_references(resource):
+        assert path.startswith(name)
+    assert rewrite_references(resource, lambda link: None) is resource
