@@ -361,8 +361,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> AppKeys:
 
 
 @pytest.fixture(scope="session")
-def drugs(tmp_path_factory: pytest.TempPathFactory) -> RxNorm:
-    return open_rxnorm(tmp_path_factory.mktemp("terminology"))
+def drugs(pytestconfig: pytest.Config) -> RxNorm:
+    """The vocabulary that ships, built once: the file's name carries the hash of its content."""
+    return open_rxnorm(pytestconfig.cache.mkdir("terminology"))
 
 
 @pytest.fixture
