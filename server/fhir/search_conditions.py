@@ -31,7 +31,7 @@ _PRINTABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}(?:[:.][A-Za-z0-9_\-
 
 def refusal(kind: str, name: str, diagnostics: str) -> FhirError:
     """An error about a search parameter, located as R4 asks: `http.name`."""
-    code = re.split(r"[:.]", name)[0]
+    code = name.partition(":")[0].partition(".")[0]
     code = code if _PRINTABLE_NAME.fullmatch(code) else ""
     shown = name if _PRINTABLE_NAME.fullmatch(name) else code
     lead = f"Search parameter {shown}: " if shown else "Search parameter: "
@@ -40,7 +40,7 @@ def refusal(kind: str, name: str, diagnostics: str) -> FhirError:
 
 def unknown(resource_type: str, name: str) -> FhirError:
     """The error for a parameter that this server does not answer, with those it does."""
-    code = re.split(r"[:.]", name)[0]
+    code = name.partition(":")[0].partition(".")[0]
     valid = ", ".join(supported(resource_type))
     if known_parameter(resource_type, code) is not None:
         return refusal(
@@ -51,16 +51,16 @@ def unknown(resource_type: str, name: str) -> FhirError:
 
 def is_known(resource_type: str, name: str) -> bool:
     """Whether the parameter that a name begins with is one this server answers for the type."""
-    code = re.split(r"[:.]", name)[0]
-    return code == "_has" or code in supported(resource_type)
+    code = name.partition(":")[0].partition(".")[0]
+    return code in supported(resource_type) or code == "_has"
 
 
 def read_condition(resource_type: str, name: str, text: str, reading: Reading) -> Condition:
     """The condition `name=text` on resources of a type.
 
-    Raises: FhirError("unsupported-search" or "invalid-search").
+    Raises: FhirError("unsupported-search", "invalid-search" or "too-costly").
     """
-    if name.split(":")[0] == "_has":
+    if name.startswith("_has:") or name == "_has":
         return _has(resource_type, name, text, reading)
     link, dot, rest = name.partition(".")
     if dot:

@@ -72,6 +72,8 @@ def read_value(parameter: SearchParameter, modifier: str, text: str, reading: Re
 
 def split(text: str, separator: str) -> list[str]:
     """Split at separators that no backslash escapes; the parts stay escaped."""
+    if "\\" not in text:
+        return text.split(separator)
     parts, start, at = [], 0, 0
     while at < len(text):
         if text[at] == "\\":
