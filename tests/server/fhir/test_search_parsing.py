@@ -6,6 +6,7 @@ Covers hl7.org/fhir/R4/search.html, hl7.org/fhir/us/core/STU7/ (searches of each
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.errors import FhirError
+from server.fhir.search_conditions import MODIFIERS, VALUES_MAXIMUM
 from server.fhir.search_parameters import supported
 from server.fhir.search_parsing import PARAMETERS_MAXIMUM, parse_search
 from server.fhir.search_query import (
@@ -31,6 +33,7 @@ from server.fhir.search_query import (
     UriValue,
     Value,
 )
+from server.fhir.search_results import INCLUDES_MAXIMUM
 
 BASE = "http://server.example/fhir"
 
@@ -375,6 +378,14 @@ def test_an_unknown_type_is_not_found() -> None:
 def test_very_long_queries_are_refused_as_too_costly() -> None:
     assert refused("code=" + ",".join("a" * 1001)).kind == "too-costly"
     assert refused("&".join(["code=a"] * (PARAMETERS_MAXIMUM + 1))).kind == "too-costly"
+
+
+def test_the_reference_page_states_the_limits_and_modifiers_that_hold() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "search.md").read_text("utf-8")
+    limits = f"{PARAMETERS_MAXIMUM} parameters, {VALUES_MAXIMUM:,} values of one parameter, {INCLUDES_MAXIMUM} includes"
+    assert limits in page
+    for modifiers in MODIFIERS.values():
+        assert all(f"`:{modifier}`" in page for modifier in modifiers)
 
 
 NAMES = st.one_of(
