@@ -21,13 +21,20 @@ def read_allergies(
     """
     found = []
     for reference, resource in resources:
-        if _codes(resource, "clinicalStatus") & _GONE or _codes(resource, "verificationStatus") & _NOT_TRUE:
-            continue
-        categories = set(resource.get("category") or ())
-        if categories and not categories & {"medication", "biologic"}:
-            continue
-        found.append(_allergy(reference, resource, terminology))
+        try:
+            if _is_active(resource):
+                found.append(_allergy(reference, resource, terminology))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # Of the wrong shape: it stays visible among what was not checked.
+            found.append(Allergy(reference, None, "Allergy that cannot be read", (), None, None, None))
     return tuple(found)
+
+
+def _is_active(resource: Mapping[str, Any]) -> bool:
+    if _codes(resource, "clinicalStatus") & _GONE or _codes(resource, "verificationStatus") & _NOT_TRUE:
+        return False
+    categories = set(resource.get("category") or ())
+    return not categories or bool(categories & {"medication", "biologic"})
 
 
 def _codes(resource: Mapping[str, Any], name: str) -> set[str]:

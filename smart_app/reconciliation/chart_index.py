@@ -8,6 +8,17 @@ from typing import Any
 Resource = Mapping[str, Any]
 
 
+def mappings(value: object) -> list[Resource]:
+    """The objects in a list as FHIR has it; anything else of it, or instead of it, is passed over."""
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def reference_in(value: object) -> str:
+    """The reference of a Reference; empty without one."""
+    reference = value.get("reference") if isinstance(value, Mapping) else None
+    return reference if isinstance(reference, str) else ""
+
+
 class ChartIndex:
     """Lookups over the resources of one chart. The last version given of a resource counts."""
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from smart_app.reconciliation.allergies import read_allergies
-from smart_app.reconciliation.chart_index import ChartIndex, Resource
+from smart_app.reconciliation.chart_index import ChartIndex, Resource, mappings, reference_in
 from smart_app.reconciliation.current import why_not_current
 from smart_app.reconciliation.items import item
 from smart_app.reconciliation.records import Collected, DrugLookup, Item, LeftOut, Side, Source
@@ -43,7 +43,7 @@ def collect_chart(
     """
     chart = ChartIndex(_entries(resources))
     stay_name, stay = _discharge(chart, discharge or evaluation_date, encounter)
-    period = stay.get("period") or {}
+    period = _element(stay, "period")
     admitted = _instant(period.get("start"))
     left = discharge or _instant(period.get("end")) or evaluation_date
     sides = _Sides(chart, stay_name, admitted, left, evaluation_date)
@@ -52,19 +52,23 @@ def collect_chart(
     medications = chart.medications()
     for kind in ("MedicationRequest", "MedicationStatement", "MedicationDispense"):
         for name, resource in chart.of_type(kind):
-            placed = sides.place(name, resource)
-            if isinstance(placed, str):
-                left_out.append(LeftOut(name, placed))
-            else:
-                found[placed.side].append(
-                    item(
-                        resource,
-                        source=placed,
-                        reference=name,
-                        medications=medications,
-                        terminology=terminology,
-                    )
+            try:
+                placed = sides.place(name, resource)
+                if isinstance(placed, str):
+                    left_out.append(LeftOut(name, placed))
+                    continue
+                line = item(
+                    resource,
+                    source=placed,
+                    reference=name,
+                    medications=medications,
+                    terminology=terminology,
                 )
+            except (AttributeError, KeyError, TypeError, ValueError):
+                # A chart elsewhere may hold elements of the wrong shape: one must not hide the others.
+                left_out.append(LeftOut(name, "It cannot be read: an element has the wrong shape."))
+            else:
+                found[placed.side].append(line)
     patient = next((name for name, _ in chart.of_type("Patient")), None)
     return Collected(
         before=tuple(found[Side.BEFORE]),
@@ -97,13 +101,18 @@ def _instant(value: object) -> datetime | None:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
+def _element(resource: Resource, name: str) -> Mapping[str, Any]:
+    value = resource.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
 def _discharge(chart: ChartIndex, until: datetime, encounter: str | None) -> tuple[str | None, Resource]:
     if encounter:
         return chart.name(encounter), chart.get(encounter) or {}
     ended = []
     for name, resource in chart.of_type("Encounter"):
-        code = (resource.get("class") or {}).get("code")
-        end = _instant((resource.get("period") or {}).get("end"))
+        code = _element(resource, "class").get("code")
+        end = _instant(_element(resource, "period").get("end"))
         if code in _INPATIENT and resource.get("status") == "finished" and end and end <= until:
             ended.append((end, name, resource))
     if not ended:
@@ -139,12 +148,14 @@ class _Sides:
         earlier: list[tuple[str, set[str]]] = []
         later: set[str] = set()
         for _, resource in self._chart.of_type("List"):
-            codes = {(c.get("system"), c.get("code")) for c in (resource.get("code") or {}).get("coding") or ()}
+            concept = resource.get("code")
+            codings = mappings(concept.get("coding")) if isinstance(concept, Mapping) else []
+            codes = {(str(coding.get("system")), str(coding.get("code"))) for coding in codings}
             if (LOINC, RECONCILED_LIST) not in codes or resource.get("status") == "entered-in-error":
                 continue
             lines = {
-                self._chart.name(str((entry.get("item") or {}).get("reference") or ""))
-                for entry in resource.get("entry") or ()
+                self._chart.name(reference_in(entry.get("item")))
+                for entry in mappings(resource.get("entry"))
                 if not entry.get("deleted")
             }
             signed = _instant(resource.get("date"))
@@ -161,9 +172,9 @@ class _Sides:
         return self._of_stay(resource) and why_not_current(resource) is None
 
     def _of_stay(self, resource: Resource) -> bool:
-        reference = (resource.get("encounter") or resource.get("context") or {}).get("reference")
+        reference = reference_in(resource.get("encounter") or resource.get("context"))
         if reference and self._stay:
-            return self._chart.name(str(reference)) == self._stay
+            return self._chart.name(reference) == self._stay
         authored = _instant(resource.get("authoredOn"))
         return bool(authored and self._admitted and self._admitted <= authored)
 
@@ -223,7 +234,6 @@ class _Sides:
 def _categories(resource: Resource) -> set[str]:
     return {
         str(coding.get("code"))
-        for concept in resource.get("category") or ()
-        if isinstance(concept, Mapping)
-        for coding in concept.get("coding") or ()
+        for concept in mappings(resource.get("category"))
+        for coding in mappings(concept.get("coding"))
     }

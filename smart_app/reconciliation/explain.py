@@ -58,7 +58,7 @@ def _chart(bundle: Mapping[str, Any]) -> ChartIndex:
         datetime.fromisoformat(str(bundle["timestamp"]))
     except (KeyError, ValueError):
         raise ValueError("The Bundle needs a timestamp: the date of evaluation.") from None
-    entries = bundle.get("entry") or []
+    entries = bundle.get("entry", [])
     if not isinstance(entries, list):
         raise ValueError("Bundle.entry must be a list.")
     resources: list[tuple[str | None, Resource]] = []
