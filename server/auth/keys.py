@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,17 @@ def _write_key(path: Path, passphrase: str) -> None:
 
 def _read_key(path: Path, passphrase: str) -> RSAKey:
     try:
-        key = RSAKey.import_key(path.read_bytes(), password=passphrase)
+        return _import_key(path.read_bytes(), passphrase)
     except (ValueError, TypeError):
         raise SigningKeyError(
             f"keys/{path.name} was written under another BATON_SECRET_KEY: restore that key, or move the file "
             "away to start with a new one (id tokens signed before can then no longer be verified)"
         ) from None
+
+
+@lru_cache(maxsize=8)
+def _import_key(pem: bytes, passphrase: str) -> RSAKey:
+    """The key of a file. Checking an RSA key costs 50 ms, so a process does it once for each content."""
+    key = RSAKey.import_key(pem, password=passphrase)
     key.ensure_kid()
     return key
