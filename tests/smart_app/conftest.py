@@ -405,7 +405,9 @@ def ehr(mock: responses.RequestsMock, clock: Clock, ehr_key: RSAKey) -> Ehr:
 
 @pytest.fixture
 def issuers(tmp_path: Path) -> Issuers:
-    return Issuers(tmp_path, [Issuer(ISS, "app-there", "Mercy EHR", store=True)])
+    made = Issuers(tmp_path)
+    made.add(Issuer(ISS, "app-there", "Mercy EHR", store=True))
+    return made
 
 
 @pytest.fixture
