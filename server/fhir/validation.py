@@ -12,7 +12,6 @@ from typing import Any
 from server.errors import Issue
 from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.validation_accept import accepts
-from server.fhir.validation_explain import explain
 
 __all__ = ["RESOURCE_TYPES", "validate"]
 
@@ -23,4 +22,8 @@ def validate(resource: Any) -> tuple[Issue, ...]:
     resource: as `json_codec.decode` gives it (Decimal, int, str, bool, dict, list). All faults are
     errors; their texts contain no value of the resource.
     """
-    return () if accepts(resource) else explain(resource)
+    if accepts(resource):
+        return ()
+    from server.fhir.validation_explain import explain  # needed only once a resource is not certain
+
+    return explain(resource)

@@ -22,27 +22,8 @@ DIV = '<div xmlns="http://www.w3.org/1999/xhtml">'
 # Repetitions that make a backtracking expression try every way of dividing them, and an end that fails.
 HOSTILE = [
     unit * (SIZE // len(unit)) + end
-    for unit in (
-        "A",
-        "AAAA",
-        " ",
-        "a ",
-        "  ",
-        "0",
-        "9",
-        "2024-01-",
-        "1.",
-        "0.0",
-        ".1",
-        ":00",
-        "-",
-        "/",
-        "=",
-        "A=",
-        "\n",
-        "Z",
-    )
-    for end in ("", "*", " ", "=", "\n", ".", "\x0b")
+    for unit in ("A", "AAAA", " ", "a ", "0", "2024-01-", "0.0", ".1", ":00", "-", "=", "\n")
+    for end in ("", "*", "=", "\x0b")
 ]
 STARTS = ("", "urn:oid:1", "urn:uuid:", "2024-01-01T00:00:00.", "text/plain", "text/plain; a=", DIV)
 
