@@ -1,0 +1,115 @@
+"""A store on a real file, and the shortest way to put resources into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.fhir.index_rows import IndexRows
+from server.fhir.index_values import index_values
+from server.fhir.search_parameters import parameter
+from server.fhir.search_query import Clause, SearchQuery, Value
+from server.fhir.visibility import EVERYTHING, Visibility
+from server.storage import open_store
+from server.storage.interface import NewVersion, Reader, Writer
+from server.storage.sqlite_store import SqliteStore
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class Chart:
+    """Writes and searches with the least ceremony; every write is one second after the one before."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.now = NOW
+
+    @staticmethod
+    def version(resource: dict[str, Any], expected: int, moment: datetime, method: str = "PUT") -> NewVersion:
+        stamped = {**resource, "meta": {"lastUpdated": moment.isoformat(timespec="milliseconds")}}
+        return NewVersion(
+            resource_type=resource["resourceType"],
+            id=resource["id"],
+            version_id=expected + 1,
+            expected_version=expected,
+            last_updated=moment,
+            body=json.dumps(stamped).encode(),
+            method=method,
+            index=index_values(stamped),
+        )
+
+    def put_in(self, writer: Writer, resource: dict[str, Any], method: str = "PUT") -> None:
+        """Write the next version within a transaction."""
+        current = writer.read(resource["resourceType"], resource["id"], EVERYTHING)
+        self.now += timedelta(seconds=1)
+        writer.put(self.version(resource, current.version_id if current else 0, self.now, method))
+
+    def put(self, *resources: dict[str, Any]) -> None:
+        """Write the next version of each in one transaction."""
+        with self.store.writing() as writer:
+            for resource in resources:
+                self.put_in(writer, resource)
+
+    def write(self, *versions: NewVersion, then: Exception | None = None) -> None:
+        """Write versions as they are in one transaction, which ends by raising `then`."""
+        with self.store.writing() as writer:
+            for version in versions:
+                writer.put(version)
+            if then is not None:
+                raise then
+
+    def delete(self, resource_type: str, id: str) -> None:
+        self.now += timedelta(seconds=1)
+        with self.store.writing() as writer:
+            current = writer.read(resource_type, id, EVERYTHING)
+            assert current is not None
+            writer.put(
+                NewVersion(
+                    resource_type=resource_type,
+                    id=id,
+                    version_id=current.version_id + 1,
+                    expected_version=current.version_id,
+                    last_updated=self.now,
+                    body=b"",
+                    method="DELETE",
+                    index=IndexRows(),
+                )
+            )
+
+    def reading(self, ask: Callable[[Reader], Any]) -> Any:
+        with self.store.reading() as reader:
+            return ask(reader)
+
+    def found(self, query: SearchQuery, visible: Visibility = EVERYTHING) -> list[str]:
+        """The ids of one page, in order."""
+        return [version.id for version in self.reading(lambda r: r.search(query, visible)).matches]
+
+    @staticmethod
+    def clause(resource_type: str, code: str, *values: Value, modifier: str = "") -> Clause:
+        known = parameter(resource_type, code)
+        assert known is not None, code
+        return Clause(known, modifier, values)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = open_store(f"sqlite:///{tmp_path / 'baton.sqlite3'}")
+    opened.upgrade()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def chart(store: SqliteStore) -> Chart:
+    return Chart(store)
+
+
+@pytest.fixture
+def new_chart() -> type[Chart]:
+    """For tests that open stores of their own."""
+    return Chart
