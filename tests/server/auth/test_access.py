@@ -1,0 +1,288 @@
+"""The access decision: scopes, roles, compartments.
+
+Covers hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html and
+hl7.org/fhir/R4/compartmentdefinition-patient.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.auth.access import PERMISSION, Decision, decide, may_write, resource_types
+from server.auth.principal import Principal
+from server.auth.scopes import parse_scopes
+from server.errors import FhirError
+from server.fhir.index_values import index_values
+from server.fhir.visibility import Rule
+from server.policy.roles import role, roles
+
+LAB = "http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
+OWN = Rule(patients=frozenset({"one"}))
+REFERRED = Rule(referred=True)
+ALL = Rule()
+
+
+def who(scope: str, **claims: Any) -> Principal:
+    return Principal("app", parse_scopes(scope), **claims)
+
+
+def refused(principal: Principal, interaction: str, resource_type: str = "") -> bool:
+    try:
+        decide(principal, interaction, resource_type)
+    except FhirError as error:
+        return error.kind == "forbidden"
+    return False
+
+
+def test_a_refusal_is_403_and_names_type_and_interaction() -> None:
+    with pytest.raises(FhirError) as refusal:
+        decide(who("patient/Patient.r", patient="one"), "update", "Task")
+    assert refusal.value.status == 403
+    assert refusal.value.headers == {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    assert "update on Task" in refusal.value.diagnostics
+
+
+class TestPatientScopes:
+    nurse = who("patient/*.cruds", patient="one")
+
+    def test_they_reach_the_compartment_of_the_launch_patient(self) -> None:
+        assert decide(self.nurse, "search-type", "Observation").visible.of("Observation") == (OWN,)
+        assert decide(self.nurse, "read", "Patient").visible.of("Patient") == (OWN,)
+        assert decide(self.nurse, "read", "Task").visible.of("Task") == (OWN,)
+
+    @pytest.mark.parametrize(
+        "resource_type", ["Practitioner", "Organization", "Location", "Medication", "ValueSet"]
+    )
+    def test_types_of_no_compartment_are_read_where_referred_to_and_never_written(
+        self, resource_type: str
+    ) -> None:
+        assert decide(self.nurse, "read", resource_type).visible.of(resource_type) == (REFERRED,)
+        for interaction in ("create", "update", "delete"):
+            assert refused(self.nurse, interaction, resource_type)
+
+    def test_joined_types_are_restricted_in_the_same_decision(self) -> None:
+        visible = decide(self.nurse, "search-type", "Observation").visible
+        assert visible.of("Condition") == (OWN,)
+        assert visible.of("Practitioner") == (REFERRED,)
+
+    def test_without_a_patient_they_reach_nothing(self) -> None:
+        lost = who("patient/*.cruds")
+        assert all(refused(lost, interaction, "Observation") for interaction, p in PERMISSION.items() if p)
+        assert refused(lost, "search-system")
+
+    def test_types_and_permissions_outside_are_refused(self) -> None:
+        narrow = who("patient/Observation.rs", patient="one")
+        assert not refused(narrow, "read", "Observation")
+        assert refused(narrow, "read", "Condition")
+        assert refused(narrow, "create", "Observation")
+        assert decide(narrow, "read", "Observation").visible.of("Condition") == ()
+        reading = who("patient/Observation.r", patient="one")
+        assert refused(reading, "search-type", "Observation")
+        assert not refused(reading, "vread", "Observation")
+
+    def test_a_write_finds_what_may_be_read_and_changes_what_may_be_written(self) -> None:
+        mixed = who("patient/Observation.rs patient/Task.u", patient="one")
+        decision = decide(mixed, "update", "Task")
+        assert decision.visible.of("Task") == (OWN,)
+        assert decision.writable.of("Task") == (OWN,)
+        assert decision.visible.of("Observation") == (OWN,)
+        assert decision.writable.of("Observation") == ()
+
+
+class TestGranularScopes:
+    def test_criteria_become_clauses_and_scopes_add_up(self) -> None:
+        principal = who(
+            f"patient/Observation.rs?category={LAB} patient/Observation.rs?category=social-history",
+            patient="one",
+        )
+        rules = decide(principal, "search-type", "Observation").visible.of("Observation")
+        assert len(rules) == 2
+        assert all(rule.patients == {"one"} and len(rule.criteria) == 1 for rule in rules)
+        assert {rule.criteria[0].parameter.code for rule in rules} == {"category"}
+
+    def test_an_unrestricted_scope_makes_the_others_needless(self) -> None:
+        principal = who(f"system/Observation.rs?category={LAB} system/Observation.rs")
+        assert decide(principal, "read", "Observation").visible.of("Observation") == (ALL,)
+
+    @pytest.mark.parametrize(
+        "criteria",
+        ["nonsense=x", "_count=1", "_include=Observation:subject", "birthdate=1950", "date=notadate"],
+    )
+    def test_criteria_that_say_nothing_of_the_type_close_the_scope(self, criteria: str) -> None:
+        assert refused(who(f"patient/Observation.rs?{criteria}", patient="one"), "read", "Observation")
+
+    def test_a_wildcard_reaches_the_types_that_know_its_criteria(self) -> None:
+        principal = who("patient/*.rs?category=laboratory", patient="one")
+        assert not refused(principal, "read", "Observation")
+        assert refused(principal, "read", "Patient")
+
+    def test_writing_must_keep_the_criteria(self) -> None:
+        principal = who(f"patient/Observation.crus?category={LAB}", patient="one")
+        decision = decide(principal, "create", "Observation")
+        system, _, code = LAB.partition("|")
+        observation = {
+            "resourceType": "Observation",
+            "status": "final",
+            "category": [{"coding": [{"system": system, "code": code}]}],
+            "code": {"text": "x"},
+            "subject": {"reference": "Patient/one"},
+        }
+        assert writes(decision, observation)
+        assert not writes(
+            decision, observation | {"category": [{"coding": [{"system": system, "code": "exam"}]}]}
+        )
+        assert not writes(decision, {k: v for k, v in observation.items() if k != "category"})
+
+
+class TestUserScopes:
+    def test_they_reach_what_the_role_may(self) -> None:
+        nurse = who("user/*.cruds", user="Practitioner/1", role="rn")
+        assert decide(nurse, "read", "Patient").visible.of("Patient") == (ALL,)
+        assert not refused(nurse, "create", "MedicationStatement")
+        assert refused(nurse, "create", "MedicationRequest")
+        assert refused(nurse, "delete", "Task")
+        assert refused(nurse, "read", "AuditEvent")
+
+    def test_orders_are_written_by_prescribers_alone(self) -> None:
+        writers = {
+            name
+            for name in roles()
+            if not refused(who("user/*.cruds", user="Practitioner/1", role=name), "create", "MedicationRequest")
+        }
+        assert writers == {"prescriber", "clinician"}
+
+    def test_signed_medication_lists_are_not_written_by_assistants(self) -> None:
+        assistant = who("user/*.cruds", user="Practitioner/1", role="ma")
+        assert refused(assistant, "update", "MedicationStatement")
+        assert not refused(assistant, "update", "Task")
+
+    def test_an_engineer_reads_everything_and_writes_nothing(self) -> None:
+        engineer = who("user/*.cruds", user="Practitioner/1", role="engineer")
+        assert decide(engineer, "search-type", "Patient").visible.of("AuditEvent") == (ALL,)
+        assert all(refused(engineer, name, "Patient") for name in ("create", "update", "patch", "delete"))
+        assert role("engineer").console
+        assert not role("rn").console
+
+    @pytest.mark.parametrize(
+        "claims", [{}, {"role": "rn"}, {"user": "Practitioner/1"}, {"user": "Practitioner/1", "role": "x"}]
+    )
+    def test_without_user_or_role_they_reach_nothing(self, claims: dict[str, str]) -> None:
+        assert refused(who("user/*.cruds", **claims), "read", "Patient")
+
+    def test_a_patient_in_the_context_does_not_narrow_them(self) -> None:
+        nurse = who("user/*.rs patient/*.rs", user="Practitioner/1", role="rn", patient="one")
+        assert decide(nurse, "read", "Patient").visible.of("Patient") == (ALL,)
+
+
+def test_system_scopes_reach_every_resource_of_their_types() -> None:
+    service = who("system/Encounter.rs system/Task.crus")
+    assert decide(service, "search-type", "Encounter").visible.of("Encounter") == (ALL,)
+    assert decide(service, "create", "Task").writable.of("Task") == (ALL,)
+    assert refused(service, "read", "Patient")
+    assert refused(service, "create", "Encounter")
+
+
+def test_context_scopes_reach_nothing() -> None:
+    assert refused(
+        who("openid fhirUser launch/patient", patient="one", user="Practitioner/1"), "read", "Patient"
+    )
+
+
+def test_bundles_and_capabilities_allow_nothing_by_themselves() -> None:
+    for interaction in ("batch", "transaction", "capabilities"):
+        assert decide(who(""), interaction).visible.of("Patient") == ()
+
+
+def writes(decision: Decision, resource: dict[str, Any]) -> bool:
+    rows = index_values(resource, base_url="http://x/fhir", time_zone="UTC")
+    return may_write(decision, resource["resourceType"], rows, resource)
+
+
+class TestNewVersions:
+    decision = decide(who("patient/*.cruds", patient="one"), "create", "Task")
+
+    def task(self, *patients: str) -> dict[str, Any]:
+        resource: dict[str, Any] = {"resourceType": "Task", "status": "requested", "intent": "order"}
+        if patients:
+            resource["for"] = {"reference": f"Patient/{patients[0]}"}
+        if len(patients) > 1:
+            resource["requester"] = {"reference": f"Patient/{patients[1]}"}
+        return resource
+
+    def test_a_patient_token_writes_into_its_own_chart(self) -> None:
+        assert writes(self.decision, self.task("one"))
+
+    def test_never_into_another_or_into_none(self) -> None:
+        assert not writes(self.decision, self.task("two"))
+        assert not writes(self.decision, self.task())
+
+    def test_never_into_two_charts_at_once(self) -> None:
+        group = {
+            "resourceType": "Appointment",
+            "status": "booked",
+            "participant": [
+                {"actor": {"reference": f"Patient/{id}"}, "status": "accepted"} for id in ("one", "two")
+            ],
+        }
+        assert not writes(decide(who("patient/*.cruds", patient="one"), "create", "Appointment"), group)
+        assert writes(decide(who("system/*.cruds"), "create", "Appointment"), group)
+
+    def test_a_patient_is_its_own_chart(self) -> None:
+        decision = decide(who("patient/*.cruds", patient="one"), "update", "Patient")
+        assert writes(decision, {"resourceType": "Patient", "id": "one"})
+        assert not writes(decision, {"resourceType": "Patient", "id": "two"})
+
+
+@given(
+    scope=st.lists(
+        st.builds(
+            "{}/{}.{}".format,
+            st.sampled_from(["patient", "user", "system"]),
+            st.sampled_from(["*", "Patient", "Observation", "Practitioner"]),
+            st.sampled_from(["r", "rs", "cruds", "s", "cud", "read", "write"]),
+        ),
+        max_size=4,
+    ).map(" ".join),
+    patient=st.sampled_from([None, "one"]),
+    user=st.sampled_from([None, "Practitioner/1"]),
+    held=st.sampled_from(["", "rn", "engineer"]),
+    interaction=st.sampled_from(sorted(name for name, letter in PERMISSION.items() if letter)),
+    resource_type=st.sampled_from(["Patient", "Observation", "Practitioner", "Task"]),
+)
+def test_a_decision_agrees_with_reading_the_scopes_one_by_one(
+    scope: str, patient: str | None, user: str | None, held: str, interaction: str, resource_type: str
+) -> None:
+    """An oracle that knows nothing of Visibility: which of three resources each scope reaches."""
+    principal = who(scope, patient=patient, user=user, role=held)
+    letter = PERMISSION[interaction]
+    unrestricted = own = referred = False
+    for item in principal.scopes:
+        if not item.allows(resource_type, letter):
+            continue
+        if item.level == "system":
+            unrestricted = True
+        elif item.level == "user":
+            unrestricted |= user is not None and letter in role(held).permissions(resource_type)
+        elif patient is not None and resource_type != "Practitioner":
+            own = True
+        elif patient is not None and letter in "rs":
+            referred = True
+    if not (unrestricted or own or referred):
+        assert refused(principal, interaction, resource_type)
+        return
+    decision = decide(principal, interaction, resource_type)
+    rules = (decision.writable if letter in "cud" else decision.visible).of(resource_type)
+    assert (ALL in rules) == unrestricted
+    if not unrestricted:
+        assert set(rules) == ({OWN} if own else {REFERRED})
+
+
+def test_every_role_names_real_types_and_letters_in_order() -> None:
+    for held in roles().values():
+        for resource_type, letters in held.types.items():
+            assert resource_type == "*" or resource_type in resource_types()
+            assert letters == "".join(letter for letter in "cruds" if letter in letters)
