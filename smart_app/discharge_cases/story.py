@@ -25,7 +25,7 @@ _FIRST = ("dose", "same", "omission", "brand", "same", "frequency", "release", "
 """What happens to the chart's medications, in a drawn order: a few changes among much that stays."""
 _EXTRA = ("addition", "stopped-but-filled", "timing", "incomplete", "split", "duplicate", "as-needed")
 _AT_HOME = ("Oral Tablet", "Oral Capsule")
-_MOST_LINES = 9
+_MOST_LINES, _FEW_LINES = 9, 3
 
 
 def discharge_story(
@@ -72,8 +72,9 @@ class _Story:
             self._tell(edit, f"chart-{number}", order)
         for number, name in enumerate(self._extra_edits(len(kept))):
             product = self._draw(name)
-            if product and (edit := EDITS[name](product, self._regimen(product), self._random)):
-                self._tell(edit, f"{name}-{number}", None)
+            more = EDITS[name](product, self._regimen(product), self._random) if product else None
+            if more:
+                self._tell(more, f"{name}-{number}", None)
         self._report()
         return self._said
 
@@ -123,6 +124,7 @@ class _Story:
         """More events, so that every discharge has something to decide; some end in an allergy conflict."""
         extra = self._random.sample(_EXTRA, max(2, 6 - lines))
         extra += ["addition"] if "addition" not in extra else []
+        extra += ["same", "dose", "same"] if lines < _FEW_LINES else []
         return extra + (["allergy"] if self._random.random() < 0.35 else [])
 
     def _draw(self, name: str) -> Product | None:

@@ -7,19 +7,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from smart_app.reconciliation.alerts import alerts_of, not_checked, rules_version
-from smart_app.reconciliation.compare import compare, difference, same_product, strength_words
+from smart_app.reconciliation.compare import compare, difference, same_product
 from smart_app.reconciliation.items import same_amount
 from smart_app.reconciliation.pairing import (
     ALONE,
     LIKENESS,
-    LINKED,
     OVERLAP,
     STAGES,
     Pair,
     canonical,
     linked,
     pair_up,
-    shared_classes,
+)
+from smart_app.reconciliation.reasons import (
+    ingredient_names,
+    likeness_reason,
+    link_words,
+    regimen_reason,
+    unmapped_reason,
 )
 from smart_app.reconciliation.records import (
     ALGORITHM_VERSION,
@@ -138,19 +143,19 @@ def _paired(pair: Pair, terminology: DrugLookup) -> Group:
     differences: tuple[Difference, ...]
     if not before.medication.is_mapped or not after.medication.is_mapped:
         kind, differences = GroupKind.POSSIBLE, ()
-        reason = _unmapped_reason(pair)
+        reason = unmapped_reason(pair)
     elif pair.tier == LIKENESS or pair.tier == OVERLAP:
         kind, differences = GroupKind.POSSIBLE, (_substitution([before], [after]),)
-        reason = _likeness_reason(pair, terminology)
+        reason = likeness_reason(pair, terminology)
     elif not same_ingredients:
         kind, differences = GroupKind.CHANGED, (_substitution([before], [after]),)
-        reason = f"The records are linked, but the medicine is another: {_link_words(pair)}"
+        reason = f"The records are linked, but the medicine is another: {link_words(pair)}"
     else:
         differences = compare(before, after)
         real = {found.kind for found in differences} - {DifferenceKind.BRAND}
         same = same_product(before, after) and not real
         kind = GroupKind.IDENTICAL if same else GroupKind.CHANGED
-        reason = _regimen_reason(pair, differences, same)
+        reason = regimen_reason(pair, differences, same)
     return _group(kind, [before], [after], pair.tier, differences, reason)
 
 
@@ -169,67 +174,6 @@ def _group(
 def _substitution(before: Sequence[Item], after: Sequence[Item]) -> Difference:
     names = (" and ".join(item.medication.name for item in side) for side in (before, after))
     return difference(DifferenceKind.SUBSTITUTION, *names)
-
-
-def _ingredients(item: Item) -> str:
-    return " / ".join(ingredient.name for ingredient in item.medication.ingredients)
-
-
-def _link_words(pair: Pair) -> str:
-    one, other = pair.before.reference, pair.after.reference
-    if one == other:
-        return f"both lists point at {one}."
-    if one in pair.after.based_on:
-        return f"{other} rests on {one}."
-    if other in pair.before.based_on:
-        return f"{one} rests on {other}."
-    return f"{one} and {other} carry the same identifier."
-
-
-def _regimen_reason(pair: Pair, differences: tuple[Difference, ...], same: bool) -> str:
-    before, after = pair.before, pair.after
-    kinds = {found.kind for found in differences}
-    words = f"Linked records: {_link_words(pair)} " if pair.tier == LINKED else ""
-    if same:
-        product = (
-            "Brand and generic of the same product" if DifferenceKind.BRAND in kinds else "The same product"
-        )
-        return f"{words}{product}, taken the same way."
-    if same_product(before, after):
-        words += "The same product."
-    else:
-        words += f"The same ingredient: {_ingredients(before)}."
-    if kinds == {DifferenceKind.STRENGTH}:
-        one, other = strength_words(before), strength_words(after)
-        return f"{words} Same regimen, different strength of the product: {one} before, {other} after."
-    if {DifferenceKind.DOSE, DifferenceKind.FREQUENCY} <= kinds and _same_daily_amount(before, after):
-        words += " The amount a day is the same."
-    return " ".join([words, *(found.words for found in differences)])
-
-
-def _same_daily_amount(before: Item, after: Item) -> bool:
-    one, other = before.per_day, after.per_day
-    if not one or [(a.ingredient, a.unit) for a in one] != [(a.ingredient, a.unit) for a in other]:
-        return False
-    return all(same_amount(a.value, b.value) for a, b in zip(one, other, strict=True))
-
-
-def _unmapped_reason(pair: Pair) -> str:
-    if pair.tier == LINKED:
-        return f"Linked records, but not both medicines were recognised: {_link_words(pair)}"
-    return "The words are the same, but the medicine was not recognised with certainty: compare them yourself."
-
-
-def _likeness_reason(pair: Pair, terminology: DrugLookup) -> str:
-    before, after = pair.before.medication, pair.after.medication
-    both = before.ingredient_key & after.ingredient_key
-    if both:
-        names = " and ".join(i.name for i in before.ingredients if i.rxcui in both)
-        return f"Both contain {names}, but not the same ingredients altogether."
-    classes = shared_classes(pair.before, pair.after, terminology)
-    if classes:
-        return f"Both belong to the class {', '.join(classes)}: one may replace the other."
-    return "The words are the same, but the codes name different medicines: compare them yourself."
 
 
 def _splits(left: _Lines, right: _Lines) -> list[Group]:
@@ -264,7 +208,9 @@ def _split_group(before: list[Item], after: list[Item], combination: Item, parts
     covered = frozenset().union(*(part.medication.ingredient_key for part in parts))
     names = [i.name for i in combination.medication.ingredients if i.rxcui in key - covered]
     direction = "split into" if len(after) > 1 else "put together from"
-    reason = f"A combination {direction} single products: {', '.join(_ingredients(part) for part in parts)}."
+    reason = (
+        f"A combination {direction} single products: {', '.join(ingredient_names(part) for part in parts)}."
+    )
     if names:
         reason += f" Nothing corresponds to {' and '.join(names)}."
     daily = {(a.ingredient, a.unit): a.value for a in combination.per_day}
@@ -280,7 +226,7 @@ def _alone(item: Item, lines: Sequence[Item], kind: GroupKind) -> Group:
     key = item.medication.ingredient_key
     twins = [other for other in lines if other is not item and key and other.medication.ingredient_key == key]
     if twins:
-        reason = f"Stands more than once on this list: {_ingredients(item)}."
+        reason = f"Stands more than once on this list: {ingredient_names(item)}."
     elif kind is GroupKind.ONLY_BEFORE:
         reason = "Nothing after the discharge corresponds: stopped on purpose, or left out?"
     else:
