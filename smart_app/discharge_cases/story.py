@@ -62,7 +62,7 @@ class _Story:
         self._admitted = datetime.fromisoformat(encounter["period"]["start"])
         self._left = datetime.fromisoformat(encounter["period"]["end"])
         self._patient = f"Patient/{next(r['id'] for r in resources if r['resourceType'] == 'Patient')}"
-        self._current = [dict(r) for r in resources if _is_current(r)]
+        self._current = [dict(r) for r in resources if _is_current(r, self._left)]
         self._said: list[dict[str, Any]] = []
         self._kin: set[str] = set()
 
@@ -205,8 +205,11 @@ class _Story:
         self._said.append(resource(line, self._id("reported"), self._patient, date, extra))
 
 
-def _is_current(found: Mapping[str, Any]) -> bool:
-    return found["resourceType"] == "MedicationRequest" and found.get("status") == "active"
+def _is_current(found: Mapping[str, Any], at: datetime) -> bool:
+    """An active order that had been written by then."""
+    if found["resourceType"] != "MedicationRequest" or found.get("status") != "active":
+        return False
+    return "authoredOn" not in found or datetime.fromisoformat(found["authoredOn"]) <= at
 
 
 def _coding(order: Mapping[str, Any]) -> tuple[str, str]:

@@ -143,11 +143,11 @@ def chart(*medications: tuple[str, str, str]) -> list[dict[str, Any]]:
 
 
 CHART = chart(
-    ("316672", "Simvistatin 10 MG", "2024-01-01"),
-    ("316672", "Simvistatin 10 MG", "2025-01-01"),
-    ("309362", "Clopidogrel 75 MG Oral Tablet", "2025-02-01"),
-    ("197361", "Amlodipine 5 MG Oral Tablet", "2025-03-01"),
-    ("1719286", "10 ML Furosemide 10 MG/ML Injection", "2025-03-01"),
+    ("316672", "Simvistatin 10 MG", "2024-01-01T00:00:00Z"),
+    ("316672", "Simvistatin 10 MG", "2025-01-01T00:00:00Z"),
+    ("309362", "Clopidogrel 75 MG Oral Tablet", "2025-02-01T00:00:00Z"),
+    ("197361", "Amlodipine 5 MG Oral Tablet", "2025-03-01T00:00:00Z"),
+    ("1719286", "10 ML Furosemide 10 MG/ML Injection", "2025-03-01T00:00:00Z"),
 )
 
 
