@@ -68,6 +68,7 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
     for part in parts:
         if part not in known:
             raise click.BadParameter(f"no part {part!r}; there are: {', '.join(sorted(known))}")
+    demo = demo or os.environ.get("BATON_DEMO") == "1"  # the parts inherit it
     if demo:
         os.environ["BATON_DEMO"] = "1"
     settings = settings_or_exit(demo=demo)

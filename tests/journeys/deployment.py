@@ -17,8 +17,8 @@ from typing import Any
 
 import requests
 
-START_SECONDS = 60
-DATA_SECONDS = 240
+START_SECONDS = 120
+DATA_SECONDS = 360
 
 
 def free_port() -> int:
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 @dataclass
 class Deployment:
-    """One running Baton. host: the name of the EHR's origin; app_host: of the app's (another one: cross-site)."""
+    """One running Baton. host: of the EHR's origin; app_host: of the app's (another one: cross-site)."""
 
     home: Path
     host: str = "127.0.0.1"
@@ -94,9 +94,7 @@ class Deployment:
 
     def search(self, query: str, token: str) -> list[dict[str, Any]]:
         return [
-            e["resource"]
-            for e in self.read(query, token).get("entry", ())
-            if e["search"]["mode"] == "match"
+            e["resource"] for e in self.read(query, token).get("entry", ()) if e["search"]["mode"] == "match"
         ]
 
     def password(self, username: str) -> str:

@@ -1,0 +1,113 @@
+"""Real Chromium and real deployments for the journeys.
+
+Without Chromium the journeys are skipped, loudly; with CI=true its absence is a failure.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
+
+HERE = Path(__file__).parent
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+
+
+def _module(name: str) -> ModuleType:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def deploy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """`deploy(host="localhost")`: a running Baton; all are stopped at the end."""
+    started: list[Any] = []
+
+    def make(**options: Any) -> Any:
+        home = tmp_path_factory.mktemp("baton")
+        deployment = _module("deployment").Deployment(home=home, **options).start()
+        started.append(deployment)
+        return deployment
+
+    yield make
+    for deployment in started:
+        if deployment.process.poll() is None:
+            deployment.stop()
+
+
+@pytest.fixture(scope="session")
+def baton(deploy: Callable[..., Any]) -> Any:
+    """One deployment with the synthetic charts, EHR and app on the same site."""
+    return deploy()
+
+
+@pytest.fixture(scope="session")
+def across_sites(deploy: Callable[..., Any]) -> Any:
+    """EHR at localhost, app at 127.0.0.1: another site in the browser's eyes."""
+    return deploy(host="localhost", app_host="127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def people() -> ModuleType:
+    """What a person does in the browser: tests/journeys/people.py"""
+    return _module("people")
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is missing; .ci/install-system.sh installs it")
+        pytest.skip("SKIPPED: no Chromium (Debian: sudo apt-get install chromium)")
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def window(chromium: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile, 1440 pixels wide."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def window_without_app_cookies(playwright: Playwright, tmp_path: Path) -> Iterator[BrowserContext]:
+    """A profile whose settings refuse every cookie of 127.0.0.1, where the app lives."""
+    profile = tmp_path / "profile" / "Default"
+    profile.mkdir(parents=True)
+    profile.joinpath("Preferences").write_text(
+        '{"profile":{"content_settings":{"exceptions":{"cookies":{"127.0.0.1,*":{"setting":2}}}}}}'
+    )
+    context = playwright.chromium.launch_persistent_context(
+        str(tmp_path / "profile"),
+        executable_path=CHROMIUM,
+        args=ARGUMENTS,
+        viewport={"width": 1440, "height": 1000},
+    )
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
