@@ -27,8 +27,10 @@ from werkzeug.test import TestResponse
 
 from smart_app.app import create_app
 from smart_app.issuers import Issuer, Issuers
+from smart_app.joining import Joined, join, outside
 from smart_app.keys import AppKeys, prepare_keys
 from smart_app.outbound_http import OutboundHttp
+from smart_app.session import Chart, ChartContext, Grant, User
 from smart_app.settings import Settings
 from terminology.rxnorm import RxNorm, open_rxnorm
 
@@ -431,3 +433,41 @@ def make_app(
 def browser(make_app: Callable[[], Flask], ehr: Ehr, settings: Settings) -> Browser:
     app = make_app()
     return Browser(app, ehr, settings.app_url, app.test_client())
+
+
+@dataclass
+class Desk:
+    """Somebody at work on the chart of p1, below the pages: contexts as the gate makes them."""
+
+    joined: Joined
+    ehr: Ehr
+
+    def context(
+        self, user: str = "nurse", role: str = "rn", *, patient: str | None = "p1", **more: Any
+    ) -> ChartContext:
+        grant = Grant(
+            iss=ISS,
+            subject=user,
+            user=User(f"Practitioner/{user}", user.title(), role),
+            access_token="access-0",
+            expires_at=self.ehr.now().timestamp() + 86400,
+            refresh_token="",
+            scope="user/*.cruds",
+            **more,
+        )
+        launch = self.joined.sessions.begin(grant, Chart(patient, None, True), browser="b" * 43)
+        return self.joined.sessions.find(launch, browser="b" * 43)
+
+
+@pytest.fixture
+def desk(
+    settings: Settings,
+    keys: AppKeys,
+    drugs: RxNorm,
+    clock: Clock,
+    issuers: Issuers,
+    http: OutboundHttp,
+    ehr: Ehr,
+) -> Desk:
+    given = outside(settings, clock=clock, keys=keys, issuers=issuers, terminology=drugs, http=http)
+    return Desk(join(settings, given), ehr)
