@@ -26,12 +26,14 @@ from joserfc.jwk import KeySet, RSAKey
 from werkzeug.test import TestResponse
 
 from smart_app.app import create_app
+from smart_app.fhir_client import FhirClient
 from smart_app.issuers import Issuer, Issuers
 from smart_app.joining import Joined, join, outside
 from smart_app.keys import AppKeys, prepare_keys
 from smart_app.outbound_http import OutboundHttp
 from smart_app.session import Chart, ChartContext, Grant, User
 from smart_app.settings import Settings
+from smart_app.worker import BackendToken, DischargeWatch
 from terminology.rxnorm import RxNorm, open_rxnorm
 
 Resource = dict[str, Any]
@@ -471,3 +473,23 @@ def desk(
 ) -> Desk:
     given = outside(settings, clock=clock, keys=keys, issuers=issuers, terminology=drugs, http=http)
     return Desk(join(settings, given), ehr)
+
+
+@pytest.fixture
+def make_watch(
+    desk: Desk, settings: Settings, keys: AppKeys, http: OutboundHttp
+) -> Callable[[], DischargeWatch]:
+    """The worker's watch over the EHR as a store; another one is another process."""
+
+    def make() -> DischargeWatch:
+        joined, issuer = desk.joined, Issuer(ISS, "app-worker", "Mercy EHR", store=True)
+        token = BackendToken(issuer, joined.discovery, joined.tokens, joined.runtime.clock)
+        store = FhirClient(ISS, http, token)
+        return DischargeWatch(settings, store, joined.runtime.clock, joined.runtime.calendar)
+
+    return make
+
+
+@pytest.fixture
+def watch(make_watch: Callable[[], DischargeWatch]) -> DischargeWatch:
+    return make_watch()
