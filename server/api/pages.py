@@ -125,6 +125,8 @@ def _register_grants(blueprint: Blueprint, context: AuthContext) -> None:
         if session is None:
             return make_response(redirect(f"/oauth2/login?{urlencode({'next': '/oauth2/grants'})}", 303))
         names = {client.client_id: client.name for client in context.rows.clients()}
+        # What came from a login that is over, and its last access token, cannot act any more.
+        oldest = context.clock() - context.lifetimes.session_absolute - context.lifetimes.access_token
         rows = [
             {
                 "id": grant.grant_id,
@@ -134,7 +136,7 @@ def _register_grants(blueprint: Blueprint, context: AuthContext) -> None:
                 "scope": grant.scope,
             }
             for grant in context.rows.grants(username=session.username)
-            if grant.revoked is None
+            if grant.revoked is None and (grant.created > oldest or "offline_access" in grant.scope.split())
         ]
         return session_page("grants.html", session, grants=rows)
 
