@@ -69,7 +69,8 @@ def is_deceased(patient: Resource) -> bool:
 
 
 def identifiers_of(patient: Resource) -> tuple[tuple[str, str], ...]:
-    """(label, value) of the identifiers people use; the medical record number first, no others' numbers."""
+    """(label, value) of the identifiers people use, each value once; the medical record number first, no
+    numbers of others."""
     found = []
     for identifier in _list(patient, "identifier"):
         if isinstance(identifier, dict) and isinstance(identifier.get("value"), str):
@@ -77,7 +78,10 @@ def identifiers_of(patient: Resource) -> tuple[tuple[str, str], ...]:
             if code in ("SS", "DL", "PPN"):  # not for a banner: minimum necessary
                 continue
             found.append((code != "MR", text_of(identifier.get("type")), identifier["value"]))
-    return tuple((label, value) for _, label, value in sorted(found, key=lambda row: row[0]))
+    labels: dict[str, str] = {}
+    for _, label, value in sorted(found, key=lambda row: row[0]):
+        labels.setdefault(value, label)
+    return tuple((label, value) for value, label in labels.items())
 
 
 def banner(patient: Resource, today: date, *, shown: bool) -> Banner:

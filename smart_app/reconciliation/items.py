@@ -189,12 +189,20 @@ def _links(resource: Mapping[str, Any], kind: str) -> Sequence[str]:
     ]
 
 
+THE_PATIENT = "the patient"
+
+
 def _asserter(resource: Mapping[str, Any], kind: str) -> str | None:
     for name in _ASSERTERS[kind]:
         for entry in _many(resource.get(name)):
             target = _mapping(entry.get("actor")) or entry
-            if words := target.get("display") or target.get("reference"):
+            if words := target.get("display"):
                 return str(words)
+            reference = str(target.get("reference") or "")
+            if reference.startswith("Patient/"):
+                return THE_PATIENT
+            if reference:
+                return reference
     return None
 
 

@@ -169,7 +169,8 @@ def medication_concept(item: Item) -> dict[str, Any]:
 
 
 def _dosages(item: Item) -> list[dict[str, Any]]:
-    """The dosages of the source as they stand; one that is not valid R4 is kept by its text alone."""
+    """The dosages of the source as they stand, a coded one with its words added; one that is not valid R4 is
+    kept by its text alone."""
     raw = item.resource.get("dosageInstruction") or item.resource.get("dosage")
     found = []
     for dosage in raw if isinstance(raw, list) else []:
@@ -179,6 +180,9 @@ def _dosages(item: Item) -> list[dict[str, Any]]:
             dosage = {"text": item.sig.text} if item.sig.text else {}
         if dosage:
             found.append(dict(dosage))
+    if len(found) == 1 and not found[0].get("text") and item.sig.text:
+        # People read the signed list, the patient among them: say in words what the source only coded.
+        found[0] = {"text": item.sig.text, **found[0]}
     return found
 
 
