@@ -11,7 +11,7 @@ from importlib.metadata import version
 from flask import Flask, Response, request
 
 from server.api.errors import register_errors
-from server.api.fhir import fhir_blueprint
+from server.api.fhir import fhir_blueprint, respond
 from server.api.observability import Metrics, note_route, observability_blueprint, observed
 from server.api.pages import pages_blueprint
 from server.api.protection import protected
@@ -25,6 +25,7 @@ from server.auth.tokens import Authenticator
 from server.console.views import blueprint as console_blueprint
 from server.demo_ehr.views import App as EhrApp
 from server.demo_ehr.views import blueprint as demo_ehr_blueprint
+from server.dispatch import dispatched
 from server.interactions.perform import perform
 from server.interactions.request import Context
 from server.logs import Log
@@ -70,8 +71,12 @@ def create_app(
     clock: Clock = now,
     new_id: Callable[[], str] = new_id,
     log: Log | None = None,
+    dispatch: bool = True,
 ) -> Flask:
-    """The web server. store: opened from the settings where none is given; its schema must be in place."""
+    """The web server. store: opened from the settings where none is given; its schema must be in place.
+
+    dispatch: answer FHIR requests before Flask's routing; both ways answer alike.
+    """
     store = store or open_store(settings.database_url)
     log = log or Log(settings.log_level)
     context = make_context(settings, store, clock=clock, new_id=new_id)
@@ -90,7 +95,8 @@ def create_app(
     app.url_map.merge_slashes = False  # no FHIR path redirects
     app.json.sort_keys = False  # type: ignore[attr-defined]
     register_errors(app, log)
-    app.register_blueprint(fhir_blueprint(context, authenticate))
+    fhir = partial(respond, context, authenticate, log)
+    app.register_blueprint(fhir_blueprint(fhir))
     oauth2 = authorization_server(authorization)
     app.register_blueprint(smart_blueprint(oauth2))
     app.register_blueprint(pages_blueprint(oauth2, partial(perform, context)))
@@ -105,7 +111,8 @@ def create_app(
             note_route(request.environ, request.url_rule.rule)
         return response
 
-    app.wsgi_app = observed(protected(app.wsgi_app, settings.base_url), metrics, log)  # type: ignore[method-assign, assignment]
+    inner = dispatched(app.wsgi_app, fhir) if dispatch else app.wsgi_app
+    app.wsgi_app = observed(protected(inner, settings.base_url), metrics, log)  # type: ignore[method-assign, assignment]
     return app
 
 

@@ -36,7 +36,7 @@ class Log:
         """Log an event. fields: never values that come from a resource, a URL or a header."""
         if _LEVELS[level] < self._threshold:
             return
-        time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
         line = _encode({"time": time, "level": level, "event": event, **fields}) + b"\n"
         try:
             os.write(self._descriptor, line)

@@ -41,10 +41,14 @@ def register_errors(app: Flask, log: Log) -> None:
 
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> Response:
-        own = request_id(request.environ)
-        log("ERROR", "exception", request_id=own, **describe(error))
-        text = f"something went wrong here; it is logged under request id {own}"
-        return _answer(500, (Issue("exception", text),), {})
+        known = defect(error, request_id(request.environ), log)
+        return _answer(known.status, known.issues, known.headers)
+
+
+def defect(error: Exception, request_id: str, log: Log) -> FhirError:
+    """Log an exception nobody foresaw, without its text; what the caller is told of it."""
+    log("ERROR", "exception", request_id=request_id, **describe(error))
+    return FhirError("internal", f"something went wrong here; it is logged under request id {request_id}")
 
 
 def _answer(status: int, issues: tuple[Issue, ...], headers: dict[str, str]) -> Response:

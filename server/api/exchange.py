@@ -7,6 +7,7 @@ Source: hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -34,7 +35,7 @@ from server.interactions.routes import Route, find_route
 Authenticate = Callable[[str], Principal]
 
 _NOBODY = Principal(client_id="", scopes=())
-_BODY_METHODS = ("POST", "PUT", "PATCH")
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +65,50 @@ class Answer:
 def answer(context: Context, authenticate: Authenticate, exchange: Exchange) -> Answer:
     """Do what the exchange asks. Every FhirError is answered with its OperationOutcome; others pass through."""
     template, client_id, media_type, pretty = "unknown", "", FHIR_JSON, False
-    headers: dict[str, str]
     try:
         route = find_route(exchange.method, exchange.path)
         template = route.template
         pairs, format, pretty = split_general(read_query(exchange.query))
         media_type = answer_type(exchange.header("accept"), format)
-        if route.interaction == "capabilities":
-            principal = _NOBODY
-        else:
-            principal = authenticate(exchange.header("authorization"))
-            client_id = principal.client_id
-        request = _request(context, exchange, route, pairs)
-        response = perform(context, principal, request)
-        status, body = response.status, response.body
-        headers = dict(response.headers)
+        if exchange.method in _BODY_METHODS:
+            snapshot: AbstractContextManager[object] = nullcontext()
+        else:  # the token and the resource are read from one snapshot: opening one costs as much as a read
+            snapshot = context.store.reading()
+        with snapshot:
+            if route.interaction == "capabilities":
+                principal = _NOBODY
+            else:
+                principal = authenticate(exchange.header("authorization"))
+                client_id = principal.client_id
+            request = _request(context, exchange, route, pairs)
+            response = perform(context, principal, request)
     except FhirError as error:
-        status, body, headers = error.status, encode(error.outcome()), dict(error.headers)
+        return refusal(error, media_type, pretty, template, client_id)
+    headers = list(response.headers.items())
+    return Answer(response.status, *_with_body(headers, response.body, media_type, pretty), template, client_id)
+
+
+def refusal(
+    error: FhirError,
+    media_type: str = FHIR_JSON,
+    pretty: bool = False,
+    template: str = "unknown",
+    client_id: str = "",
+) -> Answer:
+    """The answer to what cannot be done."""
+    headers = list(error.headers.items())
+    body = encode(error.outcome())
+    return Answer(error.status, *_with_body(headers, body, media_type, pretty), template, client_id)
+
+
+def _with_body(
+    headers: list[tuple[str, str]], body: bytes, media_type: str, pretty: bool
+) -> tuple[list[tuple[str, str]], bytes]:
     if body:
-        headers["Content-Type"] = f"{media_type}; charset=utf-8"
+        headers.append(("Content-Type", f"{media_type}; charset=utf-8"))
         if pretty:
             body = msgspec.json.format(body, indent=2)
-    headers["X-Request-Id"] = exchange.request_id
-    return Answer(status, list(headers.items()), body, template, client_id)
+    return headers, body
 
 
 def _request(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
+import secrets
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from time import perf_counter
@@ -87,7 +87,7 @@ def observed(application: WSGIApplication, metrics: Metrics, log: Log) -> WSGIAp
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        own = given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        own = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         environ["baton.request_id"] = own
         status = "500"
 

@@ -6,7 +6,6 @@ Sources: hl7.org/fhir/R4/http.html#versions, #return, #return-prefer
 from __future__ import annotations
 
 from datetime import datetime
-from email.utils import format_datetime
 
 from server.errors import FhirError, Issue, operation_outcome
 from server.fhir.json_codec import encode
@@ -14,10 +13,17 @@ from server.interactions.etag import etag
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.storage.interface import StoredVersion
 
+# Not strftime: the names of days and months must not follow the process's locale.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 
 def http_date(moment: datetime) -> str:
-    """An HTTP date (whole seconds, GMT)."""
-    return format_datetime(moment, usegmt=True)
+    """An HTTP date (whole seconds, GMT) of a moment in UTC."""
+    return (
+        f"{_DAYS[moment.weekday()]}, {moment.day:02d} {_MONTHS[moment.month]} {moment.year:04d} "
+        f"{moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} GMT"
+    )
 
 
 def version_url(context: Context, version: StoredVersion) -> str:

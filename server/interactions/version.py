@@ -21,7 +21,7 @@ _CANONICAL = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 def instant(moment: datetime) -> str:
     """A FHIR instant in UTC with milliseconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def stamp(resource: dict[str, Any], id: str, version_id: int, last_updated: datetime) -> dict[str, Any]:
