@@ -10,6 +10,7 @@ from smart_app.reconciliation.decide import decision_rules
 from smart_app.reconciliation.records import Decision, Group
 from smart_app.view_records import Board, DraftConflict
 from smart_app.views.dates import Here, show_moment
+from smart_app.views.drug_names import show_drug
 from smart_app.views.words import button_words
 
 
@@ -46,7 +47,7 @@ def conflict_panel(board: Board, conflict: DraftConflict, here: Here) -> Conflic
 
 
 def _name(group: Group) -> str:
-    return (group.after or group.before)[0].medication.name
+    return show_drug((group.after or group.before)[0].medication.name)
 
 
 def _words(group: Group, decision: Decision | None) -> str:

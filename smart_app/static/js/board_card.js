@@ -7,7 +7,7 @@ export class CardView {
     this.form = element.querySelector("form.decide");
     this.details = element.querySelector("[data-details]");
     this.group = this.form.elements.group.value;
-    this.name = element.querySelector("h4").firstChild.textContent.replace(/,\s*$/, "").trim();
+    this.name = element.querySelector("[data-name]").textContent;
     this.kind = element.querySelector("button[aria-pressed=true]")?.value || "";
     this.lastSent = this.state();
   }
@@ -74,10 +74,20 @@ export class CardView {
     const asks = this.asks(kind);
     for (const field of this.details.querySelectorAll("[data-field]")) field.hidden = !asks.includes(field.dataset.field);
     this.details.hidden = asks.length === 0;
+    if (asks.includes("survivor")) this.offerSurvivors();
     const reason = this.field("reason");
     reason.labels[0].textContent = this.data.labels[kind] || "";
     if (document.getElementById(`reasons-${kind}`)) reason.setAttribute("list", `reasons-${kind}`);
     else reason.removeAttribute("list");
+  }
+
+  /** The other lines of the board, once: a line is not merged into itself. */
+  offerSurvivors() {
+    const select = this.field("survivor");
+    if (select.options.length > 1) return;
+    const lines = document.getElementById("survivors").content.cloneNode(true);
+    for (const own of lines.querySelectorAll(`[data-group="${select.dataset.own}"]`)) own.remove();
+    select.append(lines);
   }
 
   /** What is sent to the server: only the fields that this decision asks for. */

@@ -20,16 +20,9 @@ export function request(url, options = {}) {
   return fetch(url, { ...options, headers: { ...headers(), ...options.headers }, credentials: "same-origin" });
 }
 
-/** Go to another page of the app. */
-export function go(url) {
-  if (secret) navigate(url, {}, true);
-  else window.location.assign(url);
-}
-
-/** Load the page again; the drafts are on the server. */
+/** Show the page as the server has it now, the focus where it was. */
 export function reload() {
-  if (secret) navigate(window.location.href, {}, false);
-  else window.location.reload();
+  return navigate(window.location.href, {}, false, document.activeElement?.closest("[id]")?.id);
 }
 
 /** Take over navigation where the page carries a tab secret. True if it does. */
@@ -75,7 +68,7 @@ function sendForm(event) {
   }
 }
 
-async function navigate(url, options, remember) {
+async function navigate(url, options, remember, focused) {
   let answer;
   try {
     answer = await request(url, options);
@@ -88,9 +81,10 @@ async function navigate(url, options, remember) {
   final.hash = new URL(url, window.location.href).hash || final.hash;
   if (remember && final.href !== window.location.href) window.history.pushState(null, "", final);
   else window.history.replaceState(null, "", final);
-  const target = final.hash && document.getElementById(final.hash.slice(1));
-  if (target) target.focus({ preventScroll: false });
-  else {
+  const target = document.getElementById(focused || final.hash.slice(1));
+  if (target) {
+    target.focus({ preventScroll: Boolean(focused) });
+  } else {
     window.scrollTo(0, 0);
     document.getElementById("main")?.focus({ preventScroll: true });
   }
@@ -98,6 +92,8 @@ async function navigate(url, options, remember) {
 
 function show(html) {
   const next = new DOMParser().parseFromString(html, "text/html");
+  // A parser without scripts keeps what stands in <noscript>; here scripts run.
+  for (const element of next.querySelectorAll("noscript")) element.remove();
   document.title = next.title;
   document.documentElement.lang = next.documentElement.lang;
   document.body.replaceWith(document.adoptNode(next.body));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import sys
 import threading
@@ -245,6 +246,7 @@ class Served:
 def served(tmp_path: Path, drugs: RxNorm) -> Iterator[Served]:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         pages = make_pages(tmp_path, drugs, mock, 18352)
+        logging.getLogger("werkzeug").setLevel("ERROR")
         server = make_server("127.0.0.1", 18352, pages.app, threaded=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

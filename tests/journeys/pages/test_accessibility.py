@@ -1,0 +1,135 @@
+"""Every page: axe finds nothing, nothing scrolls sideways, in light and dark, wide and in a side frame.
+
+WCAG 2.2 AA (w3.org/TR/WCAG22): 1.3.2, 1.4.3, 1.4.10, 1.4.11, 2.4.7, 2.4.11, 2.5.8, 4.1.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PAGES = {
+    "overview": "/overview",
+    "board": "/reconciliation",
+    "worklist": "/worklist",
+    "contact": "/worklist/task-stay-1/contact",
+}
+SIGNED = {
+    "board after signing": "/reconciliation",
+    "signed": "/reconciliation/signed",
+    "list": "/reconciliation/list",
+}
+WIDTHS = (1440, 1024, 420)
+AXE_WIDTHS = (1440, 420)
+"""1024 px shows the same elements as 1440, in narrower columns."""
+
+
+def check(tab: Any, name: str, width: int) -> list[str]:
+    found = [f"{name} at {width}: {text}" for text in (tab.violations() if width in AXE_WIDTHS else ())]
+    across = tab.page.evaluate("document.documentElement.scrollWidth")
+    if across > width:
+        found.append(f"{name} at {width}: {across} px wide")
+    return found
+
+
+def decide_everything(tab: Any) -> None:
+    """All lines by the mouse, with a reason where one is asked for."""
+    tab.go("/reconciliation")
+    tab.page.click("#accept-same button")
+    tab.saved("3 of")
+    open_lines = tab.page.locator("article[data-card]:not(.done)")
+    for count in range(4, 11):
+        line = open_lines.first
+        line.locator("fieldset button").first.click()
+        reason = line.locator("[data-field=reason]:not([hidden]) input")
+        if reason.count():
+            reason.fill("Confirmed with the patient")
+            reason.press("Enter")
+        tab.saved(f"{count} of")
+        tab.page.wait_for_function("() => !document.querySelector('article.fault')")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_has_a_violation(tab: Callable[..., Any], scheme: str, width: int) -> None:
+    browser = tab(width=width, scheme=scheme).start()
+    found: list[str] = []
+    for name, path in PAGES.items():
+        browser.go(path)
+        found += check(browser, name, width)
+    browser.go("/reconciliation")
+    browser.line("Metoprolol").locator("details.more summary").click()
+    browser.line("buprofen").locator("button[value=stop]").click()
+    browser.page.wait_for_selector("article.fault")
+    found += check(browser, "board with a menu and a fault", width)
+    browser.page.click("#keys-open")
+    found += check(browser, "help", width)
+    assert found == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_after_the_decisions_has_a_violation(tab: Callable[..., Any], scheme: str) -> None:
+    browser = tab(width=1440, scheme=scheme).start()
+    decide_everything(browser)
+    browser.page.click("#sign")
+    found = check(browser, "review", 1440)
+    browser.page.check("input[name=confirmed]")
+    browser.page.click("form.confirm button")
+    browser.page.wait_for_url("**/signed")
+    for name, path in SIGNED.items():
+        for width in WIDTHS:
+            browser.page.set_viewport_size({"width": width, "height": 900})
+            browser.go(path)
+            found += check(browser, name, width)
+    assert found == []
+
+
+@pytest.mark.parametrize("kind", ["launch-expired", "no-patient", "unknown-issuer", "internal"])
+def test_problem_pages_have_no_violation(tab: Callable[..., Any], kind: str) -> None:
+    browser = tab(width=420)
+    browser.expected = ["Failed to load resource"]
+    browser.page.goto(f"{browser.served.url}/problem/{kind}")
+    assert check(browser, kind, 420) == []
+
+
+def test_at_200_percent_everything_is_there_without_scrolling_sideways(tab: Callable[..., Any]) -> None:
+    browser = tab(width=720, height=450, device_scale_factor=2).start()
+    for name, path in PAGES.items():
+        browser.go(path)
+        assert browser.page.evaluate("document.documentElement.scrollWidth") <= 720, name
+        banner = browser.page.locator("#patient")
+        if banner.count():
+            assert banner.bounding_box()["height"] < 450 / 4
+
+
+def test_focus_is_visible_and_not_hidden_on_every_stop_of_the_board(tab: Callable[..., Any]) -> None:
+    browser = tab(width=1024, height=700).start()
+    browser.go("/reconciliation")
+    stops = 0
+    for _ in range(120):
+        browser.page.keyboard.press("Tab")
+        stop = browser.page.evaluate(
+            """() => {
+              const element = document.activeElement;
+              if (element === document.body) return null;
+              const style = getComputedStyle(element);
+              const box = element.getBoundingClientRect();
+              const banner = document.getElementById("patient").getBoundingClientRect();
+              return {
+                what: element.outerHTML.slice(0, 120),
+                ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+                hidden: box.bottom <= (element.closest("#patient, header, .skip") ? 0 : banner.bottom) || box.top >= innerHeight,
+                banner: Boolean(element.closest("#patient, header, .skip")),
+              };
+            }"""
+        )
+        if stop is None:
+            break
+        stops += 1
+        assert stop["ring"], stop
+        assert not stop["hidden"], stop
+    assert stops > 40
