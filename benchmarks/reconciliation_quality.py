@@ -33,7 +33,7 @@ def measure(seed: int, count: int) -> tuple[Score, float, str]:
         start = time.perf_counter()
         found = explain(case.bundle, rxnorm)
         seconds += time.perf_counter() - start
-        score.add(case.seed, case.expected, found)
+        score.add(case, found)
     return score, seconds, rxnorm.version
 
 
@@ -60,7 +60,7 @@ def table(score: Score, seed: int, terminology: str) -> str:
     ]
     lines += ["", f"Every miss ({len(score.misses)}):", ""]
     lines += [
-        f"- case {miss.seed}, {miss.edit}: expected {miss.expected}, found {miss.found}"
+        f"- case {miss.seed}, {miss.edit}: {miss.lines}; expected {miss.expected}, found {miss.found}"
         for miss in score.misses
     ] or ["- none"]
     return "\n".join(lines)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from smart_app.discharge_cases.cases import Case
+
 _Members = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -16,6 +18,8 @@ class Miss:
 
     seed: int
     edit: str
+    lines: str
+    """The medicines concerned, before -> after."""
     expected: str
     found: str
 
@@ -49,8 +53,9 @@ class Score:
         """Share of expected groups found with the right kind and exactly the right differences."""
         return self.differences_right.total() / self.groups.total() if self.groups else 1.0
 
-    def add(self, seed: int, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        """Count one case. expected: as the case has it; found: as `explain --json` prints it."""
+    def add(self, case: Case, found: Mapping[str, Any]) -> None:
+        """Count one case. found: as `explain --json` prints it."""
+        seed, expected, names = case.seed, case.expected, _names(case.bundle)
         self.cases += 1
         by_members = {_members(group): group for group in found["groups"]}
         wanted = {_members(group): group for group in expected["groups"]}
@@ -63,7 +68,8 @@ class Score:
             if group["kind"] == "identical" and wanted.get(members, {}).get("kind") != "identical":
                 self.false_identical += 1
         for members, group in wanted.items():
-            self._group(seed, group, by_members.get(members))
+            lines = " -> ".join(" + ".join(names.get(r, r) for r in side) or "nothing" for side in members)
+            self._group(seed, lines, group, by_members.get(members))
         alerts = {(alert["kind"], tuple(alert["references"])) for alert in found["alerts"]}
         for alert in expected["alerts"]:
             self.alerts_expected += 1
@@ -71,9 +77,10 @@ class Score:
                 self.alerts_right += 1
             else:
                 what = f"alert {alert['kind']} on {len(alert['references'])} records"
-                self.misses.append(Miss(seed, "alert", what, "no such alert"))
+                lines = ", ".join(names.get(r, r) for r in alert["references"])
+                self.misses.append(Miss(seed, "alert", lines, what, "no such alert"))
 
-    def _group(self, seed: int, wanted: Mapping[str, Any], got: Mapping[str, Any] | None) -> None:
+    def _group(self, seed: int, lines: str, wanted: Mapping[str, Any], got: Mapping[str, Any] | None) -> None:
         edit = wanted["edit"]
         self.groups[edit] += 1
         if got is not None and got["kind"] == wanted["kind"]:
@@ -81,7 +88,17 @@ class Score:
             if sorted(got["differences"]) == wanted["differences"]:
                 self.differences_right[edit] += 1
                 return
-        self.misses.append(Miss(seed, edit, _words(wanted), _words(got) if got else "grouped otherwise"))
+        said = _words(got) if got else "grouped otherwise"
+        self.misses.append(Miss(seed, edit, lines, _words(wanted), said))
+
+
+def _names(bundle: Mapping[str, Any]) -> dict[str, str]:
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    return {
+        f"{r['resourceType']}/{r['id']}": r["medicationCodeableConcept"]["text"]
+        for r in resources
+        if "medicationCodeableConcept" in r
+    }
 
 
 def _members(group: Mapping[str, Any]) -> _Members:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smart_app.discharge_cases.cases import discharge_cases
+from smart_app.discharge_cases.cases import Case, discharge_cases
 from smart_app.discharge_cases.score import Score
 from smart_app.reconciliation.explain import explain
 
@@ -17,7 +17,7 @@ def test_two_hundred_discharges_are_read_as_a_careful_reader_would(rxnorm: Any) 
     print(f"seed {SEED}")
     score = Score()
     for case in discharge_cases(SEED, 200):
-        score.add(case.seed, case.expected, explain(case.bundle, rxnorm))
+        score.add(case, explain(case.bundle, rxnorm))
     assert score.false_identical == 0, score.misses
     assert score.precision >= 0.995, score.misses
     assert score.recall >= 0.98, score.misses
@@ -41,7 +41,7 @@ def test_the_score_sees_a_false_identical_and_a_missed_pair() -> None:
         "alerts": [],
     }
     score = Score()
-    score.add(1, expected, found)
+    score.add(Case(1, {"entry": []}, expected), found)
     assert (score.false_identical, score.recall, score.precision) == (1, 1.0, 0.5)
     assert [miss.edit for miss in score.misses] == ["dose", "omission", "alert"]
     assert score.named_right == pytest.approx(0.0)
