@@ -68,10 +68,9 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
     for part in parts:
         if part not in known:
             raise click.BadParameter(f"no part {part!r}; there are: {', '.join(sorted(known))}")
-    demo = demo or os.environ.get("BATON_DEMO") == "1"  # the parts inherit it
-    if demo:
-        os.environ["BATON_DEMO"] = "1"
     settings = settings_or_exit(demo=demo)
+    if settings.demo:
+        os.environ["BATON_DEMO"] = "1"  # the parts inherit it
     if not prepared:
         from server.deployment import DeploymentError, prepare
 
@@ -82,7 +81,7 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
     if len(parts) == 1:
         known[parts[0]].load()()
         return
-    sys.exit(_supervise(settings, tuple(parts) or tuple(sorted(known)), load_data=demo and not no_data))
+    sys.exit(_supervise(settings, tuple(parts) or tuple(sorted(known)), load_data=settings.demo and not no_data))
 
 
 def _supervise(settings: Settings, parts: tuple[str, ...], *, load_data: bool) -> int:
@@ -152,7 +151,7 @@ def db_upgrade() -> None:
     """Bring the database to this program's schema; nothing happens when it is there already."""
     from server.deployment import DeploymentError, migrate
 
-    settings = settings_or_exit(demo=os.environ.get("BATON_DEMO") == "1")
+    settings = settings_or_exit()
     try:
         click.echo(migrate(settings))
     except DeploymentError as error:
@@ -166,7 +165,7 @@ def doctor(as_json: bool) -> None:
     from server.diagnosis import diagnose
 
     try:
-        settings = read_settings(os.environ, demo=os.environ.get("BATON_DEMO") == "1")
+        settings = read_settings(os.environ)
     except SettingsError as error:
         findings = [{"check": "settings", "level": "error", "finding": str(error)}]
     else:

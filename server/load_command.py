@@ -54,7 +54,7 @@ def load(
     if not files:
         raise click.ClickException("there is no .json or .ndjson file (plain or .gz) in what was named")
     try:
-        settings = None if url else read_settings(os.environ, demo=os.environ.get("BATON_DEMO") == "1")
+        settings = None if url else read_settings(os.environ)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     started = time.monotonic()

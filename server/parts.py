@@ -11,7 +11,7 @@ from server.settings import Settings, read_settings
 
 
 def _settings() -> Settings:
-    return read_settings(os.environ, demo=os.environ.get("BATON_DEMO") == "1")
+    return read_settings(os.environ)
 
 
 def web() -> None:

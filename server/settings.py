@@ -35,6 +35,8 @@ KNOWN = {
     "BATON_DEMO": "1 in the processes of `baton serve --demo`, which sets it",
 }
 
+DEMO_MARK = "demo-logins.json"  # in BATON_HOME: this deployment is a demonstration
+
 
 class SettingsError(Exception):
     """The environment cannot be used; the text says what to change."""
@@ -116,6 +118,8 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
             near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.0)
             raise SettingsError(f"{name} is not a setting of Baton; did you mean {near[0]}?")
     home = Path(given.get("BATON_HOME", "var")).resolve()
+    # What was started as a demonstration stays one, for every command that is run beside it.
+    demo = demo or given.get("BATON_DEMO") == "1" or (home / DEMO_MARK).exists()
     port_web = _port(given, "BATON_PORT_WEB", 8000)
     port_app = _port(given, "BATON_PORT_APP", 8001)
     zone = given.get("BATON_TIME_ZONE") or ("America/New_York" if demo else "")

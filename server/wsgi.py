@@ -16,7 +16,7 @@ def web() -> Flask:
 
     Raises: SettingsError.
     """
-    settings = read_settings(os.environ, demo=os.environ.get("BATON_DEMO") == "1")
+    settings = read_settings(os.environ)
     share_metrics(settings.home)
 
     # prometheus_client looks for the shared folder when it is imported, hence only now.

@@ -1,0 +1,88 @@
+"""Settings: every variable known, no secret by default, plain words where something is missing.
+
+Covers server/settings.py, docs/reference/settings.md.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from server.settings import KNOWN, SettingsError, read_settings
+
+KEY = "k" * 32
+GIVEN = {"BATON_SECRET_KEY": KEY, "BATON_TIME_ZONE": "America/Chicago"}
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
+
+
+def test_the_defaults_are_those_of_the_reference(tmp_path: Path) -> None:
+    settings = read_settings(GIVEN | {"BATON_HOME": str(tmp_path)})
+    assert settings.database_url == f"sqlite:///{tmp_path}/baton.sqlite3"
+    assert (settings.host, settings.port_web, settings.port_app, settings.port_mllp) == (
+        "127.0.0.1",
+        8000,
+        8001,
+        2575,
+    )
+    assert settings.base_url == "http://127.0.0.1:8000"
+    assert settings.fhir_base == "http://127.0.0.1:8000/fhir"
+    assert not settings.demo
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="BATON_PORT_WEBB is not a setting .* did you mean BATON_PORT_WEB"):
+        read_settings(GIVEN | {"BATON_PORT_WEBB": "1"})
+
+
+def test_empty_means_unset(tmp_path: Path) -> None:
+    settings = read_settings(GIVEN | {"BATON_HOME": str(tmp_path), "BATON_PORT_WEB": "", "BATON_BASE_URL": ""})
+    assert settings.port_web == 8000
+
+
+@pytest.mark.parametrize("missing", ["BATON_SECRET_KEY", "BATON_TIME_ZONE"])
+def test_outside_demo_mode_there_is_no_default_secret_or_zone(missing: str, tmp_path: Path) -> None:
+    given = {name: value for name, value in GIVEN.items() if name != missing}
+    with pytest.raises(SettingsError, match=missing):
+        read_settings(given | {"BATON_HOME": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BATON_SECRET_KEY", "short"),
+        ("BATON_TIME_ZONE", "Mars/Olympus"),
+        ("BATON_TIME_ZONE", "../etc/passwd"),
+        ("BATON_PORT_WEB", "http"),
+        ("BATON_PORT_WEB", "70000"),
+        ("BATON_WORKERS", "0"),
+        ("BATON_LOG_LEVEL", "loud"),
+        ("BATON_SECRET_KEY_FILE", "/nowhere/at/all"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_without_repeating_it(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        read_settings(GIVEN | {"BATON_HOME": str(tmp_path), name: value})
+    assert value not in str(caught.value) or name != "BATON_SECRET_KEY"
+
+
+def test_demo_mode_makes_its_key_once_for_its_owner_only(tmp_path: Path) -> None:
+    home = tmp_path / "var"
+    first = read_settings({"BATON_HOME": str(home)}, demo=True)
+    second = read_settings({"BATON_HOME": str(home)}, demo=True)
+    assert first.secret_key == second.secret_key
+    assert stat.S_IMODE((home / "secret-key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+
+
+def test_a_home_that_was_started_as_a_demonstration_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "demo-logins.json").write_text("[]")
+    assert read_settings({"BATON_HOME": str(tmp_path)}).demo
+
+
+def test_every_setting_stands_in_the_reference() -> None:
+    page = PAGE.read_text("utf-8")
+    assert [name for name in KNOWN if f"`{name}`" not in page] == []
