@@ -81,7 +81,8 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
     if len(parts) == 1:
         known[parts[0]].load()()
         return
-    sys.exit(_supervise(settings, tuple(parts) or tuple(sorted(known)), load_data=settings.demo and not no_data))
+    load_data = settings.demo and not no_data
+    sys.exit(_supervise(settings, parts or tuple(sorted(known)), load_data=load_data))
 
 
 def _supervise(settings: Settings, parts: tuple[str, ...], *, load_data: bool) -> int:

@@ -32,7 +32,7 @@ def test_the_defaults_are_those_of_the_reference(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(SettingsError, match="BATON_PORT_WEBB is not a setting .* did you mean BATON_PORT_WEB"):
+    with pytest.raises(SettingsError, match=r"BATON_PORT_WEBB is not a setting .* did you mean BATON_PORT_WEB"):
         read_settings(GIVEN | {"BATON_PORT_WEBB": "1"})
 
 
@@ -51,7 +51,7 @@ def test_outside_demo_mode_there_is_no_default_secret_or_zone(missing: str, tmp_
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("BATON_SECRET_KEY", "short"),
+        ("BATON_SECRET_KEY", "qwertzuiop"),
         ("BATON_TIME_ZONE", "Mars/Olympus"),
         ("BATON_TIME_ZONE", "../etc/passwd"),
         ("BATON_PORT_WEB", "http"),
@@ -66,7 +66,7 @@ def test_a_value_that_cannot_be_used_is_named_without_repeating_it(
 ) -> None:
     with pytest.raises(SettingsError, match=name) as caught:
         read_settings(GIVEN | {"BATON_HOME": str(tmp_path), name: value})
-    assert value not in str(caught.value) or name != "BATON_SECRET_KEY"
+    assert value not in str(caught.value)
 
 
 def test_demo_mode_makes_its_key_once_for_its_owner_only(tmp_path: Path) -> None:
