@@ -40,6 +40,21 @@ _SETTINGS = (
 _inherited: list[object] = []
 
 
+_AWAY = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+
 def _translated(error: sqlite3.Error) -> Exception:
     """The error a caller can answer; a defect of ours stays a sqlite3.Error."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -47,13 +62,7 @@ def _translated(error: sqlite3.Error) -> Exception:
         return FhirError("too-costly", "The query took longer than this server allows; narrow it.")
     if code == sqlite3.SQLITE_FULL:
         return FhirError("storage-full", "There is no room left to store this.")
-    if code in (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-    ):
+    if code in _AWAY:
         return FhirError("unavailable", "The database cannot be reached at the moment.")
     return error
 
@@ -119,6 +128,8 @@ class Database:
                 state = _ThreadState(self)
             except sqlite3.Error as error:
                 raise _translated(error) from error
+            except OSError as error:
+                raise FhirError("unavailable", "The database cannot be opened at the moment.") from error
             self._local.state = state
             self._states.append(state)
         return state

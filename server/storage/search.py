@@ -19,10 +19,18 @@ from server.fhir.visibility import Visibility
 from server.storage.dialect import SQLITE, Parameters
 from server.storage.includes import Included, included
 from server.storage.interface import SearchPage, Total
-from server.storage.logic_sql import TRUE, all_of
+from server.storage.logic_sql import FALSE, TRUE, all_of
 from server.storage.resources import stored_version
 from server.storage.search_sql import SearchSql
-from server.storage.sort_sql import Key, at_or_after, at_or_before, continues, order_by, sort_keys
+from server.storage.sort_sql import (
+    Key,
+    at_or_after,
+    at_or_before,
+    check_position,
+    continues,
+    order_by,
+    sort_keys,
+)
 
 Row = tuple[Any, ...]
 
@@ -61,12 +69,18 @@ class Search:
         self._parameters = Parameters(SQLITE)
         self._sql = SearchSql(visible, self._parameters)
         self._type = query.resource_type or None
+        self._conditions = tuple(dict.fromkeys(query.conditions))
         self._drivers: list[Driver] | None = None
 
     def page(self, includes_maximum: int) -> SearchPage:
         """See Reader.search."""
         query = self._query
-        rows = self._rows(sort_keys(query.sort, self._parameters), query.count + 1)
+        keys = sort_keys(query.sort, self._parameters)
+        if query.after is not None:
+            check_position(keys, query.after)
+        if self._hidden():
+            return SearchPage((), (), None)
+        rows = self._rows(keys, query.count + 1)
         found = rows[: query.count]
         matches = tuple(stored_version(row) for row in found)
         more = Included((), False)
@@ -82,6 +96,8 @@ class Search:
 
     def total(self, cap: int | None) -> Total:
         """See Reader.total."""
+        if self._hidden():
+            return Total(0, exact=True)
         driver = self._driver(_SMALL)
         if not driver.rids:
             driver = self._driver(_LARGE)
@@ -92,6 +108,10 @@ class Search:
         if cap is not None and counted > cap:
             return Total(cap, exact=False)
         return Total(counted, exact=True)
+
+    def _hidden(self) -> bool:
+        """Nothing of the type may be seen: there is nothing to ask."""
+        return self._sql.visible("r", self._type) == FALSE
 
     def _rows(self, keys: tuple[Key, ...], limit: int) -> list[Row]:
         """The rows of the page: the columns of `stored_version` and the values of the keys."""
@@ -149,7 +169,7 @@ class Search:
         if after is not None:
             where.append(continues(keys, after, self._parameters))
         where.append(self._sql.visible("r", self._type))
-        where.extend(self._sql.condition(condition, "r") for condition in self._query.conditions)
+        where.extend(self._sql.condition(condition, "r") for condition in self._conditions)
         return self._fetch(keys, limit, "resource r", where)
 
     def _fetch(self, keys: tuple[Key, ...], limit: int, source: str, where: list[str]) -> list[Row]:
@@ -177,7 +197,7 @@ class Search:
             where.append(self._sql.visible("r", self._type))
         where.extend(
             self._sql.condition(condition, "r")
-            for condition in self._query.conditions
+            for condition in self._conditions
             if condition is not driver.answers
         )
         if not driver.rids:
@@ -199,7 +219,7 @@ class Search:
         return best
 
     def _possible_drivers(self) -> Iterator[Driver]:
-        for condition in sorted(self._query.conditions, key=_rank):
+        for condition in sorted(self._conditions, key=_rank):
             rids = self._sql.candidates(condition, self._type)
             if rids:
                 yield Driver(rids, condition if isinstance(condition, Clause) else None)

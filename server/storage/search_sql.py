@@ -22,7 +22,7 @@ from server.fhir.search_query import (
 )
 from server.fhir.visibility import Visibility
 from server.storage.dialect import Parameters
-from server.storage.logic_sql import FALSE, TRUE, any_of
+from server.storage.logic_sql import FALSE, TRUE, all_of, any_of
 from server.storage.value_sql import value_table
 from server.storage.visibility_sql import VisibilitySql
 
@@ -71,12 +71,16 @@ class SearchSql:
 
         def column(name: str) -> str:
             plain = f"{row}.{name}"
-            return plain if name in ("hash", "parameter") else unindexed(plain)
+            return plain if name == "hash" else unindexed(plain)
 
-        conditions = table.conditions(clause, column, self._parameters)
-        exists = (
-            f"EXISTS (SELECT 1 FROM {table.name} {row} WHERE {row}.rid = {alias}.rid AND {any_of(conditions)})"
+        where = all_of(
+            [
+                f"{row}.rid = {alias}.rid",
+                table.of_parameter(clause, row, self._parameters),
+                any_of(table.conditions(clause, column, self._parameters)),
+            ]
         )
+        exists = f"EXISTS (SELECT 1 FROM {table.name} {row} WHERE {where})"
         return f"NOT {exists}" if clause.modifier == "not" else exists
 
     def _missing(self, clause: Clause, alias: str) -> str:
@@ -146,8 +150,10 @@ class SearchSql:
         conditions = table.conditions(clause, lambda name: f"{row}.{name}", self._parameters)
         if len(conditions) > _LISTS:
             return ""
+        of_parameter = table.of_parameter(clause, row, self._parameters)
         return " UNION ALL ".join(
-            f"SELECT {row}.rid FROM {table.name} {row} WHERE {condition}" for condition in conditions
+            f"SELECT {row}.rid FROM {table.name} {row} WHERE {all_of([of_parameter, condition])}"
+            for condition in conditions
         )
 
     def _chained_candidates(self, chained: Chained) -> str:

@@ -81,12 +81,7 @@ def order_by(keys: Sequence[Key], columns: Sequence[str]) -> str:
 
 
 def continues(keys: Sequence[Key], after: After, parameters: Parameters) -> str:
-    """When a row comes after the row with these key values.
-
-    Raises: FhirError invalid-search if there are not as many values as keys.
-    """
-    if len(after) != len(keys) or after[-1] is None:
-        raise FhirError("invalid-search", "The page does not belong to this search.")
+    """When a row comes after the row with these key values."""
     alternatives, equal = [], ""
     for key, value in zip(keys, after, strict=True):
         if value is None:  # missing comes last: only the later keys can distinguish
@@ -99,6 +94,15 @@ def continues(keys: Sequence[Key], after: After, parameters: Parameters) -> str:
         alternatives.append(equal + beyond)
         equal += f"{key.expression} = {placeholder} AND "
     return "(" + " OR ".join(f"({alternative})" for alternative in alternatives) + ")"
+
+
+def check_position(keys: Sequence[Key], after: After) -> None:
+    """Raises: FhirError invalid-search if the values cannot be those of the keys."""
+    required = len(after) == len(keys) and all(
+        key.nullable or value is not None for key, value in zip(keys, after, strict=True)
+    )
+    if not required:
+        raise FhirError("invalid-search", "The page does not belong to this search.")
 
 
 def at_or_after(key: Key, value: str | int | float, parameters: Parameters) -> str:

@@ -22,6 +22,7 @@ from server.fhir.search_query import (
     UriValue,
 )
 from server.storage.dialect import Parameters
+from server.storage.logic_sql import TRUE
 
 # How a condition names a column of the index row: plainly in a list of candidates, where an index answers it;
 # hidden from the planner in a probe, which finds its rows by rid and parameter.
@@ -34,11 +35,18 @@ _LAST_CHARACTER = "\U0010ffff"
 
 @dataclass(frozen=True, slots=True)
 class ValueTable:
-    """name: of the table. conditions: when a row of it matches. modifiers: those it answers."""
+    """name: of the table. conditions: when a row of it matches. modifiers: those it answers.
+
+    Every table but `token`, whose hashes include it, has the parameter's number in a column of its own.
+    """
 
     name: str
     conditions: Conditions
     modifiers: frozenset[str]
+
+    def of_parameter(self, clause: Clause, row: str, parameters: Parameters) -> str:
+        """The row is one of the clause's parameter."""
+        return TRUE if self.name == "token" else f"{row}.parameter = {parameters.bind(clause.parameter.number)}"
 
 
 def token_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
@@ -52,7 +60,6 @@ def string_conditions(clause: Clause, column: Column, parameters: Parameters) ->
 
     `:exact` looks among the rows of the same folded form, which is what the index is ordered by.
     """
-    of_parameter = f"{column('parameter')} = {parameters.bind(clause.parameter.number)}"
     alternatives = []
     for value in clause.values:
         if not isinstance(value, StringValue):
@@ -65,7 +72,7 @@ def string_conditions(clause: Clause, column: Column, parameters: Parameters) ->
             condition = parameters.dialect.contains(column("normal"), parameters.bind(text))
         else:
             condition = starts_with(column("normal"), text, parameters)
-        alternatives.append(f"{of_parameter} AND {condition}")
+        alternatives.append(condition)
     return alternatives
 
 
@@ -77,18 +84,16 @@ def starts_with(column: str, text: str, parameters: Parameters) -> str:
 
 def uri_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
     """`:below` (the uri or one under it by its path) and `:above` (the uri or one of those it is under)."""
-    of_parameter = f"{column('parameter')} = {parameters.bind(clause.parameter.number)}"
     alternatives = []
     for value in clause.values:
         if not isinstance(value, UriValue):
             raise TypeError(f"a uri parameter has no {type(value).__name__}")
         uri = value.uri.rstrip("/")
         if clause.modifier == "below":
-            alternatives.append(f"{of_parameter} AND {column('uri')} = {parameters.bind(uri)}")
-            under = starts_with(column("uri"), uri + "/", parameters)
-            alternatives.append(f"{of_parameter} AND {under}")
+            alternatives.append(f"{column('uri')} = {parameters.bind(uri)}")
+            alternatives.append(starts_with(column("uri"), uri + "/", parameters))
         else:
-            alternatives.append(f"{of_parameter} AND {column('uri')} {parameters.among(_ancestors(uri))}")
+            alternatives.append(f"{column('uri')} {parameters.among(_ancestors(uri))}")
     return alternatives
 
 
@@ -106,7 +111,6 @@ def date_conditions(clause: Clause, column: Column, parameters: Parameters) -> l
 
     Source: hl7.org/fhir/R4/search.html#prefix
     """
-    of_parameter = f"{column('parameter')} = {parameters.bind(clause.parameter.number)}"
     alternatives = []
     for value in clause.values:
         if not isinstance(value, DateValue):
@@ -115,7 +119,7 @@ def date_conditions(clause: Clause, column: Column, parameters: Parameters) -> l
         condition = DATE_CONDITIONS[value.prefix].format(
             low=column("low"), high=column("high"), from_=low, to=high
         )
-        alternatives.append(f"{of_parameter} AND {condition}")
+        alternatives.append(condition)
     return alternatives
 
 
@@ -151,7 +155,6 @@ NUMBER_CONDITIONS = {
 
 def quantity_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
     """Numbers and quantities; a quantity that names a unit matches only rows of that unit."""
-    of_parameter = f"{column('parameter')} = {parameters.bind(clause.parameter.number)}"
     alternatives = []
     for value in clause.values:
         if isinstance(value, QuantityValue):
@@ -169,7 +172,7 @@ def quantity_conditions(clause: Clause, column: Column, parameters: Parameters) 
         )
         if unit is not None:
             condition += f" AND {column('unit')} = {parameters.bind(unit)}"
-        alternatives.append(f"{of_parameter} AND {condition}")
+        alternatives.append(condition)
     return alternatives
 
 
