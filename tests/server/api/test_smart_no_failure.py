@@ -1,0 +1,62 @@
+"""Whatever is sent to the authorization server, it is answered: never by a 5xx, and never by another site."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+NAMES = (
+    "response_type", "client_id", "redirect_uri", "scope", "state", "aud", "launch", "code_challenge", "prompt",
+    "code_challenge_method", "nonce", "max_age", "grant_type", "code", "code_verifier", "refresh_token",
+    "token", "client_assertion", "client_assertion_type", "client_secret", "token_type_hint", "_patient", "_name",
+    "csrf", "_granted", "_decision", "_csrf", "next", "username", "password", "grant", "again",
+)  # fmt: skip
+HONEST = (
+    "code", "S256", "authorization_code", "refresh_token", "client_credentials", "https://app.example/callback",
+    "http://127.0.0.1:8000/fhir", "patient/*.rs launch openid", "v" * 43, "login none consent", "one", "allow",
+    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "a.b.c", "app",
+)  # fmt: skip
+FIELDS = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.one_of(st.sampled_from(HONEST), st.text(max_size=40))), max_size=14
+)
+GET_PATHS = ("authorize", "login", "grants", "jwks", "smart-style.json")
+POST_PATHS = (
+    "authorize", "authorize/patient", "authorize/consent", "authorize/decision", "login", "logout", "token",
+    "revoke", "introspect", "grants/withdraw",
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    fields=FIELDS,
+    path=st.sampled_from([*(("GET", p) for p in GET_PATHS), *(("POST", p) for p in POST_PATHS)]),
+    started=st.booleans(),
+)
+def test_every_request_is_answered(
+    smart: Any, fields: list[tuple[str, str]], path: tuple[str, str], started: bool
+) -> None:
+    """started: the fields change an otherwise honest request of a person who is signed in."""
+    method, name = path
+    if smart.context.rows.client("app") is None:
+        smart.client(client_id="app", trusted=False)
+        smart.nurse = smart.browser()
+        smart.nurse.sign_in()
+    # A lone surrogate cannot be sent; everything else can.
+    sent = [(key, value.encode("utf-8", "replace").decode()) for key, value in fields]
+    browser = smart.browser()
+    if started:
+        browser.client.set_cookie("__Host-baton-web", smart.nurse.cookie, domain="127.0.0.1")
+        csrf = dict(smart.authorize(browser, "app").fields).get("_csrf", "")
+        sent = [*(smart.parameters("app") | {"_csrf": csrf, "csrf": csrf} | dict(sent[:3])).items()]
+    if method == "GET":
+        page = browser.get(f"/oauth2/{name}?{urlencode(sent)}")
+    else:
+        page = browser.post(f"/oauth2/{name}", sent)
+    assert page.status < 500, page.text
+    if page.status in (302, 303):
+        assert page.location.startswith(("/oauth2/", "/console", "/ehr", "https://app.example/callback?"))
+    if started and name == "logout" and page.status == 303:
+        smart.nurse.sign_in()
