@@ -58,7 +58,7 @@ def respond(context: Context, authenticate: Authenticate, log: Log, environ: WSG
         given = answer(context, authenticate, exchange)
     except Exception as error:
         given = refusal(defect(error, own_id, log))
-    note_route(environ, f"{PREFIX}/{given.template}", given.client_id)
+    note_route(environ, f"{PREFIX}/{given.template}".rstrip("/"), given.client_id)
     if given.status not in _WITHOUT_BODY:
         given.headers.append(("Content-Length", str(len(given.body))))
     return _LINES[given.status], given.headers, b"" if method == "HEAD" else given.body
