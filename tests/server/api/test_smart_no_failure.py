@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 NAMES = (
     "response_type", "client_id", "redirect_uri", "scope", "state", "aud", "launch", "code_challenge", "prompt",
     "code_challenge_method", "nonce", "max_age", "grant_type", "code", "code_verifier", "refresh_token",
-    "token", "client_assertion", "client_assertion_type", "client_secret", "token_type_hint", "_patient", "_name",
-    "csrf", "_granted", "_decision", "_csrf", "next", "username", "password", "grant", "again",
+    "token", "client_assertion", "client_assertion_type", "client_secret", "token_type_hint", "_patient",
+    "_name", "csrf", "_granted", "_decision", "_csrf", "next", "username", "password", "grant", "again",
 )  # fmt: skip
 HONEST = (
     "code", "S256", "authorization_code", "refresh_token", "client_credentials", "https://app.example/callback",
