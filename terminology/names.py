@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from terminology.units import canonical_amount, canonical_unit
@@ -20,6 +20,7 @@ _TOKEN = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+|[^\W\d_]+|[%/
 _LONGEST_NAME = 7
 
 
+@lru_cache(maxsize=16384)
 def fold(name: str) -> str:
     """One spelling for names that differ in case, punctuation and spacing only.
 

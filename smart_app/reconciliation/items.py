@@ -145,8 +145,10 @@ def _per_dose(dose: Amount | None, medication: Medication) -> tuple[IngredientAm
     if dose is None or not medication.ingredients:
         return ()
     strengths = medication.strengths
-    counted = EACH if dose.unit == EACH else None
-    if strengths and all((s.per or EACH) == (counted or dose.unit) for s in strengths):
+    if dose.unit == EACH and strengths and all(strength.per == "h" for strength in strengths):
+        # A patch: what it gives an hour is its dose.
+        return tuple(_scaled(s.ingredient, s.value, f"{s.unit}/h", dose.value) for s in strengths)
+    if strengths and all((strength.per or EACH) == dose.unit for strength in strengths):
         return tuple(_scaled(s.ingredient, s.value, s.unit, dose.value) for s in strengths)
     stated = canonical_amount(dose.value, dose.unit)
     if len(medication.ingredients) == 1 and stated and stated[1] in ("mg", "[iU]", "meq", "mmol"):

@@ -18,6 +18,7 @@ from smart_app.reconciliation.pairing import (
     canonical,
     linked,
     pair_up,
+    tiers_between,
 )
 from smart_app.reconciliation.reasons import (
     ingredient_names,
@@ -80,10 +81,11 @@ def reconcile(
     left, right = _fold(canonical(before)), _fold(canonical(after))
     lines = list(left.open), list(right.open)
     groups: list[Group] = []
-    for tiers in STAGES:
-        if OVERLAP in tiers:
+    tiers = tiers_between(left.open, right.open, terminology)
+    for stage in STAGES:
+        if OVERLAP in stage:
             groups += _splits(left, right)
-        pairs = pair_up(left.open, right.open, tiers, terminology)
+        pairs = pair_up(left.open, right.open, stage, tiers)
         left.take(pair.before for pair in pairs)
         right.take(pair.after for pair in pairs)
         groups += [_paired(pair, terminology) for pair in pairs]

@@ -8,7 +8,7 @@ Source: domain 3.3
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -95,15 +95,30 @@ def tier(before: Item, after: Item, terminology: DrugLookup) -> int | None:
     return None
 
 
+def tiers_between(
+    before: Sequence[Item], after: Sequence[Item], terminology: DrugLookup
+) -> dict[tuple[str, str], int]:
+    """The tier of every two lines that belong together in some way, by their references."""
+    return {
+        (one.reference, other.reference): found
+        for one in before
+        for other in after
+        if (found := tier(one, other, terminology)) is not None
+    }
+
+
 def pair_up(
-    before: Sequence[Item], after: Sequence[Item], tiers: Sequence[int], terminology: DrugLookup
+    before: Sequence[Item],
+    after: Sequence[Item],
+    stage: Sequence[int],
+    tiers: Mapping[tuple[str, str], int],
 ) -> list[Pair]:
-    """The cheapest pairs among these tiers; both sequences in canonical order."""
+    """The cheapest pairs among the tiers of one stage; both sequences in canonical order."""
     edges = {
         (row, column): found
         for row, one in enumerate(before)
         for column, other in enumerate(after)
-        if (found := tier(one, other, terminology)) in tiers
+        if (found := tiers.get((one.reference, other.reference), ALONE)) in stage
     }
     pairs = []
     for rows, columns in _clusters(edges):
@@ -111,15 +126,15 @@ def pair_up(
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
                 if (row, column) in edges:
-                    costs[i, j] = _cost(before[row], after[column], edges[row, column] or 0) + abs(i - j)
+                    costs[i, j] = _cost(before[row], after[column], edges[row, column]) + abs(i - j)
         for i, j in zip(*linear_sum_assignment(costs), strict=True):
             if costs[i, j] < _FORBIDDEN:
                 row, column = rows[i], columns[j]
-                pairs.append(Pair(before[row], after[column], edges[row, column] or 0))
+                pairs.append(Pair(before[row], after[column], edges[row, column]))
     return pairs
 
 
-def _clusters(edges: dict[tuple[int, int], int | None]) -> list[tuple[list[int], list[int]]]:
+def _clusters(edges: dict[tuple[int, int], int]) -> list[tuple[list[int], list[int]]]:
     """Connected rows and columns, in order of their first row."""
     clusters: list[tuple[set[int], set[int]]] = []
     for row, column in sorted(edges):

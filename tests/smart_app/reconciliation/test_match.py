@@ -47,6 +47,11 @@ PAIRS: list[tuple[str, tuple[Any, ...], tuple[Any, ...], str, set[str]]] = [
     ("a text with the exact name", ("314076", "1 tablet", "1/d"), ("Lisinopril 10 mg oral tablet", "1 tablet", "1/d"), "identical", set()),
     ("a text that fits several products", ("866514", "1 tablet", "1/d"), ("metoprolol 50 mg", "1 tablet", "1/d"), "changed", {"incomplete"}),
     ("tablet and capsule", ("Gabapentin 400 MG Oral Capsule", "1 capsule", "1/d"), ("gabapentin 400 MG Oral Tablet", "1 tablet", "1/d"), "changed", {"form"}),
+    ("the same patch", ("198031", "1 patch", "1/d"), ("198031", "1 patch", "1/d"), "identical", set()),
+    ("a weaker patch", ("198031", "1 patch", "1/d"), ("198029", "1 patch", "1/d"), "changed", {"dose"}),
+    ("the same pack", ("751905", "1 tablet", "1/d"), ("749784", "1 tablet", "1/d"), "identical", {"brand"}),
+    ("puffs of an inhaler", ("895994", "2 puffs", "2/d"), ("895994", "1 puff", "2/d"), "changed", {"dose"}),
+    ("insulin of two concentrations", ("311041", "20 units", "1/d"), ("1604539", "20 units", "1/d"), "changed", {"strength", "form"}),
     ("tablets of an unmapped drug and a mapped one", ("Herbal tonic", "1 tablet", "1/d"), ("314076", "1 tablet", "1/d"), "apart", set()),
 ]  # fmt: skip
 
