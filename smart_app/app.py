@@ -11,7 +11,7 @@ from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from smart_app import gate
+from smart_app import gate, request_log
 from smart_app.entrance import end_session, entrance
 from smart_app.fhir_client import FhirFault, Forbidden, NotFound, Unauthorized, Unavailable
 from smart_app.issuers import Issuers
@@ -55,15 +55,16 @@ def create_app(
     joined = join(settings, given)
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=MAXIMUM_BODY, MAX_FORM_MEMORY_SIZE=MAXIMUM_BODY)
+    request_log.install(app, secret_source)
     gate.install(app, settings, joined.sessions, joined.issuers)
     app.register_blueprint(entrance(joined.launcher, joined.issuers, joined.store, secret_source))
     app.register_blueprint(blueprint)
     app.add_url_rule("/c/<launch>/end", "end_session", end_session, methods=["POST"])
-    _install_pages(app, joined.runtime, secret_source)
+    _install_pages(app, joined.runtime)
     return app
 
 
-def _install_pages(app: Flask, runtime: Runtime, new_reference: Callable[[], str]) -> None:
+def _install_pages(app: Flask, runtime: Runtime) -> None:
     """What every template gets, and a page for every way a request may fail."""
 
     @app.context_processor
@@ -81,7 +82,7 @@ def _install_pages(app: Flask, runtime: Runtime, new_reference: Callable[[], str
     def problem_page(error: ProblemError) -> ResponseReturnValue:
         problem = error.problem
         if error.log:
-            log.warning("%s: %s", problem.kind, error.log)
+            log.warning("%s %s: %s", request_log.request_id(), problem.kind, error.log)
         return render_template("problem.html", problem=problem), problem.status
 
     @app.errorhandler(FhirFault)
@@ -97,7 +98,7 @@ def _install_pages(app: Flask, runtime: Runtime, new_reference: Callable[[], str
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> ResponseReturnValue:
-        reference = new_reference()[:12]
+        reference = request_log.request_id()
         # The text of an unknown exception may quote a chart: its type and place must do.
         log.error("internal %s: %s", reference, _where(error))
         return problem_page(ProblemError("internal", reference=reference))

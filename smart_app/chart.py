@@ -17,6 +17,7 @@ from smart_app.fhir_client import (
     FhirClient,
     FhirFault,
     Forbidden,
+    Refused,
     SearchResult,
     Unauthorized,
     Unavailable,
@@ -148,10 +149,16 @@ def encounters_of(chart: ChartResources, context: ChartContext) -> tuple[Encount
 def _search(
     client: FhirClient, capabilities: Capabilities, search: ChartSearch, patient_id: str
 ) -> SearchResult:
+    parameters = [("patient", patient_id), *search.parameters]
     includes = [
         ("_include", name) for name in search.includes if capabilities.includes(search.resource_type, name)
     ]
-    return client.search(search.resource_type, [("patient", patient_id), *search.parameters, *includes])
+    try:
+        return client.search(search.resource_type, [*parameters, *includes])
+    except Refused:
+        if not includes or capabilities.types is not None:
+            raise
+        return client.search(search.resource_type, parameters)  # it did not say that it has no such include
 
 
 def _outcome(search: ChartSearch, answer: Future[SearchResult]) -> tuple[SearchResult | None, str]:

@@ -1,6 +1,6 @@
 """SMART App Launch: from `/launch` to a session (authorization code with PKCE S256).
 
-Sources: hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html, RFC 7636, OpenID Connect Core 3.1.3.7
+Sources: hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html, RFC 7636, RFC 9207, OpenID Connect Core 3.1.3.7
 """
 
 from __future__ import annotations
@@ -168,6 +168,9 @@ class Launcher:
         if not code or len(code) > MAXIMUM_PARAMETER:
             raise ProblemError("ehr-refused", issuer=issuer.label, log="the redirect carries no code")
         configuration = self._configuration(issuer)
+        if parameters.get("iss", configuration.issuer) != configuration.issuer:
+            # RFC 9207: another authorization server answered than the one that was asked
+            raise ProblemError("state-mismatch", log="iss of the answer is another")
         response = self._exchange(issuer, configuration, pending, code)
         identity = self._identity(issuer, configuration, pending, response)
         grant = self._grant(issuer, response, identity)

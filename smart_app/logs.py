@@ -13,7 +13,7 @@ import msgspec
 
 
 class JsonLines(logging.Formatter):
-    """time, level, part, event."""
+    """time, level, part, event, and the `fields` given as extra."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -22,6 +22,7 @@ class JsonLines(logging.Formatter):
             "part": record.name,
             "event": record.getMessage(),
         }
+        line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__  # its text may quote a chart
         return msgspec.json.encode(line).decode()

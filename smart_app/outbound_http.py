@@ -21,6 +21,7 @@ CONNECT_SECONDS = 3.05  # just above a multiple of 3, TCP's retransmission windo
 READ_SECONDS = 10.0
 MAXIMUM_BODY = 32 * 1024 * 1024
 RETRY_PAUSES = (0.2, 0.6)  # two more tries of what may be repeated, below one second in all
+RETRY_WITHIN_SECONDS = 2.0  # whoever was slow is not asked again: somebody is waiting
 PASSING = frozenset((429, 502, 503, 504))  # states of a server that pass
 USER_AGENT = "Baton-app"
 
@@ -63,13 +64,16 @@ class OutboundHttp:
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
         """GET, tried again where the state of the other side may pass. Raises: NoAnswer."""
+        began = time.monotonic()
         for pause in RETRY_PAUSES:
             try:
                 answer = self.send("GET", url, headers or {})
-                if answer.status not in PASSING:
-                    return answer
             except NoAnswer:
-                pass
+                if time.monotonic() - began > RETRY_WITHIN_SECONDS:
+                    raise
+            else:
+                if answer.status not in PASSING or time.monotonic() - began > RETRY_WITHIN_SECONDS:
+                    return answer
             self._sleep(pause)
         return self.send("GET", url, headers or {})
 

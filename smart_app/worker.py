@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -107,29 +107,38 @@ class DischargeWatch:
             parameters.append(("_lastUpdated", f"ge{fhir_instant(cursor - OVERLAP)}"))
         result = self._store.search("Encounter", parameters)
         opened = refused = 0
+        early: list[Resource] = []
         for encounter in result.matches:
             mark = (reference_of(encounter), version_of(encounter))
             if mark in self._done:
+                continue
+            if self._is_early(encounter, now):
+                early.append(encounter)
                 continue
             try:
                 opened += self._open(encounter, now)
             except (Unavailable, Unauthorized):
                 raise
-            except FhirFault as fault:  # this one alone; asked again after a restart
+            except FhirFault as fault:  # this one alone; its next version is tried again
                 log.warning("a transition was refused: %s", fault.words)
                 refused += 1
             self._done.add(mark)
         if result.complete:
-            self._move_cursor(cursor, result.matches)
+            self._move_cursor(cursor, result.matches, early)
         if len(self._done) > REMEMBERED:
             self._done.clear()
         return Found(len(result.matches), opened, refused)
+
+    def _is_early(self, encounter: Resource, now: datetime) -> bool:
+        """Whether the recorded end is still to come: a clock that goes before, or a planned discharge."""
+        discharge = discharges.read_discharge(encounter, self._zone)
+        return discharge is not None and discharge.discharged_at > now
 
     def _open(self, encounter: Resource, now: datetime) -> bool:
         discharge = discharges.read_discharge(encounter, self._zone)
         if discharge is None or not discharge.opens:
             return False
-        if now - discharge.discharged_at > discharges.look_back() or discharge.discharged_at > now:
+        if now - discharge.discharged_at > discharges.look_back():
             return False
         try:
             rule = rule_on(discharge.discharged_at.astimezone(self._zone).date())
@@ -147,13 +156,21 @@ class DischargeWatch:
             return None
         return instant(record.get("cursor"), self._zone) if isinstance(record, dict) else None
 
-    def _move_cursor(self, cursor: datetime | None, matches: tuple[Resource, ...]) -> None:
-        times = [instant(each.get("meta", {}).get("lastUpdated"), self._zone) for each in matches]
-        newest = max([time for time in (cursor, *times) if time is not None], default=None)
+    def _move_cursor(
+        self, cursor: datetime | None, matches: Sequence[Resource], early: Sequence[Resource]
+    ) -> None:
+        """To the newest version seen, but not past one whose time has not come."""
+        newest = max([time for time in (cursor, *self._updated(matches)) if time], default=None)
+        if newest is not None:
+            newest = min([newest, *self._updated(early)])
         if newest is not None and newest != cursor:
             draft = Path(f"{self._path}.{os.getpid()}")
             draft.write_bytes(msgspec.json.encode({"cursor": fhir_instant(newest)}))
             draft.replace(self._path)
+
+    def _updated(self, encounters: Sequence[Resource]) -> list[datetime]:
+        times = (instant(each.get("meta", {}).get("lastUpdated"), self._zone) for each in encounters)
+        return [time for time in times if time is not None]
 
 
 def run(

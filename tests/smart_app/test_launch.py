@@ -145,6 +145,14 @@ def test_the_same_answer_twice_is_a_used_launch(browser: Any) -> None:
     assert (answer.status_code, headline(answer)) == (400, "This launch was already used")
 
 
+def test_an_answer_of_another_authorization_server_is_refused(browser: Any) -> None:
+    asked = browser.authorize()
+    answer = browser.get(f"/callback?code=c&state={asked['state']}&iss=https://evil.example")
+    assert (answer.status_code, headline(answer)) == (403, "This login did not start here")
+    asked = browser.authorize()
+    assert browser.get(f"/callback?code=c&state={asked['state']}&iss=https://ehr.example").status_code == 302
+
+
 def test_a_launch_that_took_too_long_has_expired(browser: Any, clock: Any) -> None:
     asked = browser.authorize()
     clock.move(minutes=11)

@@ -16,6 +16,7 @@ import pytest
 from flask import Flask
 
 from smart_app.issuers import Issuers
+from smart_app.logs import JsonLines
 from smart_app.session_store import FILE_NAME, NewerDatabase, SessionStore
 
 HOME = "https://app.example"
@@ -259,6 +260,20 @@ def test_every_answer_has_the_headers_of_a_page_with_patient_data(browser: Any) 
         assert "unsafe" not in policy
         assert policy.endswith("frame-ancestors https://ehr.example")
         assert "max-age" in answer.headers["Strict-Transport-Security"]
+
+
+def test_the_log_names_no_launch_no_patient_and_no_token(browser: Any, ehr: Any, caplog: Any) -> None:
+    caplog.set_level("DEBUG")
+    path = browser.launch().location
+    ehr.failing["AllergyIntolerance"] = 500
+    answer = browser.get(path + "overview?name=Testfall")
+    browser.get(path + "nothing")
+    browser.get("/callback?code=c&state=x")
+    text = "".join(JsonLines().format(record) for record in caplog.records if "smart_app" in record.name)
+    assert answer.headers["X-Request-Id"] in text
+    assert "search AllergyIntolerance" in text
+    for secret in (path.split("/")[2], "Testfall", "access-", "refresh-", "nurse", "/p1"):
+        assert secret not in text
 
 
 def test_another_host_is_sent_to_the_configured_one(browser: Any) -> None:

@@ -87,6 +87,18 @@ def test_what_is_no_recent_discharge_to_the_community_opens_nothing(
     assert ehr.all("Task") == []
 
 
+def test_a_discharge_ahead_of_our_clock_is_opened_when_its_time_comes(
+    watch: Any, ehr: Any, clock: Any, make_watch: Any
+) -> None:
+    ehr.put({**ehr.store["Encounter/stay"][-1], "period": {"end": "2026-11-27T18:00:00Z"}})
+    assert watch.look().opened == 0
+    clock.move(hours=2)
+    ehr.put({**ehr.store["Encounter/stay"][-1], "id": "other"})
+    assert watch.look().opened == 0
+    clock.move(hours=2)
+    assert make_watch().look().opened == 2
+
+
 def test_the_cursor_survives_a_restart_and_overlaps(
     watch: Any, ehr: Any, make_watch: Any, settings: Any
 ) -> None:
