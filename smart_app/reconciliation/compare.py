@@ -15,6 +15,7 @@ from smart_app.reconciliation.words import (
     rate_words,
     when_words,
 )
+from terminology.names import fold
 
 _NAMES = {
     DifferenceKind.DOSE: "Dose",
@@ -179,6 +180,9 @@ def _incomplete(before: Item, after: Item) -> Difference | None:
     for side, mine, theirs in ((gaps[0], one, other), (gaps[1], other, one)):
         if mine is None and theirs is not None:
             side.append("the route")
+    if fold(before.sig.text) != fold(after.sig.text):
+        for side, line in zip(gaps, (before, after), strict=True):
+            side.extend(["a written instruction that is understood"] if line.sig.unread else [])
     if not any(gaps):
         return None
     one_words, other_words = (", ".join(dict.fromkeys(side)) for side in gaps)

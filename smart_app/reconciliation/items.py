@@ -72,6 +72,8 @@ def item(
     sig = _settle(read_sig(dosages), medication)
     if not sig.text:
         sig = replace(sig, text=dosage_words(sig, medication))
+    if resource.get("modifierExtension"):
+        sig = replace(sig, complex=(*sig.complex, "an extension that changes its meaning"))
     per_dose = _per_dose(sig.dose, medication)
     if sig.dose_again and _disagree(sig, medication, per_dose):
         sig = replace(sig, complex=(*sig.complex, "the dose is stated in two ways that disagree"))

@@ -151,6 +151,8 @@ class Sig:
     duration_days: Fraction | None = None
     route: str | None = None
     """In the vocabulary of `Medication.route`; None when the source does not say."""
+    unread: bool = False
+    """The structure is complete, but the text beside it was not understood: it may say more."""
     complex: tuple[str, ...] = ()
     """Why this sig is not comparable: taper, sliding scale, as directed, dose range, not understood."""
 

@@ -74,6 +74,7 @@ def _one(dosage: Mapping[str, Any]) -> Sig:
     reasons = [*dose_reasons, *timing_reasons]
     # A structured dosage need not be written in words we know, but what the words say must not differ.
     reasons += [why for why in read.complex if not (structured and why == NOT_UNDERSTOOD)]
+    reasons += _more(dosage)
     if structured and written and _contradict(dose, per_day, as_needed, read):
         reasons.append("the text and the structured instruction disagree")
     return Sig(
@@ -87,8 +88,19 @@ def _one(dosage: Mapping[str, Any]) -> Sig:
         as_needed_for=for_what or read.as_needed_for,
         duration_days=duration if duration is not None else read.duration_days,
         route=route or read.route,
+        unread=structured and NOT_UNDERSTOOD in read.complex,
         complex=tuple(dict.fromkeys(reasons)),
     )
+
+
+def _more(dosage: Mapping[str, Any]) -> list[str]:
+    """Reasons that stand beside dose and timing: additional instructions, modifier extensions."""
+    found = ["an extension that changes its meaning"] if dosage.get("modifierExtension") else []
+    more = dosage.get("additionalInstruction")
+    for concept in more if isinstance(more, list) else []:
+        said = parse_sig(_words(_mapping(concept)))
+        found += [why for why in said.complex if why != NOT_UNDERSTOOD]
+    return found
 
 
 def _contradict(dose: Amount | None, per_day: Fraction | None, as_needed: object, read: Sig) -> bool:

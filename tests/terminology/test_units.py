@@ -4,7 +4,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terminology.dose_form import dose_forms, package_of, release_of, trailing_form
@@ -38,6 +38,7 @@ def test_micrograms_are_never_milligrams() -> None:
     assert canonical_amount(Decimal(1), "mcg") != canonical_amount(Decimal(1), "mg")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(unit_spellings())))
 def test_a_canonical_unit_does_not_depend_on_capitals(spelling: str) -> None:
     assert canonical_unit(spelling.upper()) == canonical_unit(spelling)
@@ -64,6 +65,7 @@ def test_the_longest_form_a_name_ends_with_counts() -> None:
     assert trailing_form("x of nothing") is None
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_folding_a_name_twice_is_folding_it_once(name: str) -> None:
     assert fold(fold(name)) == fold(name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fhir.resources.R4B.list import List as FhirList
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_app.reconciliation.decide import (
@@ -159,6 +159,7 @@ decisions = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(decisions)
 def test_a_draft_gives_back_the_decisions_it_was_made_of(made: list[Decision]) -> None:
     draft = draft_list(made, session_id="p/e", patient="Patient/p", saved_at=SAVED, author="Practitioner/x")

@@ -232,3 +232,27 @@ def test_every_reason_names_what_differs(lists: Any) -> None:
     reason = found["groups"][0]["reason"]
     assert "10 mg before, 20 mg after" in reason
     assert "once daily before, twice daily after" in reason
+
+
+def test_a_text_that_is_not_understood_keeps_equal_structures_apart_unless_it_is_equal(lists: Any) -> None:
+    plain = lists.line("b", "314076", "1 tablet", "1/d")
+    strange = [lists.line(i, "314076", "1 tablet", "1/d", sig="1 tablet daily on days 1-5 only") for i in "xy"]
+    assert lists.pair(plain, strange[0]) == ("changed", {"incomplete"})
+    assert lists.pair(*strange) == ("identical", set())
+
+
+@pytest.mark.parametrize(
+    "dosage",
+    [
+        {"modifierExtension": [{"url": "urn:x", "valueBoolean": True}]},
+        {"additionalInstruction": [{"text": "Taper as directed"}]},
+    ],
+)
+def test_what_changes_a_dosage_from_beside_is_not_overlooked(lists: Any, dosage: dict[str, Any]) -> None:
+    plain, other = (lists.line(i, "314076", "1 tablet", "1/d", dosage=d) for i, d in (("b", {}), ("a", dosage)))
+    assert lists.pair(plain, other) == ("changed", {"incomplete"})
+
+
+def test_a_modifier_extension_of_the_order_is_not_overlooked(lists: Any) -> None:
+    other = lists.line("a", "314076", "1 tablet", "1/d", modifierExtension=[{"url": "urn:x"}])
+    assert lists.pair(lists.line("b", "314076", "1 tablet", "1/d"), other) == ("changed", {"incomplete"})

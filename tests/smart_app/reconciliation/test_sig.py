@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_app.reconciliation.records import Amount
@@ -150,11 +150,13 @@ def test_what_is_not_understood_is_never_complete(text: str) -> None:
     assert not parse_sig(text).is_complete
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_breaks_the_reader_and_its_words_are_kept(text: str) -> None:
     assert parse_sig(text).text == text
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["Take", "Give", ""]),
     st.sampled_from([("1 tablet", 1), ("2 tablets", 2), ("0.5 tab", Decimal("0.5"))]),
