@@ -124,9 +124,11 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
     if resource is not None and not isinstance(resource, dict):
         raise FhirError("invalid-resource", "resource is not an object")
     try:
-        pairs = tuple(parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=200))
+        given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=200)
     except ValueError:
         raise FhirError("invalid-request", "the query string of request.url is malformed") from None
+    # The format of an entry is that of its Bundle.
+    pairs = tuple(pair for pair in given if pair[0] not in ("_format", "_pretty"))
     if pairs and method not in ("GET", "HEAD"):
         raise FhirError("invalid-request", f"{method} with a condition in its URL is not offered")
     request = InteractionRequest(

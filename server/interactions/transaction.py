@@ -180,13 +180,23 @@ def _conditional_references(writer: Writer, entries: Iterable[Entry], open_call:
     return resolved
 
 
+def _resolver(full_url: str, links: Mapping[str, str]) -> Callable[[str], str | None]:
+    """How links in an entry's resource are replaced. In an entry that comes from a server, `Type/id` means a
+    resource of that server (hl7.org/fhir/R4/bundle.html#references)."""
+    parts = full_url.rsplit("/", 2)
+    if len(parts) != 3 or not full_url.startswith(("http://", "https://")):
+        return links.get
+    root = parts[0]
+    return lambda link: links.get(link) or links.get(f"{root}/{link}")
+
+
 def _with_content(entry: Entry, links: Mapping[str, str]) -> Entry:
     """The entry with the references of its resource rewritten, and the resource validated."""
     request = entry.request
     if request.interaction not in _CONTENT:
         return entry
     if request.body is not None:
-        request = replace(request, body=rewrite_references(request.body, links.get))
+        request = replace(request, body=rewrite_references(request.body, _resolver(entry.full_url, links)))
     try:
         check_content(request)
     except FhirError as error:

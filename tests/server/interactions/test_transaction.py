@@ -32,6 +32,24 @@ def test_references_between_entries_become_real_ones_wherever_they_stand(fhir, b
     assert stored["performer"] == [{"reference": "Practitioner/doc"}]
 
 
+def test_references_within_a_foreign_server_follow_its_resources_to_their_new_ids(fhir, build):
+    there = "https://elsewhere.example/fhir"
+    answer = fhir.post(
+        "",
+        build.bundle(
+            "transaction",
+            build.entry("POST", "Patient", build.patient(), f"{there}/Patient/7"),
+            build.entry("POST", "Observation", build.observation("Patient/7"), f"{there}/Observation/1"),
+            build.entry("POST", "Observation", build.observation(f"{there}/Patient/7"), URN + "3"),
+            build.entry("POST", "Observation", build.observation("Patient/7"), URN + "4"),
+        ),
+    )
+
+    assert answer.status == 200
+    subjects = [fhir.get(f"Observation/new-{n}").json["subject"]["reference"] for n in (2, 3, 4)]
+    assert subjects == ["Patient/new-1", "Patient/new-1", "Patient/7"]
+
+
 def test_every_row_names_the_version_it_made(fhir, build):
     answer = fhir.post(
         "", build.bundle("transaction", build.entry("PUT", "Patient/p1", build.patient(id="p1")))
@@ -242,7 +260,7 @@ def test_a_batch_does_each_entry_on_its_own(fhir, as_token, build):
             build.entry("GET", "Patient/p1"),
             build.entry("GET", "Nonsense/p1"),
             build.entry("PUT", "Patient/p2", build.patient(id="p2", gender="wrong")),
-            build.entry("GET", "metadata"),
+            build.entry("GET", "metadata?_format=json"),
             {"resource": build.patient()},
         ),
     )
