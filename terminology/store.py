@@ -19,9 +19,6 @@ from typing import Any
 from terminology import release
 from terminology.names import fold
 
-_FORMAT = "1"
-"""Changes with the schema; part of the file's name."""
-
 _SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table concept (code text primary key, tty text not null, name text not null) without rowid;
@@ -36,8 +33,8 @@ create table class (ingredient text not null, code text not null, name text not 
 
 
 def file_name() -> str:
-    """Name of the file that the shipped tables build."""
-    return f"{release.RELEASE}-{release.content_hash()[:12]}-f{_FORMAT}.sqlite"
+    """Name of the file that the shipped tables and this code build."""
+    return f"{release.RELEASE}-{release.content_hash()[:12]}-{release.code_hash()[:8]}.sqlite"
 
 
 def build(directory: Path, progress: Callable[[str], None] = lambda words: None) -> Path:
