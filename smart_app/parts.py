@@ -47,7 +47,7 @@ def app() -> None:
         port=settings.port,
         workers=1,
         blocking_threads=BLOCKING_THREADS,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,  # it warns of more threads than cores, which is meant
         respawn_failed_workers=True,
         workers_kill_timeout=10,
         ssl_protocol_min=SSLProtocols.tls12,

@@ -21,6 +21,7 @@ import requests
 import responses
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from werkzeug.test import TestResponse
@@ -421,12 +422,22 @@ def http() -> OutboundHttp:
 
 @pytest.fixture
 def make_app(
-    settings: Settings, keys: AppKeys, drugs: RxNorm, clock: Clock, issuers: Issuers, http: OutboundHttp
+    settings: Settings,
+    keys: AppKeys,
+    drugs: RxNorm,
+    clock: Clock,
+    issuers: Issuers,
+    http: OutboundHttp,
+    pytestconfig: pytest.Config,
 ) -> Callable[[], Flask]:
     """The app as it starts; twice for a restart."""
 
+    templates = FileSystemBytecodeCache(str(pytestconfig.cache.mkdir("templates")))
+
     def make() -> Flask:
-        return create_app(settings, clock=clock, keys=keys, issuers=issuers, terminology=drugs, http=http)
+        app = create_app(settings, clock=clock, keys=keys, issuers=issuers, terminology=drugs, http=http)
+        app.jinja_env.bytecode_cache = templates
+        return app
 
     return make
 
