@@ -11,22 +11,22 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from smart_app.fhir_client import FhirClient, FhirFault
+from smart_app.grant import Grant, User
 from smart_app.id_token import Identity, IdTokenFault, UnknownKey, verify_id_token
 from smart_app.issuers import Issuer, Issuers
+from smart_app.launch_answer import chart_of, host_of, refusal
 from smart_app.messages import N_
 from smart_app.outbound_http import OutboundHttp
 from smart_app.problems import Action, ProblemError
-from smart_app.roles import display_name, role_of
 from smart_app.runtime import Runtime
 from smart_app.scopes import compare, launch_scopes
 from smart_app.sealing import Seal, Unreadable, fingerprint
-from smart_app.session import Chart, Grant, Sessions, User, is_id
+from smart_app.session import Sessions
 from smart_app.session_store import SessionStore
 from smart_app.smart_configuration import Discovery, DiscoveryFault, DiscoveryUnavailable, SmartConfiguration
 from smart_app.token_endpoint import (
@@ -37,6 +37,7 @@ from smart_app.token_endpoint import (
     TokenUnreadable,
     error_code,
 )
+from smart_app.users import read_user
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class Launcher:
             raise ProblemError("launch-invalid")
         issuer = self._issuers.find(iss)
         if issuer is None:
-            raise ProblemError("unknown-issuer", issuer=_host(iss))
+            raise ProblemError("unknown-issuer", issuer=host_of(iss))
         configuration = self._configuration(issuer)
         state, verifier, nonce, binding = (self._new_secret() for _ in range(4))
         pending = Pending(issuer.iss, bool(launch), verifier, nonce, fingerprint(binding))
@@ -160,10 +161,10 @@ class Launcher:
         pending = self._take(parameters.get("state", ""))
         issuer = self._issuers.find(pending.iss)
         if issuer is None:
-            raise ProblemError("unknown-issuer", issuer=_host(pending.iss))
+            raise ProblemError("unknown-issuer", issuer=host_of(pending.iss))
         with_cookies = self._check_browser(pending, parameters["state"], cookies, framed)
         if "error" in parameters:
-            raise _refused(issuer, pending, error_code(parameters["error"]))
+            raise refusal(issuer, error_code(parameters["error"]), ehr_launch=pending.ehr_launch)
         code = parameters.get("code", "")
         if not code or len(code) > MAXIMUM_PARAMETER:
             raise ProblemError("ehr-refused", issuer=issuer.label, log="the redirect carries no code")
@@ -174,7 +175,7 @@ class Launcher:
         response = self._exchange(issuer, configuration, pending, code)
         identity = self._identity(issuer, configuration, pending, response)
         grant = self._grant(issuer, response, identity)
-        chart = _chart(response.context)
+        chart = chart_of(response.context)
         if chart.patient is None and not issuer.store:
             raise ProblemError("no-patient")
         if with_cookies:
@@ -310,51 +311,3 @@ class NoPatient(ProblemError):
     def __init__(self, finished: Finished, action: Action) -> None:
         super().__init__("no-patient", actions=(action,))
         self.finished = finished
-
-
-def read_user(client: FhirClient, reference: str) -> User:
-    """Name and role of `Practitioner/id` or `PractitionerRole/id`. Raises: FhirFault."""
-    resource_type, _, resource_id = reference.partition("/")
-    if resource_type == "Practitioner":
-        practitioner = client.read(resource_type, resource_id)
-        roles = client.search("PractitionerRole", [("practitioner", reference)], maximum_pages=1).matches
-        return User(reference, display_name(practitioner), role_of(practitioner, roles))
-    if resource_type == "PractitionerRole":
-        role = client.read(resource_type, resource_id)
-        display = role.get("practitioner", {}).get("display", "")
-        return User(reference, display if isinstance(display, str) else "", role_of({}, [role]))
-    return User(reference, "", "")
-
-
-def _chart(context: Mapping[str, Any]) -> Chart:
-    """The launch context of a token response; anything but plain ids counts as absent."""
-    return Chart(
-        patient=_resource_id(context.get("patient")),
-        encounter=_resource_id(context.get("encounter")),
-        show_banner=context.get("need_patient_banner") is not False,
-    )
-
-
-def _resource_id(value: Any) -> str | None:
-    """An id as FHIR allows it (and as some servers send it, with its type)."""
-    text = value.rpartition("/")[2] if isinstance(value, str) else ""
-    return text if is_id(text) else None
-
-
-def _refused(issuer: Issuer, pending: Pending, error: str) -> ProblemError:
-    if error in ("temporarily_unavailable", "server_error"):
-        return ProblemError("ehr-unavailable", issuer=issuer.label, log=f"authorize: {error}")
-    if error == "invalid_scope":
-        return ProblemError("scopes-cut", issuer=issuer.label, scopes="every permission")
-    if error in ("invalid_request", "invalid_launch") and pending.ehr_launch:
-        # the EHR does not know the launch it made: it was used, or its time has passed
-        return ProblemError("launch-expired")
-    return ProblemError("login-refused", issuer=issuer.label, error=error)
-
-
-def _host(iss: str) -> str:
-    """The host of an address that somebody sent, short enough to be shown."""
-    try:
-        return (urlsplit(iss).hostname or "?")[:100]
-    except ValueError:
-        return "?"

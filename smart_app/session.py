@@ -11,69 +11,30 @@ from __future__ import annotations
 
 import hmac
 import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from smart_app.fhir_client import FhirClient, Unavailable
+from smart_app.fhir_client import FhirClient
+from smart_app.grant import Grant, User, notices
 from smart_app.issuers import Issuer, Issuers
-from smart_app.messages import N_
 from smart_app.outbound_http import OutboundHttp
 from smart_app.problems import ProblemError
 from smart_app.runtime import Runtime
 from smart_app.sealing import Seal, Unreadable, fingerprint
 from smart_app.session_store import LoginRow, SessionStore
-from smart_app.smart_configuration import Discovery, DiscoveryFault, DiscoveryUnavailable
-from smart_app.token_endpoint import TokenEndpoint, TokenFault, TokenRefused, TokenResponse
+from smart_app.smart_configuration import Discovery
+from smart_app.token_endpoint import TokenEndpoint
+from smart_app.token_renewal import GrantKeeper, LoginToken
 from smart_app.view_records import Notice
 
 IDLE = timedelta(minutes=15)
 ABSOLUTE = timedelta(hours=12)
 TOUCH_EVERY = timedelta(seconds=30)
 """Use is noted at most this often, so that a page of many fragments does not write many times."""
-TOKEN_MARGIN_SECONDS = 30
-"""A token this close to its end is renewed before it is used."""
-RENEWAL_SECONDS = 20
-"""How long one renewal may take before another request may try; above the HTTP time limits."""
-RENEWAL_POLL_SECONDS = 0.05
-
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """The person. reference: `Type/id` on the issuer's server, "" if the EHR did not say. role: of
-    `data/practitioner-roles.toml`, "" for none."""
-
-    reference: str
-    name: str
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a login may do where: the tokens and whom they speak for. Kept sealed.
-
-    shortfall: labels of what was not granted; unwritable: types that may not be written.
-    """
-
-    iss: str
-    subject: str
-    user: User
-    access_token: str = field(repr=False)
-    expires_at: float
-    refresh_token: str = field(repr=False)
-    scope: str
-    shortfall: tuple[str, ...] = ()
-    unwritable: tuple[str, ...] = ()
-
-    @property
-    def person(self) -> str:
-        """Stands for the person in the database, without saying who it is."""
-        return fingerprint(f"{self.iss}\x00{self.subject}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +111,6 @@ def open_chart(context: ChartContext, patient: str, encounter: str | None) -> st
     return context.sessions.add_chart(context.login, Chart(patient, encounter, show_banner=True))
 
 
-class LoginToken:
-    """The access token of a login, renewed when it is about to end or was refused."""
-
-    def __init__(self, sessions: Sessions, row: LoginRow, grant: Grant) -> None:
-        self._sessions = sessions
-        self._row = row
-        self._grant = grant
-
-    def __call__(self, *, renew: bool = False) -> str:
-        if renew or not self._sessions.is_fresh(self._grant):
-            self._row, self._grant = self._sessions.renew(self._row, self._grant)
-        return self._grant.access_token
-
-
 class Sessions:
     """Begins, finds, renews and ends logins. Safe for many threads and processes over one file."""
 
@@ -178,17 +125,14 @@ class Sessions:
         *,
         seal: Seal,
         new_secret: Callable[[], str],
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._runtime = runtime
         self._store = store
         self._issuers = issuers
-        self._discovery = discovery
-        self._tokens = tokens
         self._http = http
         self._seal = seal
         self._new_secret = new_secret
-        self._sleep = sleep
+        self._grants = GrantKeeper(store, issuers, discovery, tokens, runtime.clock, seal=seal)
 
     def begin(self, grant: Grant, chart: Chart, *, browser: str = "", tab: str = "") -> str:
         """A new login with its first chart; the launch id. Opened by one of the two secrets.
@@ -206,7 +150,7 @@ class Sessions:
                 browser=fingerprint(browser) if browser else "",
                 tab=fingerprint(tab) if tab else "",
                 person=grant.person,
-                sealed=self._seal.seal(msgspec.json.encode(grant), login),
+                sealed=self._grants.seal(grant, login),
                 version=1,
                 started_at=now,
                 used_at=now,
@@ -239,7 +183,7 @@ class Sessions:
             self._store.touch(row.id, now)
         try:
             chart = msgspec.json.decode(self._seal.open(sealed_chart, launch), type=Chart)
-            grant = self._open(row)
+            grant = self._grants.open(row)
         except Unreadable:  # the secret was changed: every session before it is over
             self._store.remove_login(row.id)
             raise ProblemError("session-expired") from None
@@ -249,7 +193,7 @@ class Sessions:
         """Whose frame may show a page of this launch id; says nothing about whether it is open."""
         found = self._store.find_chart(launch)
         try:
-            return self._issuers.find(self._open(found[1]).iss) if found else None
+            return self._issuers.find(self._grants.open(found[1]).iss) if found else None
         except Unreadable:
             return None
 
@@ -262,7 +206,7 @@ class Sessions:
         row = self._store.find_login(context.login)
         self._store.remove_login(context.login)
         if row is not None:
-            self._revoke(self._open(row))
+            self._grants.revoke(self._grants.open(row))
 
     def purge(self) -> int:
         """Remove what is over, and revoke its tokens; how many logins. For the worker."""
@@ -271,72 +215,17 @@ class Sessions:
         for row in rows:
             self._store.remove_login(row.id)
             try:
-                self._revoke(self._open(row))
+                self._grants.revoke(self._grants.open(row))
             except Unreadable:
                 continue
         self._store.forget_launches(now - timedelta(hours=1).total_seconds())
         return len(rows)
 
-    def is_fresh(self, grant: Grant) -> bool:
-        return grant.expires_at - self._now() > TOKEN_MARGIN_SECONDS
-
-    def renew(self, row: LoginRow, grant: Grant) -> tuple[LoginRow, Grant]:
-        """New tokens for those of `row`: one request asks, parallel ones wait for what it gets.
-
-        Raises: ProblemError(session-expired) where the EHR gives no more; Unavailable.
-        """
-        waited = 0.0
-        while waited < RENEWAL_SECONDS:
-            now = self._now()
-            if self._store.claim_renewal(row.id, row.version, now, now + RENEWAL_SECONDS):
-                return self._renew(row, grant)
-            current = self._store.find_login(row.id)
-            if current is None:
-                raise ProblemError("session-expired")
-            if current.version != row.version:
-                return current, self._open(current)
-            self._sleep(RENEWAL_POLL_SECONDS)
-            waited += RENEWAL_POLL_SECONDS
-        raise Unavailable("the token is being renewed")
-
-    def _renew(self, row: LoginRow, grant: Grant) -> tuple[LoginRow, Grant]:
-        sealed: bytes | None = None
-        try:
-            issuer = self._issuers.find(grant.iss)
-            if issuer is None or not grant.refresh_token:
-                raise ProblemError("session-expired")
-            response = self._tokens.by_refresh_token(
-                issuer, self._discovery.configuration(grant.iss), grant.refresh_token
-            )
-            grant = renewed(grant, response)
-            sealed = self._seal.seal(msgspec.json.encode(grant), row.id)
-        except TokenRefused:
-            self._store.remove_login(row.id)
-            raise ProblemError("session-expired") from None
-        except (TokenFault, DiscoveryFault) as fault:
-            raise Unavailable(f"the token could not be renewed: {fault}") from None
-        finally:
-            self._store.finish_renewal(row.id, sealed)
-        return replace(row, version=row.version + 1, sealed=sealed), grant
-
-    def _revoke(self, grant: Grant) -> None:
-        issuer = self._issuers.find(grant.iss)
-        token = grant.refresh_token or grant.access_token
-        if issuer is None:
-            return
-        try:
-            self._tokens.revoke(issuer, self._discovery.configuration(grant.iss), token)
-        except (DiscoveryFault, DiscoveryUnavailable):
-            return  # the tokens end by themselves
-
-    def _open(self, row: LoginRow) -> Grant:
-        return msgspec.json.decode(self._seal.open(row.sealed, row.id), type=Grant)
-
     def _context(self, launch: str, row: LoginRow, grant: Grant, chart: Chart) -> ChartContext:
         issuer = self._issuers.find(grant.iss)
         if issuer is None:  # taken out of the list since
             raise ProblemError("session-expired")
-        token = LoginToken(self, row, grant)
+        token = LoginToken(self._grants, row, grant)
         return ChartContext(
             launch=launch,
             user=grant.user,
@@ -357,39 +246,6 @@ class Sessions:
 
     def _now(self) -> float:
         return self._runtime.clock().timestamp()
-
-
-def renewed(grant: Grant, response: TokenResponse) -> Grant:
-    """The grant with the tokens of a refresh; what the response leaves out stays (RFC 6749 6)."""
-    return replace(
-        grant,
-        access_token=response.access_token,
-        expires_at=response.expires_at,
-        refresh_token=response.refresh_token or grant.refresh_token,
-        scope=response.scope or grant.scope,
-    )
-
-
-def notices(issuer: Issuer, grant: Grant) -> tuple[Notice, ...]:
-    """What a page of this login must say: no store, permissions left out."""
-    found = []
-    if not issuer.store:
-        found.append(
-            Notice(
-                "not-connected",
-                N_("%(issuer)s is not connected to a store: the lists can be compared, not saved or signed."),
-                {"issuer": issuer.label},
-            )
-        )
-    if grant.shortfall:
-        found.append(
-            Notice(
-                "permission",
-                N_("%(issuer)s did not let the app read: %(what)s. Shown without."),
-                {"issuer": issuer.label, "what": ", ".join(grant.shortfall)},
-            )
-        )
-    return tuple(found)
 
 
 def _opens(secret: str, kept: str) -> bool:

@@ -22,7 +22,6 @@ from smart_app.fhir_client import (
     diagnostics,
 )
 from smart_app.fhir_json import Resource
-from smart_app.launch import read_user
 from smart_app.messages import N_
 from smart_app.problems import ProblemError
 from smart_app.reconciliation.decide import role_rule
@@ -31,6 +30,7 @@ from smart_app.reconciliation.write_back import source_versions, write_back
 from smart_app.seen_versions import changed_since
 from smart_app.session import ChartContext
 from smart_app.store_link import StoreLink, store_link
+from smart_app.users import read_user
 from smart_app.view_records import DraftConflict, NotSigned, Signed, SourcesChanged
 
 log = logging.getLogger(__name__)

@@ -28,11 +28,12 @@ from werkzeug.test import TestResponse
 
 from smart_app.app import create_app
 from smart_app.fhir_client import FhirClient
+from smart_app.grant import Grant, User
 from smart_app.issuers import Issuer, Issuers
 from smart_app.joining import Joined, join, outside
 from smart_app.keys import AppKeys, prepare_keys
 from smart_app.outbound_http import OutboundHttp
-from smart_app.session import Chart, ChartContext, Grant, User
+from smart_app.session import Chart, ChartContext
 from smart_app.settings import Settings
 from smart_app.worker import BackendToken, DischargeWatch
 from terminology.rxnorm import RxNorm, open_rxnorm
