@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import get_timezone_name
 from babel.numbers import format_decimal
-from flask import Flask, current_app, request
+from flask import request
 from flask.blueprints import BlueprintSetupState
 from flask_babel import Babel, get_locale, gettext
 from jinja2 import pass_context
@@ -71,13 +72,16 @@ def install(state: BlueprintSetupState) -> None:
     app.context_processor(_page)
 
 
-def locales(app: Flask) -> list[str]:
+@cache
+def languages() -> tuple[str, ...]:
     """The languages there are translations for; English is the source and always there."""
-    return ["en", *(str(locale) for locale in app.extensions["babel"].instance.list_translations())]
+    compiled = TRANSLATIONS.glob("*/LC_MESSAGES/messages.mo")
+    return ("en", *sorted(path.parents[1].name.replace("_", "-") for path in compiled))
 
 
-def _locale() -> str | None:
-    return request.accept_languages.best_match(locales(current_app), default="en") if request else "en"
+def _locale() -> str:
+    best = request.accept_languages.best_match(languages(), default="en") if request else "en"
+    return str(best).replace("-", "_")
 
 
 def _page() -> dict[str, Any]:

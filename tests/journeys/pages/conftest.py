@@ -29,6 +29,7 @@ def _views() -> ModuleType:
 
 
 drugs = _views().drugs
+app_pages = _views().app_pages
 served = _views().served
 
 

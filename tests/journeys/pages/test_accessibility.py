@@ -122,8 +122,8 @@ def test_focus_is_visible_and_not_hidden_on_every_stop_of_the_board(tab: Callabl
               return {
                 what: element.outerHTML.slice(0, 120),
                 ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
-                hidden: box.bottom <= (element.closest("#patient, header, .skip") ? 0 : banner.bottom) || box.top >= innerHeight,
-                banner: Boolean(element.closest("#patient, header, .skip")),
+                hidden: box.top >= innerHeight
+                  || box.bottom <= (element.closest("#patient, header, .skip") ? 0 : banner.bottom),
               };
             }"""
         )

@@ -1,4 +1,4 @@
-"""The reconciliation board in a browser: by keyboard alone, with undo, without cookies, offline, in conflict."""
+"""The reconciliation board in a browser: by keyboard, with undo, without cookies, offline, in conflict."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -128,14 +129,29 @@ class Pages:
         return self.launch
 
 
+@pytest.fixture(scope="session")
+def app_pages(tmp_path_factory: pytest.TempPathFactory, drugs: RxNorm) -> Pages:
+    """One app for all tests of the session: making its keys and templates takes a second."""
+    return make_pages(tmp_path_factory.mktemp("app"), drugs, _free_port())
+
+
 @pytest.fixture
-def pages(tmp_path: Path, drugs: RxNorm) -> Iterator[Pages]:
-    """The pages over the sample chart, opened by a nurse."""
+def pages(app_pages: Pages) -> Iterator[Pages]:
+    """The pages over the sample chart as it was, opened by a nurse."""
+    app_pages.fhir.reset()
+    app_pages.open()
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield make_pages(tmp_path, drugs, mock, 18351)
+        app_pages.fhir.install(mock)
+        yield app_pages
 
 
-def make_pages(home: Path, drugs: RxNorm, mock: responses.RequestsMock, port: int) -> Pages:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_pages(home: Path, drugs: RxNorm, port: int) -> Pages:
     settings = Settings(
         home=home,
         host="127.0.0.1",
@@ -150,16 +166,18 @@ def make_pages(home: Path, drugs: RxNorm, mock: responses.RequestsMock, port: in
         demo=True,
     )
     fhir = fhir_stub.FhirStub(settings.store_base)
-    fhir.install(mock)
     fhir.put(*sample_chart.chart(), *sample_chart.neighbours(), NURSE, ASSISTANT)
     fhir.put(*_transitions(fhir.current("Encounter"), settings))
+    fhir.keep()
     now = [NOW]
     pool = ThreadPoolExecutor(8)
 
     def clock() -> datetime:
         return now[0]
 
-    app = create_app(settings, clock=clock, keys=prepare_keys(home), terminology=drugs, pool=pool)
+    http = OutboundHttp(sleep=lambda _: None)
+    keys = prepare_keys(home)
+    app = create_app(settings, clock=clock, http=http, keys=keys, terminology=drugs, pool=pool)
     logins = _sessions(settings, clock, drugs, pool)
 
     def begin(user: sessions.User, **chart: Any) -> str:
@@ -243,13 +261,17 @@ class Served:
 
 
 @pytest.fixture
-def served(tmp_path: Path, drugs: RxNorm) -> Iterator[Served]:
+def served(app_pages: Pages) -> Iterator[Served]:
+    app_pages.fhir.reset()
+    app_pages.open()
+    logging.getLogger("werkzeug").setLevel("ERROR")
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        pages = make_pages(tmp_path, drugs, mock, 18352)
-        logging.getLogger("werkzeug").setLevel("ERROR")
-        server = make_server("127.0.0.1", 18352, pages.app, threaded=True)
+        app_pages.fhir.install(mock)
+        port = app_pages.settings.port
+        server = make_server("127.0.0.1", port, app_pages.app, threaded=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield Served(pages, "http://127.0.0.1:18352")
+        yield Served(app_pages, f"http://127.0.0.1:{port}")
         server.shutdown()
+        server.server_close()
         thread.join()

@@ -47,10 +47,19 @@ class FhirStub:
         self.failing: set[str] = set()
         self.down = False
         self._lock = threading.RLock()
+        self._kept: dict[str, list[Resource]] = {}
 
     def install(self, mock: responses.RequestsMock) -> None:
         for method in ("GET", "PUT", "POST"):
             mock.add_callback(method, re.compile(re.escape(self.base) + r"(/.*)?$"), callback=self._answer)
+
+    def keep(self) -> None:
+        """Remember what is there now, for `reset`."""
+        self._kept = copy.deepcopy(self.versions)
+
+    def reset(self) -> None:
+        self.versions = copy.deepcopy(self._kept)
+        self.failing, self.down = set(), False
 
     def put(self, *resources: Resource) -> None:
         for resource in resources:

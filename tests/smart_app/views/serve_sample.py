@@ -29,6 +29,7 @@ if __name__ == "__main__":
         responses.RequestsMock(assert_all_requests_are_fired=False) as mock,
     ):
         home = Path(folder)
-        pages = conftest.make_pages(home, open_rxnorm(home / "terminology"), mock, port)
+        pages = conftest.make_pages(home, open_rxnorm(home / "terminology"), port)
+        pages.fhir.install(mock)
         print(f"http://127.0.0.1:{port}/start")
         pages.app.run(port=port, threaded=True)
