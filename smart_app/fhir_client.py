@@ -31,9 +31,9 @@ Parameters = Sequence[tuple[str, str]]
 
 
 class AccessToken(Protocol):
-    """Gives the access token of a session; `renew` when the last one was refused."""
+    """Gives an access token that is none of the `refused` ones, which a server answered with 401."""
 
-    def __call__(self, *, renew: bool = False) -> str: ...
+    def __call__(self, *, refused: str = "") -> str: ...
 
 
 class FhirFault(Exception):
@@ -223,17 +223,18 @@ class FhirClient:
         headers: Mapping[str, str] | None = None,
         resource: Resource | None = None,
     ) -> Answer:
-        answer = self._send(method, url, headers or {}, resource, renew=False)
+        token = self._token() if self._token is not None else ""
+        answer = self._send(method, url, headers or {}, resource, token)
         if answer.status == 401 and self._token is not None:
-            answer = self._send(method, url, headers or {}, resource, renew=True)
+            answer = self._send(method, url, headers or {}, resource, self._token(refused=token))
         return _checked(answer)
 
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], resource: Resource | None, *, renew: bool
+        self, method: str, url: str, headers: Mapping[str, str], resource: Resource | None, token: str
     ) -> Answer:
         sent = {"Accept": MEDIA_TYPE, **headers}
-        if self._token is not None:
-            sent["Authorization"] = f"Bearer {self._token(renew=renew)}"
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
         try:
             if resource is None:
                 return self._http.get(url, sent)

@@ -297,7 +297,7 @@ class Launcher:
 
     def _user(self, issuer: Issuer, access_token: str, reference: str) -> User:
         """The person's name and role; without an answer a person without role, who may only look."""
-        client = FhirClient(issuer.iss, self._http, lambda *, renew=False: access_token)
+        client = FhirClient(issuer.iss, self._http, lambda *, refused="": access_token)
         try:
             return read_user(client, reference)
         except FhirFault as fault:

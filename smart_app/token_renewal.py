@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Lock
 
 import msgspec
 
@@ -109,14 +110,19 @@ class GrantKeeper:
 
 
 class LoginToken:
-    """The access token of a login, renewed when it is about to end or was refused."""
+    """The access token of a login, renewed when it is about to end or was refused.
+
+    The searches of one page share it: a token that several of them saw refused is renewed once.
+    """
 
     def __init__(self, keeper: GrantKeeper, row: LoginRow, grant: Grant) -> None:
         self._keeper = keeper
         self._row = row
         self._grant = grant
+        self._lock = Lock()
 
-    def __call__(self, *, renew: bool = False) -> str:
-        if renew or not self._keeper.is_fresh(self._grant):
-            self._row, self._grant = self._keeper.renew(self._row, self._grant)
-        return self._grant.access_token
+    def __call__(self, *, refused: str = "") -> str:
+        with self._lock:
+            if refused == self._grant.access_token or not self._keeper.is_fresh(self._grant):
+                self._row, self._grant = self._keeper.renew(self._row, self._grant)
+            return self._grant.access_token

@@ -59,12 +59,12 @@ class BackendToken:
         self._lock = Lock()
         self._kept: TokenResponse | None = None
 
-    def __call__(self, *, renew: bool = False) -> str:
+    def __call__(self, *, refused: str = "") -> str:
         """Raises: Unavailable while the server gives none, whatever its reason."""
         with self._lock:
             kept = self._kept
             now = self._clock().timestamp()
-            if kept is None or renew or kept.expires_at - now <= TOKEN_MARGIN_SECONDS:
+            if kept is None or refused == kept.access_token or kept.expires_at - now <= TOKEN_MARGIN_SECONDS:
                 try:
                     configuration = self._discovery.configuration(self._issuer.iss)
                     kept = self._tokens.as_backend(self._issuer, configuration, " ".join(worker_scopes()))

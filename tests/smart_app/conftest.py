@@ -109,6 +109,8 @@ class Ehr:
     token_life: int = 3600
     failing: dict[str, int] = field(default_factory=dict)
     """Resource type -> status that its searches answer."""
+    refused: set[str] = field(default_factory=set)
+    """Access tokens that are no longer good."""
     lose_answers: int = 0
     """So many transactions are done while their answer is lost."""
     ignore_parameters: bool = False
@@ -202,7 +204,7 @@ class Ehr:
         if parts == ["metadata"]:
             return 404, {}
         authorization = str(request.headers.get("Authorization", ""))
-        if not authorization.startswith("Bearer access-"):
+        if not authorization.startswith("Bearer access-") or authorization[7:] in self.refused:
             return 401, {}
         if request.method == "POST" and not parts:
             status, body = self._transaction(json.loads(_text(request.body)))

@@ -60,7 +60,7 @@ def baton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             text=True,
             check=True,
         ).stdout.strip()
-        yield Running(settings, FhirClient(settings.store_base, OutboundHttp(), lambda *, renew=False: minted))
+        yield Running(settings, FhirClient(settings.store_base, OutboundHttp(), lambda *, refused="": minted))
     finally:
         process.terminate()
         process.wait(20)

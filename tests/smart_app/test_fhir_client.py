@@ -43,8 +43,8 @@ def client(http: OutboundHttp) -> FhirClient:
     tokens = iter(("first", "second", "third"))
     kept = {"token": next(tokens)}
 
-    def token(*, renew: bool = False) -> str:
-        if renew:
+    def token(*, refused: str = "") -> str:
+        if refused == kept["token"]:
             kept["token"] = next(tokens)
         return kept["token"]
 

@@ -173,6 +173,15 @@ def test_parallel_requests_renew_once(
     assert refreshes(ehr) == 1
 
 
+def test_a_token_that_every_search_of_a_page_sees_refused_is_renewed_once(browser: Any, ehr: Any) -> None:
+    path = browser.launch().location
+    ehr.refused = {"access-1"}
+    assert browser.get(path + "overview").status_code == 200
+    assert refreshes(ehr) == 1
+    ehr.refused = {"access-1", "access-2", "access-3"}
+    assert browser.get(path + "overview").status_code == 401
+
+
 def test_an_ehr_that_gives_no_more_tokens_ends_the_session(browser: Any, ehr: Any, clock: Any) -> None:
     ehr.token_life = 60
     path = browser.launch().location
