@@ -1,0 +1,100 @@
+"""`make verify`: the full counts of what this release promises, written to docs/verification.md.
+
+Every step is a command; the page keeps the command, whether it passed, its time and the last line it printed.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "verification.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """promise: what is shown by it. command: arguments after the interpreter."""
+
+    promise: str
+    command: tuple[str, ...]
+
+
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+STEPS = (
+    Step(
+        "All 24 synthetic charts and all US Core 6.1.0 and 7.0.0 examples load and read back equal; loading "
+        "again changes nothing",
+        (*PYTEST, "tests/server/test_loading.py"),
+    ),
+    Step(
+        "2,000 generated reconciliation cases: no false identical",
+        ("benchmarks/reconciliation_quality.py", "--count", "2000"),
+    ),
+    Step("A list is signed in a real browser, in every way the README promises", (*PYTEST, "tests/journeys")),
+    Step("Every other test", (*PYTEST, "-n", "2", "tests", "--ignore", "tests/journeys", "-m", "not network")),
+    Step("Tests with real processes", (*PYTEST, "tests", "--ignore", "tests/journeys", "-m", "network")),
+    Step("Reads reach half the rate of a bare endpoint", ("benchmarks/read_rate.py",)),
+    Step("First start under three minutes, later ones under five seconds", ("benchmarks/first_start.py",)),
+)
+
+
+def run(step: Step) -> tuple[bool, float, str]:
+    """(passed, seconds, last line printed) of one step."""
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, *step.command], cwd=ROOT, capture_output=True, text=True)
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    if done.returncode:
+        click.echo("\n".join(lines[-40:]), err=True)
+    return done.returncode == 0, time.monotonic() - started, lines[-1] if lines else ""
+
+
+def written(rows: list[tuple[Step, bool, float, str]]) -> str:
+    """The page."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    lines = [
+        "# Verification",
+        "",
+        "Reference, written by `make verify`. Do not edit.",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}, {machine}.",
+        "",
+        "| promise | command | result | seconds | last line |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for step, passed, seconds, last in rows:
+        command = "python " + " ".join(step.command)
+        cells = (step.promise, f"`{command}`", "passed" if passed else "**failed**", f"{seconds:.0f}", last)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    rows = []
+    with click.progressbar(
+        STEPS, label="verifying", item_show_func=lambda s: s.promise[:60] if s else ""
+    ) as steps:
+        for step in steps:
+            rows.append((step, *run(step)))
+    PAGE.write_text(written(rows), "utf-8")
+    failed = sum(not passed for _, passed, _, _ in rows)
+    click.echo(f"{len(rows) - failed} of {len(rows)} promises hold; {PAGE.relative_to(ROOT)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
