@@ -76,9 +76,7 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps(figures))
     else:
-        print(
-            f"first start {first:.0f} s (bar {FIRST_SECONDS:.0f}), later {later:.1f} s (bar {LATER_SECONDS:.0f})"
-        )
+        print(f"first start {first:.0f} s of {FIRST_SECONDS:.0f}, later {later:.1f} s of {LATER_SECONDS:.0f}")
     if first > FIRST_SECONDS or later > LATER_SECONDS:
         sys.exit(1)
 
