@@ -51,6 +51,10 @@ class Outbox:
         self, owner: str, now: datetime, *, lease: timedelta, limit: int
     ) -> tuple[OutboxEvent, ...]:
         """Claim up to limit rows that are free or whose lease has ended, oldest first."""
+        with self._database.reading() as connection:  # nothing to do: leave the writers' queue alone
+            free = "SELECT 1 FROM outbox WHERE state <> 'dead' AND available <= ? LIMIT 1"
+            if connection.execute(free, (milliseconds(now),)).fetchone() is None:
+                return ()
         with self._database.writing() as connection:
             rows = connection.execute(
                 "UPDATE outbox SET state = 'claimed', owner = :owner, available = :until,"

@@ -19,9 +19,9 @@ CREATE TABLE resource (
     tokens BLOB NOT NULL                -- the row's token hashes, 8 bytes each, sorted: the old side of a difference
 ) STRICT;
 CREATE UNIQUE INDEX resource_self ON resource (self_hash);
-CREATE INDEX resource_type ON resource (type, rid) WHERE deleted = 0;
-CREATE INDEX resource_date ON resource (type, main_date) WHERE deleted = 0;
-CREATE INDEX resource_updated ON resource (type, updated) WHERE deleted = 0;
+CREATE INDEX resource_type ON resource (type, deleted, rid);
+CREATE INDEX resource_date ON resource (type, deleted, main_date, rid);
+CREATE INDEX resource_updated ON resource (type, deleted, updated, rid);
 
 -- One row a version. body NULL: it is the current version and its body stands in resource.
 CREATE TABLE version (
