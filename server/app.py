@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 
-from flask import Flask, Response, request
+from flask import Flask, Response, redirect, request
 
 from server.api.errors import register_errors
 from server.api.fhir import fhir_blueprint, respond
@@ -99,10 +99,12 @@ def create_app(
     app.register_blueprint(fhir_blueprint(fhir))
     oauth2 = authorization_server(authorization)
     app.register_blueprint(smart_blueprint(oauth2))
-    app.register_blueprint(pages_blueprint(oauth2, partial(perform, context)))
+    app.register_blueprint(pages_blueprint(oauth2, partial(perform, context), demo=settings.demo))
     app.register_blueprint(console_blueprint(context, authorization, login_url=LOGIN_URL, demo=settings.demo))
     if settings.demo:
         _register_demo_ehr(app, context, authorization)
+    front = "/ehr" if settings.demo else "/console"
+    app.add_url_rule("/", "front", lambda: redirect(front, 302))
     app.register_blueprint(observability_blueprint(store, metrics, authenticate))
 
     @app.after_request

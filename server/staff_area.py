@@ -31,12 +31,17 @@ def staff_area(
 ) -> Blueprint:
     """A blueprint below /name with its own templates and static files, closed to whoever is not signed in.
 
-    login_url: where to sign in, taking the page to come back to as `next`. home: the endpoint after signing
-    out. enter: raises FhirError forbidden for a session that may not use the area.
+    login_url: where to sign in, taking the page to come back to as `next` and as `because` whether a session
+    has `ended` or was `signed-out`. home: the endpoint for the sign-in after that. enter: raises FhirError
+    forbidden for a session that may not use the area.
     """
     area = Blueprint(
         name, import_name, url_prefix=f"/{name}", template_folder="templates", static_folder="static"
     )
+
+    def sign_in_at(back: str, because: str) -> str:
+        reason = f"&because={because}" if because else ""
+        return f"{login_url}?next={quote(back, safe='/')}{reason}"
 
     @area.before_request
     def ask_who() -> Any:
@@ -44,8 +49,8 @@ def staff_area(
             return None
         session = session_of(auth, request.cookies.get(COOKIE))
         if session is None:
-            back = quote(request.full_path.rstrip("?") if request.method == "GET" else url_for(home), safe="/")
-            return redirect(f"{login_url}?next={back}", 303)
+            back = request.full_path.rstrip("?") if request.method == "GET" else url_for(home)
+            return redirect(sign_in_at(back, "ended" if COOKIE in request.cookies else ""), 303)
         g.staff = session
         enter(session)
         if request.method == "POST" and not session.is_csrf(request.form.get("csrf_token", "")):
@@ -55,16 +60,21 @@ def staff_area(
     @area.post("/sign-out")
     def sign_out() -> Response:
         log_out(auth, g.staff)
-        answer = make_response(redirect(url_for(home), 303))
+        answer = make_response(redirect(sign_in_at(url_for(home), "signed-out"), 303))
         answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
         return answer
 
     @area.errorhandler(FhirError)
     def problem(error: FhirError) -> Response:
-        words = " ".join(issue.diagnostics for issue in error.issues)
-        return page(f"{name}/problem.html", error.status, words=words)
+        return page(f"{name}/problem.html", error.status, words=sentences(error))
 
     return area
+
+
+def sentences(error: FhirError) -> str:
+    """What an error says, as sentences for a page."""
+    texts = (issue.diagnostics.strip() for issue in error.issues)
+    return " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in texts if text)
 
 
 def staff_principal(client_id: str) -> Principal:

@@ -17,6 +17,7 @@ from server.api.authorize_pages import register_authorize_pages
 from server.api.oauth2_page import current_session, form_target, page, session_page
 from server.api.observability import request_id
 from server.api.patient_choice import Perform
+from server.api.scope_words import consent_groups
 from server.auth.authorization_server import NO_STORE, AuthorizationServer
 from server.auth.context import AuthContext
 from server.auth.credentials import keyed_hash, new_secret
@@ -29,10 +30,18 @@ _BODY_LIMIT = 131_072
 # Where a sign-in may lead: pages of ours, never another site.
 _AFTER_LOGIN = ("/oauth2/authorize?", "/oauth2/grants", "/console", "/ehr")
 _HOME = "/oauth2/grants"
+# Why somebody is asked to sign in (`because`): what the page says of it.
+_BECAUSE = {
+    "signed-out": "You are signed out.",
+    "ended": "Your session has ended. Sign in to go on where you were.",
+}
 
 
-def pages_blueprint(server: AuthorizationServer, perform: Perform) -> Blueprint:
-    """All pages, for `create_app` to register at the root. perform: one FHIR interaction of a principal."""
+def pages_blueprint(server: AuthorizationServer, perform: Perform, *, demo: bool = False) -> Blueprint:
+    """All pages, for `create_app` to register at the root. perform: one FHIR interaction of a principal.
+
+    demo: the sign-in page says where the demonstration's passwords stand.
+    """
     context = server.context
     blueprint = Blueprint(
         "oauth2_pages",
@@ -47,18 +56,24 @@ def pages_blueprint(server: AuthorizationServer, perform: Perform) -> Blueprint:
         request.max_content_length = _BODY_LIMIT
 
     register_authorize_pages(blueprint, server, perform)
-    _register_login(blueprint, context)
+    _register_login(blueprint, context, demo)
     _register_grants(blueprint, context)
     return blueprint
 
 
-def _register_login(blueprint: Blueprint, context: AuthContext) -> None:
+def _register_login(blueprint: Blueprint, context: AuthContext, demo: bool) -> None:
     throttle = AddressThrottle(context.clock)
 
     def login_token(cookie: str) -> str:
         return keyed_hash(context.token_key, f"login {cookie}").hex()
 
-    def sign_in_page(after: str, username: str, failure: str, status: int) -> Response:
+    def client_name(after: str) -> str:
+        """The registered app that a sign-in leads to, "" where it leads to none."""
+        client_id = parse_qs(urlsplit(after).query).get("client_id", [""])[0]
+        client = context.rows.client(client_id) if after.startswith("/oauth2/authorize?") else None
+        return client.name if client and not client.disabled else ""
+
+    def sign_in_page(after: str, username: str, failure: str, status: int, note: str = "") -> Response:
         cookie = request.cookies.get(_LOGIN_COOKIE, "")
         if not 16 <= len(cookie) <= 64:
             cookie = new_secret()
@@ -70,6 +85,9 @@ def _register_login(blueprint: Blueprint, context: AuthContext) -> None:
             next=after,
             username=username,
             failure=failure,
+            note=note,
+            client_name=client_name(after),
+            demo=demo,
         )
         response.set_cookie(_LOGIN_COOKIE, cookie, samesite="Strict", **_COOKIE_FLAGS)
         return response
@@ -80,7 +98,7 @@ def _register_login(blueprint: Blueprint, context: AuthContext) -> None:
         # `again`: the client asked for a fresh sign-in, so an existing one does not do.
         if "again" not in request.args and current_session(context) is not None:
             return make_response(redirect(after, 303))
-        return sign_in_page(after, "", "", 200)
+        return sign_in_page(after, "", "", 200, _BECAUSE.get(request.args.get("because", ""), ""))
 
     @blueprint.post("/oauth2/login")
     def login() -> Response:
@@ -113,7 +131,7 @@ def _register_login(blueprint: Blueprint, context: AuthContext) -> None:
             if not session.is_csrf(request.form.get("csrf", "")):
                 return _expired(context)
             log_out(context, session)
-        response = make_response(redirect("/oauth2/login", 303))
+        response = make_response(redirect("/oauth2/login?because=signed-out", 303))
         response.delete_cookie(COOKIE, samesite="Lax", **_COOKIE_FLAGS)
         return response
 
@@ -133,7 +151,7 @@ def _register_grants(blueprint: Blueprint, context: AuthContext) -> None:
                 "client_name": names.get(grant.client_id, grant.client_id),
                 "since": f"{grant.created:%Y-%m-%d %H:%M} UTC",
                 "offline": "offline_access" in grant.scope.split(),
-                "scope": grant.scope,
+                "groups": consent_groups(grant.scope.split()),
             }
             for grant in context.rows.grants(username=session.username)
             if grant.revoked is None and (grant.created > oldest or "offline_access" in grant.scope.split())

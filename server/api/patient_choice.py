@@ -47,6 +47,8 @@ def find_patients(perform: Perform, session: Session, name: str) -> tuple[tuple[
         for entry in bundle.get("entry", ())
         if entry["resource"]["resourceType"] == "Patient"
     )
+    # The search sorts by any of a patient's names, also one before a marriage; the page by the name it shows.
+    lines = tuple(sorted(lines, key=lambda line: line.name.casefold()))
     return lines, any(link["relation"] == "next" for link in bundle.get("link", ()))
 
 

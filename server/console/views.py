@@ -5,7 +5,7 @@ Navigation is data (NAVIGATION); a page more is a row more. Nothing here reads t
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, make_response, redirect, request, url_for
+from flask import Blueprint, Response, g, make_response, redirect, request, url_for
 
 from server.auth.context import AuthContext
 from server.auth.sessions import Session
@@ -15,7 +15,7 @@ from server.errors import FhirError
 from server.fhir.validation import RESOURCE_TYPES
 from server.interactions.request import Context
 from server.policy.roles import role
-from server.staff_area import page, staff_area, staff_principal
+from server.staff_area import page, sentences, staff_area, staff_principal
 
 CLIENT_ID = "console"
 NAVIGATION = (("Data", (("Resources", "console.resources"),)),)
@@ -32,7 +32,8 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
             (group, [{"label": label, "endpoint": name, "url": url_for(name)} for label, name in rows])
             for group, rows in NAVIGATION
         ]
-        return {"navigation": items, "demo": demo}
+        mine = role(g.staff.role)
+        return {"navigation": items if mine.console else [], "role_title": mine.title, "demo": demo}
 
     @pages.get("/", strict_slashes=False)
     def home() -> Response:
@@ -48,7 +49,7 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
                 raise FhirError("unknown-type", "There is no such resource type.")
             shown = resource_page(context, staff_principal(CLIENT_ID), resource_type, query)
         except FhirError as error:
-            problem, status = " ".join(issue.diagnostics for issue in error.issues), error.status
+            problem, status = sentences(error), error.status
         return page(
             "console/resources.html",
             status,

@@ -15,6 +15,16 @@ from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
 
 PAGE = "200"
+# What people call the Encounter classes; source: terminology.hl7.org CodeSystem v3-ActCode, ActEncounterCode.
+_CLASSES = {
+    "AMB": "ambulatory",
+    "EMER": "emergency",
+    "HH": "at home",
+    "IMP": "inpatient",
+    "OBSENC": "observation",
+    "SS": "short stay",
+    "VR": "by phone or video",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ def summary(context: Context, principal: Principal, patient_id: str) -> Summary:
         tuple(
             Line(
                 _text((r.get("type") or [None])[0]),
-                f"{r['class'].get('display') or r['class'].get('code', '')}, {r['status']}",
+                f"{_encounter_class(r['class'])}, {r['status']}",
                 _day(r.get("period", {}).get("start", "")),
             )
             for r in encounters
@@ -169,6 +179,11 @@ def _text(concept: dict[str, Any] | None) -> str:
 
 def _sig(request: dict[str, Any]) -> str:
     return "; ".join(d["text"] for d in request.get("dosageInstruction", ()) if d.get("text"))
+
+
+def _encounter_class(coding: dict[str, Any]) -> str:
+    code = coding.get("code", "")
+    return _CLASSES.get(code) or coding.get("display") or code
 
 
 def _status(resource: dict[str, Any]) -> str:

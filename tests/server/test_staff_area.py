@@ -47,11 +47,26 @@ def test_a_form_without_the_token_of_its_session_is_refused(sign_in: Callable[[s
     assert browser.get("/ehr/", base_url=BASE).status_code == 200
 
 
-def test_signing_out_ends_the_session_at_once(sign_in: Callable[[str], FlaskClient]) -> None:
+def test_signing_out_ends_the_session_at_once_and_says_so(sign_in: Callable[[str], FlaskClient]) -> None:
     browser = sign_in("rn")
     token = browser.get("/ehr/", base_url=BASE).text.partition('name="csrf_token" value="')[2].partition('"')[0]
-    assert browser.post("/ehr/sign-out", data={"csrf_token": token}, base_url=BASE).status_code == 303
-    assert browser.get("/ehr/", base_url=BASE).status_code == 303
+    answer = browser.post("/ehr/sign-out", data={"csrf_token": token}, base_url=BASE)
+    assert answer.status_code == 303
+    assert "You are signed out." in browser.get(answer.headers["Location"], base_url=BASE).text
+    assert browser.get("/ehr/", base_url=BASE).headers["Location"] == "/oauth2/login?next=/ehr/"
+
+
+def test_a_session_that_is_over_leads_to_a_sign_in_that_says_so(demo_app: Flask) -> None:
+    browser = demo_app.test_client()
+    browser.set_cookie("__Host-baton-web", "of-a-session-that-is-over", domain="127.0.0.1", secure=True)
+    answer = browser.get("/ehr/patients/1", base_url=BASE.replace("http:", "https:"))
+    assert answer.headers["Location"].endswith("/oauth2/login?next=/ehr/patients/1&because=ended")
+    assert "Your session has ended." in browser.get(answer.headers["Location"], base_url=BASE).text
+
+
+def test_the_bare_address_leads_to_the_demo_ehr(demo_app: Flask) -> None:
+    answer = demo_app.test_client().get("/", base_url=BASE)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/ehr")
 
 
 @pytest.mark.parametrize("path", ["/console/resources", "/ehr/"])

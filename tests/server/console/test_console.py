@@ -19,7 +19,7 @@ def test_a_search_lists_resources_with_their_versions(sign_in: Callable[[str], F
     page = sign_in("engineer").get("/console/resources?type=Patient&query=_id%3Done", base_url=BASE)
     assert page.status_code == 200
     assert "Patient/one" in page.text
-    assert '<td class="num">2</td>' in page.text
+    assert '<td class="num" data-label="Version">2</td>' in page.text
 
 
 def test_a_wrong_search_says_what_is_wrong_and_stays_on_the_page(sign_in: Callable[[str], FlaskClient]) -> None:
