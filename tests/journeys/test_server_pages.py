@@ -1,0 +1,374 @@
+"""The server's own pages in a real browser: sign-in, consent, demo EHR and console.
+
+Every page at three widths, light and dark, and at 200 %: nothing scrolls sideways, axe finds nothing, the
+keyboard reaches everything and shows where it is. With SCREENSHOTS=folder each page is saved there to look at.
+WCAG 2.2 AA (w3.org/TR/WCAG22): 1.3.1, 1.4.3, 1.4.4, 1.4.10, 1.4.11, 2.1.1, 2.4.1, 2.4.7, 3.3.1, 4.1.2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+WIDTHS = (1440, 1024, 420)
+CALLBACK = "http://127.0.0.1:9/callback"
+SCOPE = (
+    "openid fhirUser offline_access launch/patient patient/Patient.rs patient/MedicationRequest.rs "
+    "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory "
+    "user/Practitioner.rs user/Task.cruds"
+)
+
+
+class Site:
+    """A deployment with a registered app that asks for consent, and what its pages are opened with."""
+
+    def __init__(self, deployment: Any) -> None:
+        self.deployment = deployment
+        self.base = deployment.base_url
+        added = deployment.baton(
+            "client", "add", "--public", "--name", "Growth chart", "--redirect-uri", CALLBACK, "--scope", SCOPE
+        )  # fmt: skip
+        self.client = json.loads(added)["client_id"]
+        token = deployment.token("system/*.rs")
+        self.patient = deployment.patients_with_discharge(token)[0]
+
+    def authorize(self, **changed: str) -> str:
+        asked = {
+            "response_type": "code",
+            "client_id": self.client,
+            "redirect_uri": CALLBACK,
+            "scope": SCOPE,
+            "state": "state",
+            "aud": self.deployment.fhir,
+            "code_challenge": "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg",
+            "code_challenge_method": "S256",
+        }
+        return f"{self.base}/oauth2/authorize?{urlencode(asked | changed)}"
+
+
+@pytest.fixture(scope="module")
+def site(baton: Any) -> Site:
+    return Site(baton)
+
+
+@pytest.fixture(scope="module")
+def signed_in(site: Site, chromium: Browser, people: ModuleType) -> dict[str, Any]:
+    """Role -> what a browser keeps of its sign-in."""
+    kept = {}
+    for role in ("rn", "engineer"):
+        context = chromium.new_context()
+        context.set_default_timeout(20_000)
+        people.sign_in(context.new_page(), site.deployment, role)
+        kept[role] = context.storage_state()
+        context.close()
+    return kept
+
+
+# The pages: how one gets there.
+
+
+def sign_in(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/oauth2/login?next=/ehr")
+
+
+def sign_in_failed(page: Page, site: Site) -> None:
+    sign_in(page, site)
+    page.get_by_label("User name").fill("rn")
+    page.get_by_label("Password").fill("not this one")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+def patient_picker(page: Page, site: Site) -> None:
+    page.goto(site.authorize())
+    expect(page.get_by_role("heading", name="Choose a patient")).to_be_visible()
+
+
+def nobody_found(page: Page, site: Site) -> None:
+    patient_picker(page, site)
+    page.get_by_label("Name begins with").fill("Zzyzx")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_text("No patient's name begins with this.")).to_be_visible()
+
+
+def consent(page: Page, site: Site) -> None:
+    patient_picker(page, site)
+    page.get_by_role("list", name="Patients").get_by_role("button").first.click()
+    expect(page.get_by_role("heading", name="Allow Growth chart")).to_be_visible()
+
+
+def grants(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/ehr/patients/{site.patient}")
+    page.get_by_role("link", name="Baton care transitions").click()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="Overview")).to_be_visible()
+    page.goto(f"{site.base}/oauth2/grants")
+    expect(page.get_by_role("button", name="Withdraw").first).to_be_visible()
+
+
+def authorization_refused(page: Page, site: Site) -> None:
+    page.goto(site.authorize(redirect_uri="http://127.0.0.1:9/another"))
+    expect(page.get_by_role("heading", name="This app cannot be opened")).to_be_visible()
+
+
+def ehr_patients(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/ehr")
+    expect(page.get_by_role("table")).to_be_visible()
+
+
+def ehr_nobody(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/ehr/?name=Zzyzx")
+    expect(page.get_by_text("No patient's name starts with that.")).to_be_visible()
+
+
+def ehr_chart(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/ehr/patients/{site.patient}")
+    expect(page.get_by_role("heading", name="Active medications")).to_be_visible()
+
+
+def ehr_app(page: Page, site: Site) -> None:
+    ehr_chart(page, site)
+    page.get_by_role("link", name="Baton care transitions").click()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def ehr_problem(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/ehr/patients/nobody")
+    expect(page.get_by_role("heading", name="This cannot be shown")).to_be_visible()
+
+
+def console_resources(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console")
+    expect(page.get_by_role("table")).to_be_visible()
+
+
+def console_empty(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/resources?type=ResearchStudy")
+    expect(page.get_by_text("No ResearchStudy")).to_be_visible()
+
+
+def console_search_error(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/resources?type=Patient&query=colour%3Dred")
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+def console_instance(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/resources/Patient/{site.patient}")
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+
+
+def console_missing(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/resources/Patient/nobody")
+    expect(page.get_by_role("heading", name="This cannot be shown")).to_be_visible()
+
+
+def console_refused(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console")
+    expect(page.get_by_text("Your role may not use the console.")).to_be_visible()
+
+
+PAGES: dict[Callable[[Page, Site], None], str] = {
+    sign_in: "",
+    sign_in_failed: "",
+    patient_picker: "rn",
+    nobody_found: "rn",
+    consent: "rn",
+    grants: "rn",
+    authorization_refused: "rn",
+    ehr_patients: "rn",
+    ehr_nobody: "rn",
+    ehr_chart: "rn",
+    ehr_app: "rn",
+    ehr_problem: "rn",
+    console_resources: "engineer",
+    console_empty: "engineer",
+    console_search_error: "engineer",
+    console_instance: "engineer",
+    console_missing: "engineer",
+    console_refused: "rn",
+}
+every_page = pytest.mark.parametrize("opened", PAGES, ids=lambda opened: opened.__name__)
+
+
+@pytest.fixture
+def browse(chromium: Browser, site: Site, signed_in: dict[str, Any]) -> Iterator[Callable[..., Page]]:
+    """`browse(page function, width=.., scheme=..)`: that page, opened by who may open it."""
+    contexts: list[BrowserContext] = []
+
+    def open_page(opened: Callable[[Page, Site], None], **options: Any) -> Page:
+        state = signed_in.get(PAGES[opened])
+        context = chromium.new_context(storage_state=state, **options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        opened(page, site)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def faults(page: Page, name: str, width: int) -> list[str]:
+    """What axe finds (outside of the app's frame, which has tests of its own), and scrolling sideways."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+    page.evaluate(AXE.read_text("utf-8"))
+    rules = {"runOnly": RULES, "iframes": False}
+    violations = page.evaluate("rules => axe.run(rules)", rules)["violations"]
+    found = [f"{name}: {rule['id']} {[node['target'] for node in rule['nodes']]}" for rule in violations]
+    across = page.evaluate("document.documentElement.scrollWidth")
+    return found + ([f"{name}: {across} px wide at {width}"] if across > width else [])
+
+
+@every_page
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_violation_or_scrolls_sideways(
+    browse: Callable[..., Page], opened: Callable[[Page, Site], None], scheme: str
+) -> None:
+    page = browse(opened, color_scheme=scheme, viewport={"width": WIDTHS[0], "height": 900})
+    found = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        found += faults(page, f"{opened.__name__}-{width}-{scheme}", width)
+    assert found == []
+
+
+@every_page
+def test_at_200_percent_every_page_keeps_its_content_in_sight(
+    browse: Callable[..., Page], opened: Callable[[Page, Site], None]
+) -> None:
+    page = browse(opened, viewport={"width": 720, "height": 450}, device_scale_factor=2)
+    assert faults(page, f"{opened.__name__}-zoomed", 720) == []
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_be_in_viewport()
+
+
+@every_page
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(
+    browse: Callable[..., Page], opened: Callable[[Page, Site], None]
+) -> None:
+    page = browse(opened, viewport={"width": 1024, "height": 700})
+    # Start before the first element, also where a field has the focus to begin with.
+    page.evaluate("document.body.tabIndex = -1; document.body.focus()")
+    expected = page.locator("a[href], button, input:not([type=hidden]), select, [tabindex='0']").count()
+    stops: list[dict[str, Any]] = []
+    for _ in range(expected + 1):
+        page.keyboard.press("Tab")
+        stop = page.evaluate(
+            """() => {
+              const element = document.activeElement;
+              if (element === document.body || element.dataset.reached) return null;
+              if (element.tagName === "IFRAME") return null;
+              element.dataset.reached = "yes";
+              const style = getComputedStyle(element);
+              const box = element.getBoundingClientRect();
+              return {
+                what: element.outerHTML.slice(0, 120),
+                ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+                seen: box.width > 0 && box.right > 0 && box.bottom > 0 && box.top < innerHeight,
+              };
+            }"""
+        )
+        if stop is None:
+            break
+        stops.append(stop)
+    assert [stop for stop in stops if not (stop["ring"] and stop["seen"])] == []
+    assert len(stops) == expected
+
+
+def test_the_console_is_used_by_keyboard_alone(browse: Callable[..., Page]) -> None:
+    page = browse(console_resources)
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to content")
+    expect(skip).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Type", exact=True)).to_be_focused()
+    page.keyboard.type("MedicationRequest")
+    page.keyboard.press("Tab")
+    page.keyboard.type("status=active&_count=3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("row")).to_have_count(4)
+    page.get_by_role("link", name="MedicationRequest/").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="MedicationRequest/")).to_be_visible()
+    expect(page.get_by_role("list").get_by_text("Version 1")).to_be_visible()
+    page.go_back()
+    page.get_by_role("link", name="Next page").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("row")).to_have_count(4)
+
+
+def test_a_wrong_password_is_told_and_the_next_try_goes_on_to_where_one_wanted(
+    site: Site, window: BrowserContext
+) -> None:
+    page = window.new_page()
+    page.goto(f"{site.base}/ehr/patients/{site.patient}")
+    expect(page.get_by_label("User name")).to_be_focused()
+    page.keyboard.type("rn")
+    page.keyboard.press("Tab")
+    page.keyboard.type("not this one")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("The user name or the password is not right.")
+    expect(page.get_by_label("Password")).to_be_focused()
+    page.keyboard.type(site.deployment.password("rn"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Active medications")).to_be_visible()
+
+
+def test_an_unknown_user_is_told_the_same_as_a_wrong_password(site: Site, window: BrowserContext) -> None:
+    page = window.new_page()
+    told = []
+    for username in ("rn", "nobody"):
+        sign_in(page, site)
+        page.get_by_label("User name").fill(username)
+        page.get_by_label("Password").fill("not this one")
+        page.get_by_role("button", name="Sign in").click()
+        told.append(page.get_by_role("alert").inner_text())
+    assert told[0] == told[1]
+
+
+def test_after_signing_out_of_the_ehr_nothing_of_it_comes_back(
+    site: Site, window: BrowserContext, people: ModuleType
+) -> None:
+    page = window.new_page()
+    people.sign_in(page, site.deployment)
+    ehr_chart(page, site)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("status")).to_have_text("You are signed out.")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.goto(f"{site.base}/console")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_session_that_ended_elsewhere_is_told_and_signing_in_goes_on(
+    site: Site, chromium: Browser, window: BrowserContext, people: ModuleType
+) -> None:
+    page = window.new_page()
+    people.sign_in(page, site.deployment)
+    ehr_chart(page, site)
+    other = chromium.new_context(storage_state=window.storage_state())
+    elsewhere = other.new_page()
+    elsewhere.goto(f"{site.base}/ehr")
+    elsewhere.get_by_role("button", name="Sign out").click()
+    expect(elsewhere.get_by_role("status")).to_be_visible()
+    other.close()
+    page.reload()
+    expect(page.get_by_role("status")).to_have_text("Your session has ended. Sign in to go on where you were.")
+    page.get_by_label("User name").fill("rn")
+    page.get_by_label("Password").fill(site.deployment.password("rn"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Active medications")).to_be_visible()
