@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,10 @@ def microseconds(call: Callable[[], object], times: int = 60) -> float:
     return statistics.median(samples) * 1e6
 
 
+def _each(call: Callable[[Any], object], subjects: list[Any], number: int) -> object:
+    return call(subjects[number])
+
+
 def rate(call: Callable[[int], object], times: int) -> float:
     start = time.perf_counter()
     for number in range(times):
@@ -276,10 +281,10 @@ def measure(store: SqliteStore, patients: int) -> dict[str, float]:
     interleaved: dict[str, list[float]] = {"create/s": [], "same rows, bare/s": []}
     for turn in range(5):
         part = fresh[turn * 100 : turn * 100 + 100]
-        interleaved["create/s"].append(rate(lambda number, part=part: put(part[number]), 100))
+        interleaved["create/s"].append(rate(partial(_each, put, part), 100))
         copies = [copied_rows(connection, new) for new in part]
         interleaved["same rows, bare/s"].append(
-            rate(lambda number, copies=copies: insert_bare(connection, copies[number]), 100)
+            rate(partial(_each, partial(insert_bare, connection), copies), 100)
         )
     connection.close()
     found |= {name: statistics.median(values) for name, values in interleaved.items()}
@@ -312,7 +317,7 @@ def measure(store: SqliteStore, patients: int) -> dict[str, float]:
 
         found[f"us {name} [{matches}]"] = microseconds(search)
         if "patient" in name:
-            found[f"us   as the patient {name}"] = microseconds(lambda query=query: search(query, one))
+            found[f"us   as the patient {name}"] = microseconds(partial(search, query, one))
     return found
 
 
