@@ -27,7 +27,7 @@ def update(call: Call[Writer]) -> InteractionResponse:
     """Store the body as the next version of its id: 200, or 201 where the id is new or was deleted. Content
     identical to the current version makes no new one.
 
-    Raises: FhirError invalid-request (ids differ), precondition-failed (If-Match), forbidden.
+    Raises: FhirError invalid-request (ids differ), precondition-failed (If-Match, If-None-Match), forbidden.
     """
     request, visible = call.request, call.decision.visible
     body = request.body
@@ -36,6 +36,7 @@ def update(call: Call[Writer]) -> InteractionResponse:
     check_id(request)
     current = call.unit.read(request.resource_type, request.id, visible)
     check_if_match(request, current)
+    check_if_none_match(request, current)
     if current is None and call.unit.read(request.resource_type, request.id, EVERYTHING) is not None:
         # Neither overwritten nor explained: the caller may not see what has this id.
         raise FhirError("forbidden", "the token does not allow this id to be written")
@@ -76,6 +77,22 @@ def check_if_match(request: InteractionRequest, current: StoredVersion | None) -
         raise FhirError(
             "precondition-failed",
             f"If-Match does not name the current version, which is {etag(current.version_id)}",
+            headers={"ETag": etag(current.version_id)},
+        )
+
+
+def check_if_none_match(request: InteractionRequest, current: StoredVersion | None) -> None:
+    """If-None-Match holds: with "*" the caller means to create and to overwrite nobody (RFC 9110, 13.1.2).
+
+    Raises: FhirError precondition-failed, naming the current version.
+    """
+    if not request.if_none_match or current is None or current.deleted:
+        return
+    known = request.if_none_match.split(",")
+    if "*" in known or str(current.version_id) in known:
+        raise FhirError(
+            "precondition-failed",
+            f"If-None-Match refuses the current version, which is {etag(current.version_id)}",
             headers={"ETag": etag(current.version_id)},
         )
 

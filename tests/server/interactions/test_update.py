@@ -81,6 +81,16 @@ def test_if_match_needs_something_to_match(fhir, build):
     assert fhir.get("Patient/new").status == 404
 
 
+def test_if_none_match_any_creates_and_overwrites_nobody(fhir, build, stored):
+    assert fhir.put("Patient/new", build.patient(id="new"), If_None_Match="*").status == 201
+
+    answer = fhir.put("Patient/p1", build.patient(id="p1", gender="other"), If_None_Match="*")
+
+    assert (answer.status, answer.codes) == (412, ["conflict"])
+    assert answer.headers["ETag"] == 'W/"1"'
+    assert fhir.get("Patient/p1").headers["ETag"] == 'W/"1"'
+
+
 def test_a_deleted_id_can_be_written_again(fhir, build, stored):
     fhir.delete("Patient/p1")
     answer = fhir.put("Patient/p1", build.patient(id="p1"))
