@@ -35,10 +35,6 @@ _SETTINGS = (
     "PRAGMA temp_store = MEMORY",
 )
 
-# Connections and lock files inherited through fork. They belong to the parent: the child must neither use
-# nor close them (closing could checkpoint the parent's log), so it keeps them here for ever.
-_inherited: list[object] = []
-
 
 _AWAY = frozenset(
     {
@@ -67,26 +63,58 @@ def _translated(error: sqlite3.Error) -> Exception:
     return error
 
 
+class _Deadline:
+    """SQLite's progress handler: true interrupts the running statement. Apart from _ThreadState, which a
+    connection must not keep alive.
+    """
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = math.inf
+
+    def __call__(self) -> bool:
+        return time.monotonic() > self.at
+
+
 class _ThreadState:
     """What one thread of one process holds: its connections, its lock file, its open transactions."""
 
     def __init__(self, database: Database) -> None:
         self.process = os.getpid()
-        self.deadline = math.inf
+        self.deadline = _Deadline()
         self.reading_depth = 0
         self.writing_depth = 0
-        self.reader = database.connect(self)
-        self.writer = database.connect(self)
+        self.reader = database.connect(self.deadline)
+        self.writer = database.connect(self.deadline)
         self.lock = os.open(database.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def overdue(self) -> bool:
-        """SQLite's progress handler: true interrupts the running statement."""
-        return time.monotonic() > self.deadline
-
     def close(self) -> None:
-        self.reader.close()
-        self.writer.close()
-        os.close(self.lock)
+        """Once; called at the end of the thread at the latest."""
+        if self.lock >= 0:
+            lock, self.lock = self.lock, -1
+            self.reader.close()
+            self.writer.close()
+            os.close(lock)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError, sqlite3.Error):  # it may not have been opened completely
+            self.close()
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_pinned: list[_ThreadState] = []
+
+
+def _pin() -> None:
+    """Before a fork: what is open belongs to the parent; the child must neither use nor close it (closing could
+    checkpoint the parent's log). So the child keeps it here for ever.
+    """
+    for database in _databases:
+        _pinned.extend(database.states)
+
+
+os.register_at_fork(before=_pin, after_in_parent=_pinned.clear)
 
 
 class Database:
@@ -102,28 +130,28 @@ class Database:
         self.log_path = path.with_name(path.name + "-wal")
         self.statement_seconds = statement_seconds
         self._local = threading.local()
-        self._states: list[_ThreadState] = []
+        self.states: weakref.WeakSet[_ThreadState] = weakref.WeakSet()
+        _databases.add(self)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # never world-readable
         atexit.register(_close_at_exit, weakref.ref(self))
 
-    def connect(self, state: _ThreadState | None = None) -> sqlite3.Connection:
+    def connect(self, deadline: _Deadline | None = None) -> sqlite3.Connection:
         """A new connection with this program's settings, outside of any transaction."""
         connection = sqlite3.connect(
             self.path, isolation_level=None, cached_statements=512, check_same_thread=False
         )
         for statement in _SETTINGS:
             connection.execute(statement)
-        if state is not None:
-            connection.set_progress_handler(state.overdue, 100_000)  # about 1 ms of work between looks
+        if deadline is not None:
+            connection.set_progress_handler(deadline, 100_000)  # about 1 ms of work between looks
         return connection
 
     def _state(self) -> _ThreadState:
         state: _ThreadState | None = getattr(self._local, "state", None)
         if state is None or state.process != os.getpid():
             if state is not None:
-                _inherited.append(self._states)
-                self._states = []
+                self.states = weakref.WeakSet()
             try:
                 state = _ThreadState(self)
             except sqlite3.Error as error:
@@ -131,7 +159,7 @@ class Database:
             except OSError as error:
                 raise FhirError("unavailable", "The database cannot be opened at the moment.") from error
             self._local.state = state
-            self._states.append(state)
+            self.states.add(state)
         return state
 
     @contextmanager
@@ -212,12 +240,12 @@ class Database:
     @contextmanager
     def limited(self) -> Iterator[None]:
         """Statements of this thread inside the block are interrupted after `statement_seconds`."""
-        state = self._state()
-        previous, state.deadline = state.deadline, time.monotonic() + self.statement_seconds
+        deadline = self._state().deadline
+        previous, deadline.at = deadline.at, time.monotonic() + self.statement_seconds
         try:
             yield
         finally:
-            state.deadline = previous
+            deadline.at = previous
 
     def _bound_log(self, connection: sqlite3.Connection) -> None:
         """Checkpoint a log that has grown too long. The caller holds the lock and no transaction."""
@@ -256,10 +284,9 @@ class Database:
 
     def close(self) -> None:
         """Close every connection this process opened. The last close checkpoints, hence under the lock."""
-        states, self._states = self._states, []
+        own = [state for state in self.states if state.process == os.getpid()]
+        self.states = weakref.WeakSet()
         self._local = threading.local()
-        own = [state for state in states if state.process == os.getpid()]
-        _inherited.extend(state for state in states if state.process != os.getpid())
         if not own:
             return
         lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

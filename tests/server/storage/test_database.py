@@ -145,6 +145,16 @@ def _try_lock(path: Path) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_a_thread_that_ends_leaves_nothing_open(chart: Any) -> None:
+    chart.put({"resourceType": "Patient", "id": "a"})
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        thread = threading.Thread(target=lambda: chart.reading(lambda r: r.read("Patient", "a", EVERYTHING)))
+        thread.start()
+        thread.join()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 3
+
+
 def test_a_long_log_is_bounded_without_a_worker(chart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.storage.database.LOG_LIMIT_BYTES", 100_000)
     for number in range(20):
