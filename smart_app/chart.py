@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from smart_app import chart_lines
@@ -46,6 +46,8 @@ class ChartSearch:
     essential: bool = False
 
 
+ALLERGIES = N_("allergies")
+
 SEARCHES = (
     ChartSearch(
         "MedicationRequest",
@@ -62,7 +64,7 @@ SEARCHES = (
     ),
     ChartSearch("MedicationDispense", N_("fills"), includes=("MedicationDispense:medication",)),
     ChartSearch("List", N_("medication lists"), essential=True),
-    ChartSearch("AllergyIntolerance", N_("allergies"), patient_element="patient", essential=True),
+    ChartSearch("AllergyIntolerance", ALLERGIES, patient_element="patient", essential=True),
     ChartSearch("Encounter", N_("encounters"), includes=("Encounter:service-provider",), essential=True),
     ChartSearch("Condition", N_("conditions")),
 )
@@ -138,7 +140,10 @@ def overview_of(chart: ChartResources, context: ChartContext) -> Overview:
 
 def banner_of(chart: ChartResources, context: ChartContext) -> Banner:
     today = chart.retrieved_at.astimezone(context.runtime.settings.zone).date()
-    return chart_lines.banner(chart.patient, today, shown=context.show_banner)
+    banner = chart_lines.banner(chart.patient, today, shown=context.show_banner)
+    lines = chart_lines.allergy_lines(chart.of("AllergyIntolerance"))
+    active = tuple(line for line in lines if line.clinical_status in ("active", "recurrence", ""))
+    return replace(banner, allergies=None if ALLERGIES in chart.gaps else active)
 
 
 def encounters_of(chart: ChartResources, context: ChartContext) -> tuple[EncounterLine, ...]:

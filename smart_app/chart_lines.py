@@ -135,6 +135,7 @@ def allergy_lines(resources: Iterable[Resource]) -> tuple[AllergyLine, ...]:
             clinical_status=code_of(resource.get("clinicalStatus")),
             verification_status=code_of(resource.get("verificationStatus")),
             recorded=_text(resource, "recordedDate"),
+            kind=_text(resource, "type"),
         )
         for resource in resources
         if code_of(resource.get("verificationStatus")) not in ("entered-in-error", "refuted")

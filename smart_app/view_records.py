@@ -43,6 +43,8 @@ class Banner:
     """(label, value), the medical record number first."""
     deceased: bool
     shown: bool
+    allergies: tuple[AllergyLine, ...] | None = ()
+    """Active ones; None where they could not be read, which is not the same as none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class AllergyLine:
     clinical_status: str
     verification_status: str
     recorded: str
+    kind: str = ""
+    """AllergyIntolerance.type: allergy, intolerance or ""."""
 
 
 @dataclass(frozen=True, slots=True)

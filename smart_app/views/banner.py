@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+from flask_babel import gettext
+
+from smart_app.view_records import AllergyLine, Banner
 
 SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class BannerAllergy:
-    """One chip. `high` is False for what is recorded as of low risk."""
+class AllergyChip:
+    """One chip: `label` says what kind it is, `tone` how grave (high, mod)."""
 
+    label: str
     text: str
-    high: bool
-    intolerance: bool
+    tone: str
 
 
-def banner_allergies(lines: Sequence[BannerAllergy]) -> tuple[list[BannerAllergy], int]:
-    """The chips to show and how many more there are."""
-    ordered = sorted(lines, key=lambda line: (not line.high, line.text))
-    return ordered[:SHOWN], max(len(ordered) - SHOWN, 0)
+@dataclass(frozen=True, slots=True)
+class BannerAllergies:
+    """`read` is False where the chart could not be asked."""
+
+    chips: tuple[AllergyChip, ...]
+    more: int
+    read: bool
+
+
+def banner_allergies(banner: Banner) -> BannerAllergies:
+    """The chips of a banner and how many there are besides."""
+    lines = sorted(banner.allergies or (), key=lambda line: (line.criticality == "low", line.name))
+    return BannerAllergies(
+        chips=tuple(_chip(line) for line in lines[:SHOWN]),
+        more=max(len(lines) - SHOWN, 0),
+        read=banner.allergies is not None,
+    )
+
+
+def _chip(line: AllergyLine) -> AllergyChip:
+    return AllergyChip(
+        label=gettext("Intolerance") if line.kind == "intolerance" else gettext("Allergy"),
+        text=f"{line.name}: {', '.join(line.reactions)}" if line.reactions else line.name,
+        tone="mod" if line.criticality == "low" else "high",
+    )

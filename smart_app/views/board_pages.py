@@ -16,7 +16,6 @@ from smart_app.reconciliation.records import Decision, DecisionKind, Difference,
 from smart_app.session import ChartContext
 from smart_app.view_records import Board, DraftConflict, DraftSaved, SourcesChanged
 from smart_app.views import words
-from smart_app.views.banner import BannerAllergy, banner_allergies
 from smart_app.views.cards import Card, board_cards, element_id
 from smart_app.views.conflict import conflict_panel
 from smart_app.views.dates import Here
@@ -84,19 +83,7 @@ def board_page(
 
 def frame(seen: Board) -> dict[str, Any]:
     """What every page about one discharge shows around its content."""
-    shown, more = banner_allergies(
-        [
-            BannerAllergy(allergy.text, allergy.criticality != "low", allergy.kind == "intolerance")
-            for allergy in seen.collected.allergies
-        ]
-    )
-    return {
-        "view": "reconciliation",
-        "banner": seen.banner,
-        "banner_allergies": shown,
-        "banner_allergies_more": more,
-        "board": seen,
-    }
+    return {"view": "reconciliation", "banner": seen.banner, "board": seen}
 
 
 def here_of(context: ChartContext) -> Here:

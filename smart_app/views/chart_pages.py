@@ -7,8 +7,6 @@ from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
 from smart_app import chart, gate
-from smart_app.view_records import AllergyLine, Overview
-from smart_app.views.banner import BannerAllergy, banner_allergies
 
 CURRENT = ("active", "on-hold", "draft", "intended", "unknown")
 """Medication statuses that people mean by "takes"; the rest is history."""
@@ -28,14 +26,12 @@ def overview() -> ResponseReturnValue:
     seen = chart.chart_overview(context)
     drugs = [line for line in seen.medications if line.kind != "fill"]
     discharge = next((line for line in seen.encounters if line.is_discharge), None)
-    shown, more = banner_allergies(_banner_lines(seen))
     return render_template(
         "overview.html",
         view="overview",
         banner=seen.banner,
-        banner_allergies=shown,
-        banner_allergies_more=more,
         overview=seen,
+        unread={notice.values.get("what") for notice in seen.notices if notice.kind == "partial"},
         discharge=discharge,
         medications=[line for line in drugs if line.status in CURRENT],
         past_medications=[line for line in drugs if line.status not in CURRENT],
@@ -45,12 +41,3 @@ def overview() -> ResponseReturnValue:
         conditions=[line for line in seen.conditions if line.clinical_status not in INACTIVE_CONDITIONS],
         past_conditions=[line for line in seen.conditions if line.clinical_status in INACTIVE_CONDITIONS],
     )
-
-
-def _banner_lines(seen: Overview) -> list[BannerAllergy]:
-    return [_banner_line(line) for line in seen.allergies if line.clinical_status in ("active", "")]
-
-
-def _banner_line(line: AllergyLine) -> BannerAllergy:
-    words = f"{line.name}: {', '.join(line.reactions)}" if line.reactions else line.name
-    return BannerAllergy(words, high=line.criticality != "low", intolerance=False)

@@ -22,6 +22,7 @@ from smart_app.messages import N_
 from smart_app.transitions import contact
 from smart_app.view_records import Clock
 from smart_app.views import dates, words
+from smart_app.views.banner import banner_allergies
 from smart_app.views.dates import Here, When
 from smart_app.views.drug_names import show_drug
 from smart_app.views.signed_list import FLAGS
@@ -68,7 +69,13 @@ def install(state: BlueprintSetupState) -> None:
         lower_first=_lower_first,
         zone_name=_zone_name,
     )
-    app.jinja_env.globals.update(say=_say, views=VIEWS, clock_words=_clock_words, outcome_label=_outcome_label)
+    app.jinja_env.globals.update(
+        say=_say,
+        views=VIEWS,
+        banner_allergies=banner_allergies,
+        clock_words=_clock_words,
+        outcome_label=_outcome_label,
+    )
     app.context_processor(_page)
 
 

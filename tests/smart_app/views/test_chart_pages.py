@@ -50,6 +50,8 @@ def test_an_unreadable_part_is_said_and_the_rest_shown(pages: Any) -> None:
     pages.fhir.failing = {"AllergyIntolerance"}
     html = pages.get("/overview").text
     assert "did not answer for allergies; shown without." in html
+    assert "Allergies could not be read" in html
+    assert "No allergies recorded" not in html
     assert "Furosemide" in html
 
 
