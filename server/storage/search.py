@@ -40,7 +40,7 @@ _SHORT = 50
 # millisecond) only if that does not decide.
 _SMALL, _LARGE = 500, 20_000
 # How many rows of the type are looked through before anything costlier is tried.
-_WINDOW = 2_000
+_WINDOW = 5_000
 
 
 @dataclass(frozen=True, slots=True)
