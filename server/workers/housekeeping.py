@@ -1,4 +1,4 @@
-"""What the worker does over and over: move audit segments, settle the outbox, fold the write-ahead log.
+"""What the worker does over and over: move audit segments, settle the outbox, fold the log, purge secrets.
 
 Each task is a plain function with a pause of its own; a failure is logged and the task comes round again.
 """
@@ -42,6 +42,7 @@ def tasks(
         Task("audit-segments", 1.0, lambda: store.ingest_audit(home / "audit")),
         Task("outbox", 0.5, lambda: relay(store, owner, clock, consumers)),
         Task("checkpoint", 5.0, store.checkpoint),
+        Task("expired-secrets", 300.0, lambda: store.authorization.purge(clock())),
     )
 
 
