@@ -22,7 +22,7 @@ from server.auth.authorization_server import NO_STORE, AuthorizationServer
 from server.auth.context import AuthContext
 from server.auth.credentials import keyed_hash, new_secret
 from server.auth.sessions import COOKIE, AddressThrottle, LoginRefused, log_in, log_out
-from server.auth.tokens import withdraw_grant
+from server.auth.tokens import standing_grants, withdraw_grant
 
 _LOGIN_COOKIE = "__Host-baton-login"
 _COOKIE_FLAGS: dict[str, Any] = {"secure": True, "httponly": True, "path": "/"}
@@ -142,29 +142,31 @@ def _register_grants(blueprint: Blueprint, context: AuthContext) -> None:
         session = current_session(context)
         if session is None:
             return make_response(redirect(f"/oauth2/login?{urlencode({'next': '/oauth2/grants'})}", 303))
-        names = {client.client_id: client.name for client in context.rows.clients()}
-        # What came from a login that is over, and its last access token, cannot act any more.
-        oldest = context.clock() - context.lifetimes.session_absolute - context.lifetimes.access_token
-        rows = [
-            {
-                "id": grant.grant_id,
-                "client_name": names.get(grant.client_id, grant.client_id),
-                "since": f"{grant.created:%Y-%m-%d %H:%M} UTC",
-                "offline": "offline_access" in grant.scope.split(),
-                "groups": consent_groups(grant.scope.split()),
-            }
-            for grant in context.rows.grants(username=session.username)
-            if grant.revoked is None and (grant.created > oldest or "offline_access" in grant.scope.split())
-        ]
-        return session_page("grants.html", session, grants=rows)
+        return session_page("grants.html", session, grants=_granted(context, session.username))
 
     @blueprint.post("/oauth2/grants/withdraw")
     def withdraw() -> Response:
         session = current_session(context)
         if session is None or not session.is_csrf(request.form.get("csrf", "")):
             return _expired(context)
-        withdraw_grant(context, session.username, request.form.get("grant", ""), request_id(request.environ))
+        for grant_id in request.form.getlist("grant"):
+            withdraw_grant(context, session.username, grant_id, request_id(request.environ))
         return make_response(redirect("/oauth2/grants", 303))
+
+
+def _granted(context: AuthContext, username: str) -> list[dict[str, Any]]:
+    """What programs have in a user's name, one row for what a program has alike from several launches."""
+    names = {client.client_id: client.name for client in context.rows.clients()}
+    return [
+        {
+            "ids": [grant.grant_id for grant in grants],
+            "client_name": names.get(grants[0].client_id, grants[0].client_id),
+            "since": f"{grants[-1].created:%Y-%m-%d %H:%M} UTC",
+            "offline": "offline_access" in grants[0].scope.split(),
+            "groups": consent_groups(grants[0].scope.split()),
+        }
+        for grants in standing_grants(context, username)
+    ]
 
 
 def _expired(context: AuthContext) -> Response:

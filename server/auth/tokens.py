@@ -199,6 +199,17 @@ def revoke(context: AuthContext, token: str, *, principal: str) -> bool:
     return ended
 
 
+def standing_grants(context: AuthContext, username: str) -> list[list[GrantRow]]:
+    """What a user has granted and can still act, the newest first; alike grants of one client together."""
+    # What came from a login that is over, and its last access token, cannot act any more.
+    oldest = context.clock() - context.lifetimes.session_absolute - context.lifetimes.access_token
+    alike: dict[tuple[str, str], list[GrantRow]] = {}
+    for grant in sorted(context.rows.grants(username=username), key=lambda row: row.created, reverse=True):
+        if grant.revoked is None and (grant.created > oldest or "offline_access" in grant.scope.split()):
+            alike.setdefault((grant.client_id, grant.scope), []).append(grant)
+    return list(alike.values())
+
+
 def withdraw_grant(context: AuthContext, username: str, grant_id: str, request_id: str) -> bool:
     """A user takes back what they granted, with every token made from it; False if it was not theirs."""
     grant = context.rows.grant(grant_id) if grant_id.isascii() else None

@@ -98,7 +98,7 @@ def summary(context: Context, principal: Principal, patient_id: str) -> Summary:
             for r in _search(context, principal, "AllergyIntolerance", [of_patient, ("_count", PAGE)])
         ),
         tuple(
-            Line(_text(r.get("code")), _status(r), _day(r.get("onsetDateTime", "")))
+            Line(_text(r.get("code")), "", _day(r.get("onsetDateTime", "")))
             for r in _search(
                 context,
                 principal,
