@@ -233,15 +233,16 @@ def faults(page: Page, name: str, width: int) -> list[str]:
 
 
 @every_page
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_violation_or_scrolls_sideways(
-    browse: Callable[..., Page], opened: Callable[[Page, Site], None], scheme: str
+    browse: Callable[..., Page], opened: Callable[[Page, Site], None]
 ) -> None:
-    page = browse(opened, color_scheme=scheme, viewport={"width": WIDTHS[0], "height": 900})
+    page = browse(opened)
     found = []
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        found += faults(page, f"{opened.__name__}-{width}-{scheme}", width)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            found += faults(page, f"{opened.__name__}-{width}-{scheme}", width)
     assert found == []
 
 
@@ -372,3 +373,17 @@ def test_a_session_that_ended_elsewhere_is_told_and_signing_in_goes_on(
     page.get_by_label("Password").fill(site.deployment.password("rn"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Active medications")).to_be_visible()
+
+
+def test_access_given_by_several_launches_is_one_row_and_withdrawn_at_once(
+    site: Site, window: BrowserContext, people: ModuleType
+) -> None:
+    page = window.new_page()
+    people.sign_in(page, site.deployment, "pharmacist")
+    for _ in range(2):
+        people.open_app(page, site.deployment, site.patient)
+    page.goto(f"{site.base}/oauth2/grants")
+    expect(page.get_by_role("listitem")).to_have_count(1)
+    expect(page.get_by_role("listitem")).to_contain_text("opened 2 times")
+    page.get_by_role("button", name="Withdraw access of Baton care transitions").click()
+    expect(page.get_by_text("No program has access in your name.")).to_be_visible()
