@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flask import Flask
 
+from server.process import die_with_parent
 from server.settings import read_settings
 
 
@@ -16,6 +17,7 @@ def web() -> Flask:
 
     Raises: SettingsError.
     """
+    die_with_parent()
     settings = read_settings(os.environ)
     share_metrics(settings.home)
 
