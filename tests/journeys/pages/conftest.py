@@ -96,7 +96,7 @@ def tab(chromium: Any, served: Any) -> Iterator[Callable[..., Tab]]:
         context = chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, bypass_csp=False, **options
         )
-        context.set_default_timeout(8000)
+        context.set_default_timeout(20000)
         opened.append(Tab(context.new_page(), served))
         return opened[-1]
 
