@@ -13,11 +13,11 @@ from smart_app.chart_lines import code_of, text_of
 from smart_app.fhir_client import FhirClient, NotFound
 from smart_app.messages import N_
 from smart_app.reconciliation.identity import resource_id
+from smart_app.reconciliation.statements import HOLD_UNTIL
 from smart_app.view_records import SignedList
 from smart_app.views.drug_names import show_drug
 from terminology.systems import BATON_RECONCILIATION
 
-HOLD_UNTIL = "urn:baton:StructureDefinition:hold-until"
 AT_ONCE = 50
 """Ids in one search, so that the address stays short."""
 

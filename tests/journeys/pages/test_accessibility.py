@@ -41,16 +41,17 @@ def decide_everything(tab: Any) -> None:
     tab.go("/reconciliation")
     tab.page.click("#accept-same button")
     tab.saved("3 of")
-    open_lines = tab.page.locator("article[data-card]:not(.done)")
-    for count in range(4, 11):
-        line = open_lines.first
+    for element in tab.page.eval_on_selector_all(
+        "article.open, article.danger", "all => all.map(each => each.id)"
+    ):
+        line = tab.page.locator(f"#{element}")
         line.locator("fieldset button").first.click()
         reason = line.locator("[data-field=reason]:not([hidden]) input")
         if reason.count():
             reason.fill("Confirmed with the patient")
             reason.press("Enter")
-        tab.saved(f"{count} of")
-        tab.page.wait_for_function("() => !document.querySelector('article.fault')")
+        tab.page.wait_for_selector(f"#{element}.done")
+    tab.saved("10 of")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
