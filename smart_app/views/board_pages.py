@@ -198,6 +198,7 @@ def _board_data() -> dict[str, Any]:
                 "as soon as it answers; do not close it."
             ),
             "reopened": gettext("open again"),
+            "theirs": gettext("The board shows the other decision."),
             "nothing_to_undo": gettext("Nothing to undo in this page."),
             "nothing_open": gettext("Every line is decided."),
             "all_accepted": bulk_words(0),

@@ -32,6 +32,7 @@ class Board {
     this.cards = [...element.querySelectorAll("[data-card]")].map((card) => new CardView(card, this.data));
     this.byId = new Map(this.cards.map((card) => [card.element.id, card]));
     this.history = [];
+    this.stale = "";
     const version = element.querySelector("input[name=version]");
     this.queue = new SaveQueue(version ? version.value : "", {
       saving: () => this.showSaved(this.data.words.saving),
@@ -163,10 +164,15 @@ class Board {
     }
     this.showBulk();
     announce(`${answer.count}. ${answer.saved}`);
-    if (answer.taken_over && !this.queue.pending) {
-      announce(answer.taken_over);
-      reload();
-    }
+    this.stale = this.stale || answer.taken_over;
+    this.refresh();
+  }
+
+  /** Show what others decided, once nothing of ours would be lost by it. */
+  refresh() {
+    if (!this.stale || this.queue.pending || this.cards.some((card) => card.isDirty())) return;
+    const words = this.stale;
+    reload().then(() => announce(words));
   }
 
   showSaved(words, bad = false) {
@@ -209,20 +215,13 @@ class Board {
   resolve(event) {
     const take = event.target.closest("[data-take]")?.dataset.take;
     if (!take) return;
-    if (take === "theirs") {
-      this.queue.clear();
-      reload();
-      return;
-    }
     document.getElementById("conflict").replaceChildren();
     const entry = this.conflicted;
     this.conflicted = null;
-    if (!entry) {
-      reload();
-      return;
-    }
-    this.queue.resume(entry);
-    entry.card?.element.focus();
+    if (take === "theirs") this.stale = this.data.words.theirs;
+    this.queue.resume(take === "mine" ? entry : null);
+    if (take === "theirs") this.refresh();
+    else entry?.card?.element.focus();
   }
 
   /** To the next line with an alert of that severity, after the one that has the focus. */

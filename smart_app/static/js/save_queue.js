@@ -30,14 +30,10 @@ export class SaveQueue {
     this.run();
   }
 
-  clear() {
-    this.entries = [];
-  }
-
-  /** After a conflict: send the entry again, knowing the other person's version. */
-  resume(entry) {
+  /** After a conflict: go on, with the entry again (knowing the other person's version) or without it. */
+  resume(entry = null) {
     this.halted = false;
-    this.entries.unshift(entry);
+    if (entry && !this.holds(entry.key)) this.entries.unshift(entry);
     this.run();
   }
 

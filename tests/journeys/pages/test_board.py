@@ -121,6 +121,23 @@ def test_two_people_on_one_line_are_told_and_choose(tab: Callable[..., Any]) -> 
     assert one.line("lyburide").locator("button[value=continue]").get_attribute("aria-pressed") == "true"
 
 
+def test_keeping_theirs_keeps_my_other_decisions(tab: Callable[..., Any]) -> None:
+    one, two = tab().start(), tab().start()
+    two.expected = ["409"]
+    one.go("/reconciliation")
+    two.go("/reconciliation")
+    one.line("lyburide").locator("button[value=clarify]").click()
+    one.saved("1 of 10")
+    two.line("lyburide").locator("button[value=continue]").click()
+    two.page.wait_for_selector("#conflict-panel")
+    two.line("buprofen").locator("button[value=clarify]").click()
+    two.page.click("[data-take=theirs]")
+    two.saved("2 of 10")
+    two.page.wait_for_function(
+        "() => document.querySelectorAll('button[value=clarify][aria-pressed=true]').length === 2"
+    )
+
+
 def test_a_decision_made_offline_is_kept_and_saved_later(tab: Callable[..., Any]) -> None:
     browser = tab().start()
     browser.expected = ["ERR_INTERNET_DISCONNECTED"]
