@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -82,7 +83,22 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
         known[parts[0]].load()()
         return
     load_data = settings.demo and not no_data
+    _require_free_ports(settings)
     sys.exit(_supervise(settings, parts or tuple(sorted(known)), load_data=load_data))
+
+
+def _require_free_ports(settings: Settings) -> None:
+    """End with plain words where somebody listens already, instead of restarting the parts for ever."""
+    for name, port in (("BATON_PORT_WEB", settings.port_web), ("BATON_PORT_APP", settings.port_app)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, port))
+            except OSError as error:
+                raise click.ClickException(
+                    f"{settings.host}:{port} cannot be listened on ({error.strerror}): is Baton running already?"
+                    f" Stop it, or set {name} to another port."
+                ) from None
 
 
 def _supervise(settings: Settings, parts: tuple[str, ...], *, load_data: bool) -> int:
