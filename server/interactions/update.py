@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from server.auth.access import may_write
 from server.errors import FhirError, Issue
+from server.fhir.index_values import index_values
+from server.fhir.json_codec import decode
 from server.fhir.visibility import EVERYTHING
 from server.interactions.answer import answer_version
 from server.interactions.call import Call
@@ -42,6 +45,8 @@ def update(call: Call[Writer]) -> InteractionResponse:
         raise FhirError("forbidden", "the token does not allow this id to be written")
     if current is None or current.deleted:
         created = replace(call, decision=call.decide("create", request.resource_type))
+        if current is not None:
+            check_writable(created, _before(created, current))
         version, index = store_version(created, body, request.id, current, "PUT")
         return answer_version(call.context, request, version, 201, patient=index.patient or "")
     if same_content(body, current):
@@ -98,6 +103,21 @@ def check_if_none_match(request: InteractionRequest, current: StoredVersion | No
 
 
 def check_writable(call: Call[Writer], current: StoredVersion) -> None:
-    """The version that is replaced or deleted may itself be written, not only what replaces it."""
-    if call.unit.read(current.resource_type, current.id, call.decision.writable) is None:
+    """The content that is replaced may itself be written, not only what replaces it: a resource in the charts
+    of two patients is not taken out of one by a token of the other.
+
+    Raises: FhirError forbidden.
+    """
+    content = decode(current.body)
+    context = call.context
+    rows = index_values(content, base_url=context.base_url, time_zone=context.time_zone)
+    if not may_write(call.decision, current.resource_type, rows, content):
         raise FhirError("forbidden", "the token does not allow this resource to be changed")
+
+
+def _before(call: Call[Writer], deletion: StoredVersion) -> StoredVersion:
+    """The version that was deleted. Raises: FhirError forbidden where it cannot be known."""
+    version = call.unit.vread(deletion.resource_type, deletion.id, deletion.version_id - 1, EVERYTHING)
+    if version is None:
+        raise FhirError("forbidden", "the token does not allow this resource to be changed")
+    return version

@@ -148,6 +148,23 @@ def test_a_resource_cannot_be_moved_into_another_chart(fhir, as_token, build):
     assert fhir.get("Observation/o1/_history").json["total"] == 1
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_resource_of_two_charts_is_not_taken_out_of_the_other(fhir, as_token, build, deleted):
+    """A result of p1 that p2 took part in: both see it, p2 alone does not change it."""
+    shared = build.observation("Patient/p1", id="o1", performer=[{"reference": "Patient/p2"}])
+    fhir.put("Observation/o1", shared)
+    if deleted:
+        fhir.delete("Observation/o1")
+    before = fhir.get("Observation/o1/_history").body
+    own = as_token("patient/*.cruds", patient="p2")
+
+    for taken in (build.observation("Patient/p2", id="o1"), shared | {"status": "amended"}):
+        answer = own.put("Observation/o1", taken)
+        assert (answer.status, answer.codes) == (403, ["forbidden"])
+    assert own.delete("Observation/o1").status == (204 if deleted else 403)
+    assert fhir.get("Observation/o1/_history").body == before
+
+
 def test_creating_by_update_needs_the_permission_to_create(as_token, build):
     answer = as_token("system/Patient.ru").put("Patient/p9", build.patient(id="p9"))
     assert (answer.status, answer.codes) == (403, ["forbidden"])
