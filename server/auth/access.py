@@ -89,7 +89,9 @@ def _decide(principal: Principal, interaction: str, resource_type: str) -> Decis
             headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
         )
     if permission in _WRITES:
-        return Decision(visible=_visibility(principal, "rs" + permission), writable=needed)
+        # Who may create has not seen anything yet; who may change or delete knows what there is.
+        seen = "rs" if permission == "c" else "rs" + permission
+        return Decision(visible=_visibility(principal, seen), writable=needed)
     return Decision(visible=needed)
 
 

@@ -6,12 +6,13 @@ Sources: hl7.org/fhir/R4/http.html#ccreate, #trules (conditional references)
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from server.errors import FhirError
 from server.fhir.compartments import RESOURCE_TYPES
 from server.fhir.search_parsing import parse_search
-from server.fhir.search_query import SearchQuery
+from server.fhir.search_query import Clause, SearchQuery
 from server.fhir.visibility import EVERYTHING
 from server.interactions.call import Call
 from server.interactions.request import Context
@@ -22,22 +23,37 @@ def find_by_condition(call: Call[Writer], resource_type: str, condition: str) ->
     """The resource that fulfils the condition, None where none does.
 
     The claim comes before the search, in the same transaction: whoever creates under the same condition at the
-    same moment waits here and then finds what the other created. All resources are searched, also those hidden
-    from the caller, so that none is created twice.
-    Raises: FhirError multiple-matches (two or more match, or the match is hidden), invalid-search,
-    unsupported-search.
+    same moment waits here and then finds what the other created.
+    Raises: FhirError multiple-matches (two or more match, or a hidden resource has the identifier),
+    invalid-search, unsupported-search.
     """
     query = parse_condition(call.context, resource_type, condition)
     call.unit.claim(claim_key(query))
-    matches = call.unit.search(query, EVERYTHING).matches
-    if not matches:
-        return None
+    matches = call.unit.search(query, call.decision.visible).matches
     if len(matches) > 1:
         raise FhirError("multiple-matches", "several resources fulfil the condition")
-    visible = call.unit.read(resource_type, matches[0].id, call.decision.visible)
-    if visible is None:
-        raise FhirError("multiple-matches", "the condition cannot be decided with what this token may see")
-    return visible
+    if matches:
+        return matches[0]
+    _refuse_hidden_identifier(call, query)
+    return None
+
+
+def _refuse_hidden_identifier(call: Call[Writer], query: SearchQuery) -> None:
+    """No identifier of the condition is one of a resource hidden from the caller: none is given twice.
+
+    Only that an identifier is taken is ever told of what is hidden. Were the whole condition asked of it, every
+    conditional create would be a question about somebody else's chart.
+    """
+    identifiers = tuple(
+        condition
+        for condition in query.conditions
+        if isinstance(condition, Clause) and condition.parameter.code == "identifier" and not condition.modifier
+    )
+    if not identifiers:
+        return
+    for match in call.unit.search(replace(query, conditions=identifiers), EVERYTHING).matches:
+        if call.unit.read(match.resource_type, match.id, call.decision.visible) is None:
+            raise FhirError("multiple-matches", "the condition cannot be decided with what this token may see")
 
 
 def find_reference(call: Call[Writer], reference: str) -> str:

@@ -107,6 +107,43 @@ def test_a_hidden_match_neither_duplicates_nor_tells_its_id(fhir, as_token, buil
     assert fhir.get("Observation").json["total"] == 1
 
 
+@pytest.mark.parametrize(
+    "condition", ["patient=p1&code=2160-0", "patient.family=Testfall&code=2160-0", "code=2160-0"]
+)
+def test_a_condition_asks_nothing_of_what_is_hidden(fhir, as_token, build, condition):
+    """Otherwise the answer would tell whether somebody else has such a result."""
+    for id in ("p1", "p2"):
+        fhir.put(f"Patient/{id}", build.patient(id=id))
+    fhir.put("Observation/o1", build.observation("Patient/p1", id="o1"))
+    own = as_token("patient/*.cruds", patient="p2")
+
+    answer = own.post("Observation", build.observation("Patient/p2"), If_None_Exist=condition)
+
+    assert answer.status == 201
+    assert answer.headers["Location"].endswith("/Observation/new-1/_history/1")
+
+
+def test_an_identifier_that_is_hidden_tells_nothing_else_of_its_resource(fhir, as_token, build):
+    fhir.put("Patient/p1", build.patient(id="p1"))
+    fhir.put("Observation/o1", build.observation("Patient/p1", id="o1", identifier=[{"value": "lab-1"}]))
+    own = as_token("patient/*.cruds", patient="p2")
+
+    for status in ("final", "preliminary"):
+        condition = f"identifier=lab-1&status={status}"
+        answer = own.post("Observation", build.observation("Patient/p2"), If_None_Exist=condition)
+        assert (answer.status, answer.codes) == (412, ["multiple-matches"])
+
+
+def test_a_conditional_create_shows_nothing_to_who_may_not_read(fhir, as_token, build):
+    fhir.put("Observation/o1", build.observation("Patient/p1", id="o1", identifier=[{"value": "lab-1"}]))
+    feed = as_token("system/Observation.c")
+
+    answer = feed.post("Observation", build.observation("Patient/p1"), If_None_Exist="identifier=lab-1")
+
+    assert (answer.status, answer.codes) == (412, ["multiple-matches"])
+    assert b"o1" not in answer.body
+
+
 def test_a_patient_token_creates_in_its_own_chart_only(fhir, as_token, build):
     for id in ("p1", "p2"):
         fhir.put(f"Patient/{id}", build.patient(id=id))
