@@ -96,8 +96,8 @@ def _require_free_ports(settings: Settings) -> None:
                 probe.bind((settings.host, port))
             except OSError as error:
                 raise click.ClickException(
-                    f"{settings.host}:{port} cannot be listened on ({error.strerror}): is Baton running already?"
-                    f" Stop it, or set {name} to another port."
+                    f"{settings.host}:{port} cannot be listened on ({error.strerror}). Is Baton running?"
+                    f" Stop it, or set {name}."
                 ) from None
 
 

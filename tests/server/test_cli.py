@@ -1,0 +1,120 @@
+"""The `baton` command: found by entry points, plain words and status 1 where it cannot run, 2 for findings.
+
+Covers server/cli.py, server/deployment.py, server/diagnosis.py.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from server.cli import main
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def baton(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.setenv("BATON_HOME", str(home))
+    monkeypatch.setenv("BATON_SECRET_KEY", "k" * 32)
+    monkeypatch.setenv("BATON_TIME_ZONE", "America/Chicago")
+    return lambda *arguments: CliRunner().invoke(main, list(arguments))
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "load", "client", "token", "db", "doctor", "app", "reconcile", "terminology"],
+)
+def test_every_command_has_help_that_teaches(baton: Callable[..., Result], command: str) -> None:
+    assert command in baton("--help").output
+    answer = baton(command, "--help")
+    assert answer.exit_code == 0
+    assert len(answer.output.splitlines()) > 5
+
+
+def test_an_unknown_part_is_refused_with_those_there_are(baton: Callable[..., Result]) -> None:
+    answer = baton("serve", "database")
+    assert answer.exit_code == 2
+    assert "there are: app, app-worker, web, worker" in answer.output
+
+
+def test_missing_settings_end_the_command_with_what_to_do(
+    baton: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BATON_TIME_ZONE")
+    answer = baton("serve")
+    assert answer.exit_code == 1
+    assert "BATON_TIME_ZONE is not set" in answer.output
+
+
+def test_a_taken_port_is_named_with_the_setting_that_moves_it(
+    baton: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        monkeypatch.setenv("BATON_PORT_APP", str(listener.getsockname()[1]))
+        monkeypatch.setenv("BATON_PORT_WEB", "64999")
+        answer = baton("serve")
+    assert answer.exit_code == 1
+    assert "set BATON_PORT_APP" in answer.output
+
+
+def test_a_new_database_is_made_and_a_second_upgrade_changes_nothing(baton: Callable[..., Result]) -> None:
+    first, second = baton("db", "upgrade"), baton("db", "upgrade")
+    assert first.exit_code == 0
+    assert first.output == second.output
+
+
+def test_a_database_of_a_newer_release_is_refused_and_left_alone(
+    baton: Callable[..., Result], home: Path
+) -> None:
+    baton("db", "upgrade")
+    with sqlite3.connect(home / "baton.sqlite3") as connection:
+        connection.execute("UPDATE schema_version SET value = 999")
+    for command in (["db", "upgrade"], ["serve"]):
+        answer = baton(*command)
+        assert answer.exit_code == 1
+        assert "schema 999" in answer.output
+
+
+def test_the_doctor_finds_nothing_in_a_fresh_deployment(baton: Callable[..., Result]) -> None:
+    baton("db", "upgrade")
+    answer = baton("doctor", "--json")
+    findings = json.loads(answer.output)["findings"]
+    assert {row["check"] for row in findings} >= {
+        "home",
+        "database",
+        "outbox",
+        "sqlite",
+        "keys",
+        "clock",
+        "disk",
+    }
+    assert answer.exit_code == 0, findings
+
+
+def test_the_doctor_says_what_to_do_about_a_missing_schema(baton: Callable[..., Result]) -> None:
+    answer = baton("doctor")
+    assert answer.exit_code == 2
+    assert "run `baton db upgrade`" in answer.output
+
+
+def test_the_doctor_sees_keys_that_others_may_read(baton: Callable[..., Result], home: Path) -> None:
+    baton("db", "upgrade")
+    (home / "keys").mkdir(exist_ok=True)
+    loose = home / "keys" / "signing.json"
+    loose.write_text("{}")
+    loose.chmod(0o644)
+    answer = baton("doctor")
+    assert answer.exit_code == 2
+    assert "signing.json; chmod 600" in answer.output
