@@ -1,9 +1,9 @@
 """The access decision: what a principal may see and write. The only place where access is decided (pure).
 
 Access = what any of the token's scopes allows, where
-- a `patient/` scope reaches the compartment of the launch context's patient, and reads types that belong to
-  no compartment (Practitioner, Organization, Location, Medication, ...) only where a resource it may see
-  refers to them; it never writes those;
+- a `patient/` scope reaches the compartment of the launch context's patient, and reads types that are nobody's
+  chart (Practitioner, Organization, Location, Medication, ...; `policy/open_types.json`) only where a resource
+  it may see refers to them; it never writes those, and other types of no compartment it never sees;
 - a `user/` scope reaches what the user's role (`policy/roles.json`) may do, too;
 - a `system/` scope reaches all resources of its type.
 A missing claim denies: `patient/` without a patient and `user/` without a user reach nothing. The answer for
@@ -29,6 +29,7 @@ from server.fhir.index_rows import IndexRows
 from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import Clause
 from server.fhir.visibility import NOTHING, Rule, Visibility
+from server.policy.open_types import open_types
 from server.policy.roles import role
 
 # Interaction -> the permission it needs; "" needs none of its own: its parts are decided one by one.
@@ -152,7 +153,7 @@ def _scope_reach(principal: Principal, scope: Scope, permissions: str) -> _Reach
         def rules_of(resource_type: str, criteria: tuple[Clause, ...]) -> Iterable[Rule]:
             if in_patient_compartment(resource_type):
                 yield Rule(patients=patients, criteria=criteria)
-            elif not _WRITES.issuperset(letters):
+            elif resource_type in open_types() and not _WRITES.issuperset(letters):
                 yield Rule(criteria=criteria, referred=True)
 
     elif scope.level == "user":

@@ -16,8 +16,10 @@ from server.auth.access import PERMISSION, Decision, decide, may_write, resource
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.errors import FhirError
+from server.fhir.compartments import PATIENT_COMPARTMENT
 from server.fhir.index_values import index_values
 from server.fhir.visibility import Rule
+from server.policy.open_types import open_types
 from server.policy.roles import role, roles
 
 LAB = "http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
@@ -63,6 +65,16 @@ class TestPatientScopes:
         assert decide(self.nurse, "read", resource_type).visible.of(resource_type) == (REFERRED,)
         for interaction in ("create", "update", "delete"):
             assert refused(self.nurse, interaction, resource_type)
+
+    def test_a_reference_opens_no_type_that_may_hold_somebody_elses_data(self) -> None:
+        """Whoever writes into a chart can make it refer to anything."""
+        outside = resource_types() - PATIENT_COMPARTMENT.keys()
+        closed = {"Binary", "Bundle", "Contract", "GuidanceResponse", "MessageHeader", "Parameters"}
+        assert open_types() < outside
+        assert closed < outside - open_types()
+        for resource_type in outside - open_types():
+            assert refused(self.nurse, "read", resource_type)
+            assert decide(self.nurse, "read", "Patient").visible.of(resource_type) == ()
 
     def test_joined_types_are_restricted_in_the_same_decision(self) -> None:
         visible = decide(self.nurse, "search-type", "Observation").visible
