@@ -64,8 +64,8 @@ def _sqlite() -> Iterator[Finding]:
         yield _row(
             "sqlite",
             "ok",
-            f"{sqlite3.sqlite_version}; its checkpoint fault (fixed in 3.51.3) is kept out by our lock: let no other"
-            " program write to the database file",
+            f"{sqlite3.sqlite_version}; its checkpoint fault (fixed in 3.51.3) is kept out by our lock:"
+            " let no other program write to the database file",
         )
     else:
         yield _row("sqlite", "ok", sqlite3.sqlite_version)
