@@ -69,8 +69,11 @@ def is_deceased(patient: Resource) -> bool:
 
 
 def identifiers_of(patient: Resource) -> tuple[tuple[str, str], ...]:
-    """(label, value) of the identifiers people use, each value once; the medical record number first, no
-    numbers of others."""
+    """(label, value) of the identifiers people use, each value once; the medical record number first.
+
+    Left out are numbers that serve others (driving licence, ...) and those of no type, a system's own,
+    unless there is nothing else.
+    """
     found = []
     for identifier in _list(patient, "identifier"):
         if isinstance(identifier, dict) and isinstance(identifier.get("value"), str):
@@ -78,8 +81,9 @@ def identifiers_of(patient: Resource) -> tuple[tuple[str, str], ...]:
             if code in ("SS", "DL", "PPN"):  # not for a banner: minimum necessary
                 continue
             found.append((code != "MR", text_of(identifier.get("type")), identifier["value"]))
+    typed = [row for row in found if row[1]]
     labels: dict[str, str] = {}
-    for _, label, value in sorted(found, key=lambda row: row[0]):
+    for _, label, value in sorted(typed or found, key=lambda row: row[0]):
         labels.setdefault(value, label)
     return tuple((label, value) for value, label in labels.items())
 

@@ -3,13 +3,14 @@
 Pure apart from reading the shipped bundles. Each chart is cut at its newest adult inpatient discharge (what
 came later, also the patient's death, is left out) and shifted by whole weeks so that this discharge lies
 within the last seven days; weekdays and intervals stay as they were. Charts without such a discharge are
-shifted by their newest encounter and stay whole.
+shifted by their newest encounter and stay whole. Record numbers are made short.
 """
 
 from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -45,7 +46,7 @@ def bundles() -> Iterator[dict[str, Any]]:
 
 def demo_chart(bundle: dict[str, Any], now: datetime) -> Chart:
     """The chart of one bundle, cut and shifted as the module says. now: aware."""
-    resources = with_local_references(bundle)
+    resources = [with_short_record_number(r) for r in with_local_references(bundle)]
     discharge = newest_adult_discharge(resources)
     if discharge is not None:
         resources = as_of(resources, discharge)
@@ -100,6 +101,23 @@ def as_of(resources: list[dict[str, Any]], discharge: dict[str, Any]) -> list[di
         dropped |= later
         kept = [r for r in kept if f"{r['resourceType']}/{r['id']}" not in later]
     return [_living(r) if r["resourceType"] == "Patient" else r for r in kept]
+
+
+def with_short_record_number(resource: dict[str, Any]) -> dict[str, Any]:
+    """A Patient whose medical record number has seven digits: Synthea's is a UUID, which nobody reads out."""
+    if resource["resourceType"] != "Patient":
+        return resource
+    number = f"{zlib.crc32(resource['id'].encode()) % 10_000_000:07d}"
+    return resource | {
+        "identifier": [
+            each | {"value": number} if _is_record_number(each) else each
+            for each in resource.get("identifier", ())
+        ]
+    }
+
+
+def _is_record_number(identifier: dict[str, Any]) -> bool:
+    return any(coding.get("code") == "MR" for coding in identifier.get("type", {}).get("coding", ()))
 
 
 def shift(resource: dict[str, Any], by: timedelta) -> dict[str, Any]:

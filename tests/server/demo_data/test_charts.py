@@ -70,6 +70,17 @@ def test_nothing_in_a_chart_refers_to_what_was_left_out(charts: list[Any]) -> No
                 assert not reference.startswith("urn:uuid:")
 
 
+def test_record_numbers_are_short_and_no_two_patients_share_one(charts: list[Any]) -> None:
+    numbers = [
+        identifier["value"]
+        for chart in charts
+        for identifier in chart.patient["identifier"]
+        if identifier.get("type", {}).get("text") == "Medical Record Number"
+    ]
+    assert len(set(numbers)) == 24
+    assert all(re.fullmatch(r"\d{7}", number) for number in numbers)
+
+
 def test_weekdays_and_times_of_day_stay() -> None:
     moved = shift({"period": {"start": "2013-05-31T16:34:40+00:00", "end": "2013-06-01"}}, timedelta(weeks=700))
     assert moved["period"]["start"].endswith("T16:34:40+00:00")
