@@ -122,9 +122,8 @@ def _needed(line: Item) -> str:
 
 
 def _reasons_differ(before: Item, after: Item) -> bool:
-    """Both give a reason for taking it as needed, and not the same one."""
-    one, other = before.sig.as_needed_for, after.sig.as_needed_for
-    return bool(one and other) and str(one).casefold() != str(other).casefold()
+    """The reasons for taking it as needed are not the same, or only one side gives one."""
+    return fold(before.sig.as_needed_for or "") != fold(after.sig.as_needed_for or "")
 
 
 def _product(before: Item, after: Item) -> list[Difference]:
@@ -183,6 +182,8 @@ def _incomplete(before: Item, after: Item) -> Difference | None:
     if fold(before.sig.text) != fold(after.sig.text):
         for side, line in zip(gaps, (before, after), strict=True):
             side.extend(["a written instruction that is understood"] if line.sig.unread else [])
+    for side, line, facing in zip(gaps, (before, after), (after, before), strict=True):
+        side.extend(f"“{words}”" for words in facing.sig.beside if words not in line.sig.beside)
     if not any(gaps):
         return None
     one_words, other_words = (", ".join(dict.fromkeys(side)) for side in gaps)

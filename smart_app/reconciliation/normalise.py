@@ -6,6 +6,7 @@ contradicts counts for nothing: wrong codes under right names are common, and th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as Json
 from collections.abc import Sequence
 from decimal import Decimal
@@ -86,6 +87,9 @@ def _from_codes(
             named = {ingredient.rxcui for ingredient in match.ingredients}
             others = tuple(concept.rxcui for concept in match.concepts or match.ingredients)
             return _contradicted(drug, named, others, against, original)
+        if match is None and _unlike(text, drug, terminology):
+            doubt = f"{words} is {drug.concept.name}, but no word of the text “{text}” is a name of it."
+            return _contradicted(drug, _ingredients(drug), (), doubt, original)
     method = MappingMethod.NDC if words.startswith("NDC") else MappingMethod.RXCUI
     confidence = _CODED
     if drug.inferred and drug.product:
@@ -126,6 +130,28 @@ def _names(match: NameMatch, drug: Drug, terminology: DrugLookup) -> bool:
     return not candidates or any(
         _compatible(drug, found) and _amounts_agree(drug, found) for found in candidates
     )
+
+
+def _unlike(text: str, drug: Drug, terminology: DrugLookup) -> bool:
+    """Whether a text that was not read holds words, but none that could name the drug.
+
+    "LISINOP 10MG TB" names lisinopril, "Coumadin 5 mg" does not: a wrong code beside a brand that the
+    vocabulary has never heard of would else pass unseen.
+    """
+    named = _words(drug.brand or "")
+    for component in drug.components:
+        names = [component.name or "", component.ingredient.name if component.ingredient else ""]
+        named |= _words(" ".join(names))
+    written = _words(text)
+    if any(one.startswith(other) or other.startswith(one) for one in written for other in named):
+        return False
+    meant = (terminology.by_name(word) for word in written)
+    known = {ingredient.rxcui for match in meant if match for ingredient in match.ingredients}
+    return bool(written) and not known & _ingredients(drug)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]{3,}", text.casefold()))
 
 
 def _amounts_agree(one: Drug, other: Drug) -> bool:

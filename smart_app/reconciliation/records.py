@@ -15,7 +15,7 @@ from typing import Protocol
 
 from terminology.rxnorm import Concept, Drug, NameMatch
 
-ALGORITHM_VERSION = "1.0.0"
+ALGORITHM_VERSION = "1.1.0"
 """Changes whenever the same input may give another output."""
 
 
@@ -151,6 +151,8 @@ class Sig:
     duration_days: Fraction | None = None
     route: str | None = None
     """In the vocabulary of `Medication.route`; None when the source does not say."""
+    beside: tuple[str, ...] = ()
+    """What is said beside dose, timing and text, folded: additional and patient instructions. Only compared."""
     unread: bool = False
     """The structure is complete, but the text beside it was not understood: it may say more."""
     complex: tuple[str, ...] = ()

@@ -34,7 +34,10 @@ class _Reading:
     amounts: list[Amount] = field(default_factory=list)
     high: Amount | None = None
     rates: list[Fraction] = field(default_factory=list)
-    when: set[str] = field(default_factory=set)
+    moments: list[set[str]] = field(default_factory=list)
+    """Each with the phrases that name it: "every morning before breakfast" is one moment."""
+    moment_ended: int = -1
+    """Index after the last of those phrases."""
     meals: set[str] = field(default_factory=set)
     days: set[str] = field(default_factory=set)
     times: set[str] = field(default_factory=set)
@@ -50,6 +53,7 @@ def parse_sig(text: str) -> Sig:
     """Read one written instruction; an empty one is simply unknown."""
     reading = _Reading()
     lowered = text.lower().replace("½", " 1/2").replace("¼", " 1/4").replace("–", "-").replace("×", "x")
+    lowered = re.sub(r"(?<=\d),(?=\d{3}\b)", "", lowered)
     lowered = re.sub(r"\b(?:[a-z]\.){2,}", lambda found: found[0].replace(".", "") + " ", lowered)
     lowered = _SAID_TWICE.sub(
         lambda found: found[2] if _NUMBER_WORDS.get(found[1]) == found[2] else found[0], lowered
@@ -129,7 +133,7 @@ def _times(words: list[str], index: int, reading: _Reading) -> int:
         days, after = 1, after + 1
     elif _at(words, after) == "weekly":
         days, after = 7, after + 1
-    elif _at(words, after) in ("a", "per", "each", "every") and _at(words, after + 1) in _DAYS:
+    elif _at(words, after) in ("a", "per", "each", "every", "/") and _at(words, after + 1) in _DAYS:
         days, after = _DAYS[words[after + 1]], after + 2
     else:
         return 0
@@ -180,10 +184,11 @@ def _phrase(words: list[str], index: int, reading: _Reading) -> int:
         case "rate":
             reading.rates.append(Fraction(phrase.value))
         case "when":
-            reading.when.add(phrase.value)
+            _moment(phrase.value, words, index, reading)
             while _at(words, after) == "and" and _at(words, after + 1) in _SHORT_WHEN:
-                reading.when.add(_SHORT_WHEN[words[after + 1]])
+                reading.moments.append({_SHORT_WHEN[words[after + 1]]})
                 after += 2
+            reading.moment_ended = after
         case "meal":
             reading.meals.add(phrase.value)
         case "day":
@@ -202,13 +207,43 @@ def _phrase(words: list[str], index: int, reading: _Reading) -> int:
             reading.as_needed = True
             start = after + 1 if _at(words, after) == "for" else after
             if start > after and _number(_at(words, start) or "x") is None:
-                after = next((i for i in range(start, len(words)) if words[i] in ",;("), len(words))
+                after = next((i for i in range(start, len(words)) if _ends_reason(words, i)), len(words))
             else:
                 start = after
                 while after < len(words) and words[after].isalpha() and words[after] not in phrases():
                     after += 1
             reading.as_needed_for = " ".join(words[start:after]) or None
     return after
+
+
+def _moment(code: str, words: list[str], index: int, reading: _Reading) -> None:
+    """Another moment of the day, or a second name of the last one."""
+    last = reading.moments[-1] if reading.moments else set()
+    if last and (index == reading.moment_ended or any({code, named} in _ONE_MOMENT for named in last)):
+        last.add(code)
+        return
+    if last and words[index - 1] not in ("and", ",", "/", ";"):
+        reading.complex.append("several times of day")
+    reading.moments.append({code})
+
+
+_WITHIN = {
+    "HS": "NIGHT",
+    **{f"{relation}{meal}": time for time, meal in (("MORN", "M"), ("NOON", "D"), ("EVE", "V"))
+       for relation in ("AC", "C", "PC")},
+}  # fmt: skip
+"""A moment and the less precise time of day that it lies in: breakfast is in the morning."""
+_ONE_MOMENT = tuple({precise, rough} for precise, rough in _WITHIN.items())
+
+
+def _ends_reason(words: list[str], index: int) -> bool:
+    """Whether the reason after `as needed for` is over: a stop, a number, or a phrase that says something."""
+    if words[index] in ",;(" or _number(words[index]) is not None:
+        return True
+    return any(
+        tuple(words[index : index + len(phrase.words)]) == phrase.words and phrase.kind != "noise"
+        for phrase in phrases().get(words[index], ())
+    )
 
 
 def _next_day(words: list[str], index: int) -> int | None:
@@ -235,10 +270,16 @@ def _sig(text: str, reading: _Reading) -> Sig:
         complex_for.append("several doses")
     if reading.unread:
         complex_for.append(NOT_UNDERSTOOD)
-    moments = len(reading.when) + len(reading.times)
+    when = {code for codes in reading.moments for code in codes - {_WITHIN.get(code) for code in codes}}
+    moments = max(len(reading.moments), len(reading.times))
     per_day = reading.rates[0] if len(set(reading.rates)) == 1 else None
     if not reading.rates and moments:
+        # "every morning at 8 am" is one moment; whether a morning and two times are three, nobody says.
+        if reading.moments and reading.times and (len(reading.moments), len(reading.times)) != (1, 1):
+            complex_for.append("several times of day")
         per_day = Fraction(moments)
+    elif moments > 1 and per_day != moments and not reading.days:
+        complex_for.append("frequency and times of day disagree")
     if reading.days:
         weekly = Fraction(len(reading.days), 7) * max(moments, 1)
         stated = per_day is None or per_day in (1, Fraction(len(reading.days), 7), moments)
@@ -251,7 +292,7 @@ def _sig(text: str, reading: _Reading) -> Sig:
         dose_again=reading.amounts[1] if len(reading.amounts) > 1 else None,
         dose_high=reading.high,
         per_day=per_day,
-        when=tuple(sorted(reading.when | reading.meals | reading.days | reading.times)),
+        when=tuple(sorted(when | reading.meals | reading.days | reading.times)),
         as_needed=reading.as_needed,
         as_needed_for=reading.as_needed_for,
         duration_days=reading.duration,

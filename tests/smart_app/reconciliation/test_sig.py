@@ -82,9 +82,10 @@ def test_what_cannot_be_compared_says_why(dosages: list[dict[str, Any]], reason:
     assert any(reason in why for why in sig.complex)
 
 
-def test_the_same_instruction_twice_is_one() -> None:
+def test_the_same_instruction_twice_may_be_the_double_and_is_not_complete() -> None:
     dosage = {"text": "1 tab daily"}
-    assert read_sig([dosage, dosage]).is_complete
+    sig = read_sig([dosage, dosage])
+    assert (sig.text, sig.complex) == ("1 tab daily", ("several dosage instructions",))
 
 
 def test_an_order_of_dosages_does_not_depend_on_their_place() -> None:
