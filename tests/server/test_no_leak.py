@@ -48,12 +48,15 @@ class World:
             self.change()
 
     def change(self) -> None:
-        kind = self.random.choice([name for name in TYPES if name != "Patient"])
+        kind = self.random.choice([*TYPES[1:], "Observation", "Observation"])
         key = (kind, f"{kind.lower()}{self.random.randrange(4)}")
-        if key in self.versions and self.random.random() < 0.2:
-            if self.versions[key][-1][0] is not None:
-                assert self.fhir.delete("/".join(key)).status == 204
-                self.versions[key].append((None, self.versions[key][-1][1]))
+        content, charts = self.versions.get(key, [(None, frozenset())])[-1]
+        chance = self.random.random()
+        if content is not None and chance < 0.2:
+            assert self.fhir.delete("/".join(key)).status == 204
+            self.versions[key].append((None, charts))
+        elif content is not None and chance < 0.5:  # in the same charts
+            self.put(content | {"implicitRules": f"http://example.org/{chance}"})
         else:
             self.put(self.made(*key))
 
