@@ -214,16 +214,16 @@ class Eye:
 
 
 def eyes(world: World) -> Iterator[Eye]:
+    final = "patient/Observation.rs?status=final " + " ".join(f"patient/{kind}.rs" for kind in OPEN)
     for patient in PATIENTS:
         yield Eye(world, "patient/*.rs", {"patient": patient}, lambda _: True)
-    final = " ".join(f"patient/{kind}.rs" for kind in OPEN)
-    yield Eye(
-        world,
-        f"patient/Observation.rs?status=final {final}",
-        {"patient": "a"},
-        lambda it: it["resourceType"] == "Observation" and it["status"] == "final",
-        only_current=True,
-    )
+        yield Eye(
+            world,
+            final,
+            {"patient": patient},
+            lambda it: it["resourceType"] == "Observation" and it["status"] == "final",
+            only_current=True,
+        )
 
 
 def entries(fhir: Any, path: str) -> list[Json]:
