@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError
+from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError, InvalidScopeError
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant as CodeGrant
 from authlib.oauth2.rfc6749.models import AuthorizationCodeMixin
 from authlib.oauth2.rfc7636 import CodeChallenge
@@ -151,6 +151,9 @@ class AuthorizationCodeGrant(CodeGrant):
     def save_token(self, token: dict[str, Any]) -> None:
         context, grant = self._context, self.request.user
         with context.rows.transaction():
+            if live_grant(context, grant.grant_id) is None:
+                # The code was used again, or the user signed out, since it was accepted.
+                raise InvalidGrantError("The access was withdrawn.")
             keep_access_token(context, token, grant)
             if "refresh_token" in token:
                 context.rows.add_refresh_token(

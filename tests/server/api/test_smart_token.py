@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from server.auth import authorization_code
+
 BASE = "http://127.0.0.1:8000"
 CALLBACK = "https://app.example/callback"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -143,6 +145,21 @@ class TestRefusedExchange:
             grant_type="refresh_token", refresh_token=tokens["refresh_token"], client_id=client_id
         )
         oauth_error(again, 400, "invalid_grant")
+
+    def test_using_a_code_again_while_its_tokens_are_made_brings_none(
+        self, smart: Any, oauth_error: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second use comes after the first one's code was accepted, before its tokens are kept."""
+        client_id = smart.client()
+        code, id_token, second = smart.code(client_id), authorization_code.id_token, []
+
+        def interrupted(*arguments: Any) -> str:
+            second.append(smart.exchange(client_id, code))
+            return id_token(*arguments)
+
+        monkeypatch.setattr(authorization_code, "id_token", interrupted)
+        oauth_error(smart.exchange(client_id, code), 400, "invalid_grant")
+        oauth_error(second[0], 400, "invalid_grant")
 
     def test_a_confidential_client_must_prove_itself(self, smart: Any, oauth_error: Any) -> None:
         client_id = smart.client("confidential-symmetric")
