@@ -68,7 +68,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "baton"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "PYTHON"))
+        }
         environment |= {"BATON_PORT_WEB": str(free_port()), "BATON_PORT_APP": str(free_port())}
         first = start(clone, environment)
         later = min(start(clone, environment) for _ in range(2))
