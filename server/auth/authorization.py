@@ -19,10 +19,10 @@ from authlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidRequestError
 from server.auth.authorization_code import Approval, AuthorizationCodeGrant
 from server.auth.authorization_server import AuthorizationServer, Request, check_parameters
 from server.auth.clients import Client
-from server.auth.context import record
+from server.auth.context import AuthContext, record
 from server.auth.launches import continue_launch, use_launch
 from server.auth.scopes import parse_scope
-from server.auth.sessions import Session, fhir_user
+from server.auth.sessions import Session, fhir_user, is_alive
 from server.storage.authorization import LaunchRow
 
 # A sign-in this recent satisfies prompt=login.
@@ -142,7 +142,7 @@ def _ehr_launch(
     context, client = server.context, request.client
     row = use_launch(context, request.form["launch"], client.client_id, continued=choice is not None)
     user = context.rows.user(row.username) if row else None
-    if row is None or user is None or user.disabled:
+    if row is None or user is None or user.disabled or not _is_signed_in(context, row):
         raise InvalidRequestError(
             "This launch has been used, has expired, or was made for another app: start it again in the EHR.",
             redirect_uri=grant.redirect_uri,
@@ -262,6 +262,12 @@ def _granted(scope: str, choice: Choice | None) -> str:
     if optional and not kept:
         return ""
     return " ".join(word for word in scope.split() if word in kept or word not in optional)
+
+
+def _is_signed_in(context: AuthContext, row: LaunchRow) -> bool:
+    """Whether the sign-in that a launch was made in still stands."""
+    session = row.context.get("session")
+    return not session or is_alive(context, bytes.fromhex(session))
 
 
 def _moment(row: LaunchRow) -> datetime | None:

@@ -181,6 +181,14 @@ class TestLaunch:
         assert smart.authorize(smart.browser(), other, **more).answer["error"] == "invalid_request"
         assert "code" in smart.authorize(smart.browser(), mine, **more).answer
 
+    def test_a_launch_ends_with_the_sign_in_it_came_from(self, smart: Any) -> None:
+        client_id, browser = smart.client(), smart.browser()
+        browser.sign_in()
+        launch = smart.launch(browser, client_id, patient="one")
+        browser.post("/oauth2/logout", browser.get("/oauth2/grants").fields)
+        page = smart.authorize(smart.browser(), client_id, launch=launch, scope="launch patient/*.rs")
+        assert page.answer["error"] == "invalid_request"
+
     def test_a_launch_of_a_user_who_was_shut_out_is_refused(self, smart: Any) -> None:
         from dataclasses import replace
 
