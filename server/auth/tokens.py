@@ -29,8 +29,8 @@ class Authenticator:
 
     def __init__(self, context: AuthContext) -> None:
         self._context = context
-        self._epoch = -1
-        self._known: dict[str, tuple[Principal, datetime]] = {}
+        # One value, so that no thread puts what it read before a change among what was read after it.
+        self._of_epoch: tuple[int, dict[str, tuple[Principal, datetime]]] = (-1, {})
 
     def authenticate(self, authorization: str | None) -> Principal:
         """The principal of a request's Authorization header.
@@ -51,9 +51,10 @@ class Authenticator:
     def principal(self, token: str) -> Principal | None:
         """Whom an access token stands for; None when it is unknown, expired or revoked."""
         epoch = self._context.rows.security_epoch()
-        if epoch != self._epoch:
-            self._known, self._epoch = {}, epoch
-        known = self._known  # a concurrent thread may put another in its place; then ours is simply dropped
+        seen, known = self._of_epoch
+        if epoch != seen:
+            known = {}
+            self._of_epoch = epoch, known
         found = known.get(token)
         if found is None:
             row = active_token(self._context, token)
