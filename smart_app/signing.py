@@ -111,7 +111,9 @@ def _send(context: ChartContext, link: StoreLink, loaded: LoadedBoard, encounter
     except FhirFault as fault:
         log.warning("signing: %s", fault.words)
         words = "; ".join(text for severity, text in diagnostics(fault.outcome) if severity != "information")
-        return NotSigned(N_("The store refused the list: %(answer)s."), {"answer": words or fault.words})
+        return NotSigned(
+            N_("The store refused the list: %(answer)s."), {"answer": (words or fault.words).rstrip(".")}
+        )
     return _signed(bundle)
 
 

@@ -82,7 +82,7 @@ def _plans(group: Group, decision: Decision) -> list[_Plan]:
         case DecisionKind.STOP:
             return [_Plan(current, "stopped", CEASED, False, reason=True)]
         case DecisionKind.NOT_TAKING:
-            return [_Plan(current, "not-taking", CEASED, False, reason=True)]
+            return [_Plan(current, "not-taken", CEASED, False, reason=True)]
         case DecisionKind.HOLD:
             return [_Plan(current, "on-hold", SUSPENDED, True, reason=True)]
         case DecisionKind.DUPLICATE_MERGE:
@@ -128,7 +128,7 @@ def _resource(
     if item.reference.startswith("MedicationRequest/"):
         resource["basedOn"] = [{"reference": chart.reference(item.reference)}]
     period = {"start": item.start} if item.start else {}
-    if plan.status in ("stopped", "not-taking"):
+    if plan.status in ("stopped", "not-taken"):
         period["end"] = instant(signing.signed_at)
     if period:
         resource["effectivePeriod"] = period

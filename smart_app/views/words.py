@@ -32,7 +32,7 @@ STATUSES = {
     "draft": N_("draft"),
     "unknown": N_("status unknown"),
     "intended": N_("intended"),
-    "not-taking": N_("not taking"),
+    "not-taken": N_("not taken"),
     "in-progress": N_("in progress"),
     "finished": N_("finished"),
     "planned": N_("planned"),

@@ -14,6 +14,8 @@ from uuid import UUID
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
+from server.fhir.json_codec import decode
+from server.fhir.validation import validate
 from smart_app.reconciliation.match import reconcile
 from smart_app.reconciliation.records import Collected, Decision, DecisionKind, Reconciliation, Signing
 from smart_app.reconciliation.write_back import source_versions, write_back
@@ -98,7 +100,7 @@ LINES: list[tuple[dict[str, Any], list[tuple[str, str]], list[tuple[str | None, 
     ),
     (
         {"kind": DecisionKind.NOT_TAKING, "reason": "cost"},
-        [("not-taking", "cost")],
+        [("not-taken", "cost")],
         [("05", True)],
         ["support-adherence"],
     ),
@@ -121,6 +123,7 @@ def test_a_decision_writes_its_statements_entries_and_tasks(
     assert [task["code"]["coding"][0]["code"] for task in of_type(bundle, "Task")] == tasks
     sources = {source["reference"] for s in statements for source in s["derivedFrom"]}
     assert sources == {"MedicationRequest/a", "MedicationRequest/b"}
+    assert [issue for issue in validate(decode(json.dumps(bundle).encode())) if issue.severity == "error"] == []
 
 
 def test_a_new_line_rests_on_its_discharge_order(signed: Any, lists: Any) -> None:
