@@ -7,7 +7,15 @@ two lines are the same product, or its brand, with the same regimen.
 from __future__ import annotations
 
 from smart_app.reconciliation.items import same_amount, understood_dose
-from smart_app.reconciliation.records import Amount, Difference, DifferenceKind, Item, MappingMethod
+from smart_app.reconciliation.records import (
+    Amount,
+    Difference,
+    DifferenceKind,
+    Group,
+    GroupKind,
+    Item,
+    MappingMethod,
+)
 from smart_app.reconciliation.words import (
     UNKNOWN,
     amount_words,
@@ -44,6 +52,18 @@ def same_product(before: Item, after: Item) -> bool:
     """Tier 1 or 2: the same generic product, known on both sides."""
     product = before.medication.product
     return product is not None and product == after.medication.product
+
+
+def different_drugs(group: Group) -> bool:
+    """Whether the two sides of a group are not one medicine: a decision then has to speak for both.
+
+    Another drug, a combination and its parts, or linked records of which one was not recognised;
+    but not two lines that nobody recognised and that have equal words.
+    """
+    if any(found.kind is DifferenceKind.SUBSTITUTION for found in group.differences):
+        return True
+    names = [{fold(item.medication.original) for item in side} for side in (group.before, group.after)]
+    return group.kind is GroupKind.POSSIBLE and all(names) and names[0] != names[1]
 
 
 def compare(before: Item, after: Item) -> tuple[Difference, ...]:

@@ -14,6 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from smart_app.reconciliation.compare import different_drugs
 from smart_app.reconciliation.records import (
     Decision,
     DecisionKind,
@@ -116,7 +117,10 @@ def _needs_reason(kind: DecisionKind, group: Group) -> bool:
 def offered(group: Group) -> tuple[DecisionRule, ...]:
     """The decisions that apply to a group, the commonest first, each with what it asks for here."""
     kinds = [DecisionKind(name) for name in _data()["offered"][group.kind.value]]
-    return tuple(replace(decision_rules()[kind], needs_reason=_needs_reason(kind, group)) for kind in kinds)
+    rules = [replace(decision_rules()[kind], needs_reason=_needs_reason(kind, group)) for kind in kinds]
+    # One new regimen, or one line that stays, cannot stand for two medicines.
+    two = different_drugs(group)
+    return tuple(rule for rule in rules if not (two and (rule.needs_regimen or rule.needs_survivor)))
 
 
 def bulk_acceptable(reconciliation: Reconciliation) -> tuple[Group, ...]:
@@ -147,6 +151,7 @@ def completeness(reconciliation: Reconciliation, decisions: Sequence[Decision]) 
     for decision in decisions:
         group = groups.get(decision.group_key)
         fault = _fault(decision, group, reconciliation, decision.group_key in bulk)
+        fault = fault or _merge_fault(decision, group, reconciliation, decisions)
         if fault:
             faults.append((decision.group_key, fault))
     decided = {decision.group_key for decision in decisions}
@@ -180,6 +185,26 @@ def _survivor_fault(decision: Decision, group: Group, reconciliation: Reconcilia
         return "The line that stays is missing."
     if decision.survivor in own or decision.survivor not in lines:
         return "The line that stays must be another line of the board."
+    return None
+
+
+def _merge_fault(
+    decision: Decision, group: Group | None, reconciliation: Reconciliation, decisions: Sequence[Decision]
+) -> str | None:
+    """What stays must be the same medicine, as far as both are known, and must itself not be merged away."""
+    if decision.kind is not DecisionKind.DUPLICATE_MERGE or group is None:
+        return None
+    own = {each.medication.ingredient_key for each in (*group.before, *group.after)}
+    for other in reconciliation.groups:
+        for item in (*other.before, *other.after):
+            if item.reference != decision.survivor:
+                continue
+            key = item.medication.ingredient_key
+            if key and any(mine and not mine & key for mine in own):
+                return "The line that stays is another medicine."
+            merged = (each.kind for each in decisions if each.group_key == other.key)
+            if DecisionKind.DUPLICATE_MERGE in merged:
+                return "The line that stays is itself merged into another."
     return None
 
 

@@ -11,7 +11,7 @@ from smart_app.reconciliation.decide import clarify_due, has_high_alert, role_ru
 from smart_app.reconciliation.draft import instant
 from smart_app.reconciliation.identity import identifier, resource_id
 from smart_app.reconciliation.records import Decision, DecisionKind, Group, Reconciliation, Signing
-from smart_app.reconciliation.statements import Chart, chosen
+from smart_app.reconciliation.statements import Chart, concerned, newest
 from terminology.systems import BATON
 
 CLARIFY, CHANGE, RESUME, ADHERENCE = (
@@ -34,7 +34,7 @@ def tasks(
     """The Tasks of one decided line: a question, a change of order, a resumption, adherence."""
     high = has_high_alert(reconciliation, group)
     now = signing.signed_at
-    name = chosen(group)[0].medication.name
+    name = " and ".join(dict.fromkeys(item.medication.name for item in concerned(group)))
     asked = (decision.reason or "").strip()
     match decision.kind:
         case DecisionKind.CLARIFY:
@@ -79,7 +79,7 @@ def _task(
     high: bool,
     chart: Chart,
 ) -> dict[str, Any]:
-    focus = chosen(group)[0].reference
+    focus = newest(group)[0].reference
     task: dict[str, Any] = {
         "resourceType": "Task",
         "id": resource_id(signing.session_id, f"task-{code}", group.key),

@@ -18,7 +18,8 @@ from smart_app.reconciliation.records import (
     Sig,
     Source,
 )
-from smart_app.reconciliation.sig import NO_UNIT, read_sig
+from smart_app.reconciliation.sig import NO_UNIT, ordered, read_sig
+from smart_app.reconciliation.sig_text import NOT_UNDERSTOOD, parse_sig
 from smart_app.reconciliation.words import amount_words, dosage_words
 from terminology.units import EACH, canonical_amount
 
@@ -68,10 +69,9 @@ def item(
     """
     kind = str(resource.get("resourceType"))
     medication = normalise(_concept(resource, medications), terminology)
-    dosages = [d for d in resource.get(_DOSAGES[kind]) or () if isinstance(d, Mapping)]
-    sig = _settle(read_sig(dosages), medication)
-    if not sig.text:
-        sig = replace(sig, text=dosage_words(sig, medication))
+    spoken = spoken_dosages(resource, medication)
+    sig = _settle(read_sig([dosage for dosage, _ in spoken]), medication)
+    sig = replace(sig, text="; ".join(dict.fromkeys(words for _, words in spoken if words)))
     if resource.get("modifierExtension"):
         sig = replace(sig, complex=(*sig.complex, "an extension that changes its meaning"))
     per_dose = _per_dose(sig.dose, medication)
@@ -100,6 +100,30 @@ def item(
         days_supply=_days_supply(resource),
         resource=dict(resource),
     )
+
+
+def spoken_dosages(resource: Mapping[str, Any], medication: Medication) -> list[tuple[Mapping[str, Any], str]]:
+    """The dosages of a resource in their sequence, each in words: its text, its codes, or both."""
+    raw = resource.get(_DOSAGES[str(resource.get("resourceType"))])
+    dosages = ordered([d for d in raw if isinstance(d, Mapping)] if isinstance(raw, list) else [])
+    sigs = [_settle(read_sig([dosage]), medication) for dosage in dosages]
+    return [(d, _said(sig, medication)) for d, sig in zip(dosages, sigs, strict=True)]
+
+
+def _said(sig: Sig, medication: Medication) -> str:
+    """The text, with the codes in words where it was understood and says less than they do."""
+    coded = dosage_words(sig, medication)
+    if not sig.text:
+        return coded
+    read = parse_sig(sig.text)
+    less = (
+        (read.dose is None and sig.dose is not None)
+        or (read.per_day is None and sig.per_day is not None)
+        or (not read.as_needed and sig.as_needed)
+        or (read.duration_days is None and sig.duration_days is not None)
+        or (not read.when and sig.when)
+    )
+    return f"{sig.text} ({coded})" if less and NOT_UNDERSTOOD not in read.complex else sig.text
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

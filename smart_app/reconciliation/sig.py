@@ -31,8 +31,7 @@ def read_sig(dosages: Sequence[Mapping[str, Any]]) -> Sig:
     """
     if not dosages:
         return Sig(text="")
-    ordered = sorted(dosages, key=lambda dosage: _sequence(dosage))
-    sigs = [_one(dosage) for dosage in ordered]
+    sigs = [_one(dosage) for dosage in ordered(dosages)]
     if len(sigs) == 1:
         return sigs[0]
     text = "; ".join(dict.fromkeys(sig.text for sig in sigs if sig.text))
@@ -46,9 +45,14 @@ def read_sig(dosages: Sequence[Mapping[str, Any]]) -> Sig:
     )
 
 
-def _sequence(dosage: Mapping[str, Any]) -> int:
-    sequence = dosage.get("sequence")
-    return sequence if isinstance(sequence, int) else 0
+def ordered(dosages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Dosages by their sequence; those without one first, as they stand."""
+
+    def sequence(dosage: Mapping[str, Any]) -> int:
+        found = dosage.get("sequence")
+        return found if isinstance(found, int) else 0
+
+    return sorted(dosages, key=sequence)
 
 
 def _one(dosage: Mapping[str, Any]) -> Sig:

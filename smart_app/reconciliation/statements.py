@@ -10,9 +10,21 @@ from fhir.resources.R4B.dosage import Dosage
 from fhir.resources.R4B.medicationstatement import MedicationStatement
 from pydantic import ValidationError
 
+from smart_app.reconciliation.compare import different_drugs
 from smart_app.reconciliation.draft import instant
 from smart_app.reconciliation.identity import identifier, resource_id
-from smart_app.reconciliation.records import Decision, DecisionKind, Group, GroupKind, Item, Signing
+from smart_app.reconciliation.items import spoken_dosages
+from smart_app.reconciliation.records import (
+    Decision,
+    DecisionKind,
+    DifferenceKind,
+    Group,
+    GroupKind,
+    Item,
+    Signing,
+)
+from smart_app.reconciliation.words import item_words
+from terminology.names import fold
 from terminology.systems import RXNORM
 
 UNCHANGED, CHANGED, PRESCRIBED, CEASED, SUSPENDED = "01", "02", "04", "05", "06"
@@ -36,8 +48,8 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What one decision writes of a line: which items, with which status and flag."""
+class Outcome:
+    """What one decision makes of some items of a line: their status, flag and place."""
 
     items: Sequence[Item]
     status: str
@@ -60,35 +72,67 @@ class Chart:
         return f"{self.base.rstrip('/')}/{name}{history}" if self.base else f"{name}{history}"
 
 
-def chosen(group: Group) -> tuple[Item, ...]:
-    """The items that speak for the line from now on: those after, else those before."""
+def newest(group: Group) -> tuple[Item, ...]:
+    """The items after, else those before."""
     return group.after or group.before
 
 
-def _plans(group: Group, decision: Decision) -> list[_Plan]:
-    current = chosen(group)
+def concerned(group: Group) -> tuple[Item, ...]:
+    """The items a decision about the whole line speaks of: both sides where they are different drugs."""
+    return (*group.before, *group.after) if different_drugs(group) else newest(group)
+
+
+def outcomes(group: Group, decision: Decision) -> list[Outcome]:
+    """What a decision writes of a group, so also what the pages say it will."""
     match decision.kind:
+        case DecisionKind.CONTINUE if different_drugs(group):
+            if group.kind is GroupKind.CHANGED:  # linked records: the one replaces the other
+                return _replaced(group)
+            return [
+                Outcome(group.before, "active", UNCHANGED, True),
+                Outcome(group.after, "active", PRESCRIBED, True),
+            ]
         case DecisionKind.CONTINUE:
-            same = group.kind in (GroupKind.IDENTICAL, GroupKind.ONLY_BEFORE)
-            return [_Plan(current, "active", UNCHANGED if same else CHANGED, True)]
+            return [Outcome(newest(group), "active", UNCHANGED if _as_before(group) else CHANGED, True)]
         case DecisionKind.NEW:
-            return [_Plan(current, "active", PRESCRIBED, True)]
+            return [Outcome(group.after, "active", PRESCRIBED, True)]
         case DecisionKind.MODIFY:
-            old = _Plan(group.before or current, "stopped", CEASED, False, "old", True)
-            return [_Plan(current[:1], "active", CHANGED, True), old]
+            old = Outcome(group.before or group.after, "stopped", CEASED, False, "old", True)
+            return [Outcome(newest(group), "active", CHANGED, True), old]
         case DecisionKind.SUBSTITUTE:
-            old = _Plan(group.before, "stopped", CEASED, False, "old", True)
-            return [_Plan(group.after, "active", PRESCRIBED, True), old]
-        case DecisionKind.STOP:
-            return [_Plan(current, "stopped", CEASED, False, reason=True)]
+            return _replaced(group)
+        case DecisionKind.STOP | DecisionKind.DUPLICATE_MERGE:
+            return [Outcome(concerned(group), "stopped", CEASED, False, reason=True)]
         case DecisionKind.NOT_TAKING:
-            return [_Plan(current, "not-taken", CEASED, False, reason=True)]
+            return [Outcome(concerned(group), "not-taken", CEASED, False, reason=True)]
         case DecisionKind.HOLD:
-            return [_Plan(current, "on-hold", SUSPENDED, True, reason=True)]
-        case DecisionKind.DUPLICATE_MERGE:
-            return [_Plan(current, "stopped", CEASED, False, reason=True)]
+            return [Outcome(concerned(group), "on-hold", SUSPENDED, True, reason=True)]
         case _:
-            return [_Plan(current, "unknown", None, True)]
+            return _open(group)
+
+
+def _replaced(group: Group) -> list[Outcome]:
+    return [
+        Outcome(group.after, "active", PRESCRIBED, True),
+        Outcome(group.before, "stopped", CEASED, False, "old", True),
+    ]
+
+
+def _open(group: Group) -> list[Outcome]:
+    """Until the answer: what was taken before stays as it was; what was not is only intended."""
+    found = [Outcome(group.before, "unknown", None, True)] if group.before else []
+    if not group.before or different_drugs(group):
+        found.append(Outcome(group.after, "intended", None, True))
+    return found
+
+
+def _as_before(group: Group) -> bool:
+    """Whether a line that goes on is told as unchanged: known to be the same, or the same to the word."""
+    if group.kind in (GroupKind.IDENTICAL, GroupKind.ONLY_BEFORE):
+        return True
+    lines = {(fold(item.medication.original), fold(item.sig.text)) for item in (*group.before, *group.after)}
+    unknown = {difference.kind for difference in group.differences} <= {DifferenceKind.INCOMPLETE}
+    return unknown and len(lines) == 1 and all(all(words) for words in lines)
 
 
 def statements(
@@ -99,7 +143,7 @@ def statements(
     merged: items of other lines that were decided to be the same as this one.
     """
     found = []
-    for plan in _plans(group, decision):
+    for plan in outcomes(group, decision):
         for item in plan.items:
             line = item.reference
             resource = _resource(signing, group, decision, plan, item, chart)
@@ -112,7 +156,7 @@ def statements(
 
 
 def _resource(
-    signing: Signing, group: Group, decision: Decision, plan: _Plan, item: Item, chart: Chart
+    signing: Signing, group: Group, decision: Decision, plan: Outcome, item: Item, chart: Chart
 ) -> dict[str, Any]:
     resource: dict[str, Any] = {
         "resourceType": "MedicationStatement",
@@ -138,7 +182,7 @@ def _resource(
         resource["statusReason"] = [{"text": reason}]
     notes = [] if plan.reason or not reason else [reason]
     if decision.kind in _OPEN:
-        notes.insert(0, "Open: a question about this line has not been answered yet.")
+        notes[:0] = ["Open: a question about this line has not been answered yet.", *_other_side(group, item)]
     if notes:
         resource["note"] = [
             {
@@ -157,11 +201,23 @@ def _resource(
     return resource
 
 
+def _other_side(group: Group, item: Item) -> list[str]:
+    """What an open line says after the discharge, where it is written as it was before."""
+    if item not in group.before or different_drugs(group):
+        return []
+    return [f"After the discharge: {item_words(other)}" for other in group.after]
+
+
 def medication_concept(item: Item) -> dict[str, Any]:
-    """The medicine as its source has it, else (a Medication elsewhere) as it was understood."""
+    """The medicine as its source has it, else (a Medication elsewhere) as it was understood.
+
+    Codes without any words get the name they were understood by: a list is for people.
+    """
     concept = item.resource.get("medicationCodeableConcept")
     if isinstance(concept, Mapping) and concept:
-        return dict(concept)
+        codings = concept.get("coding")
+        named = concept.get("text") or any(coding.get("display") for coding in codings or ())
+        return dict(concept) if named else {**concept, "text": item.medication.name}
     found: dict[str, Any] = {"text": item.medication.original or item.medication.name}
     if item.medication.rxcui:
         found["coding"] = [{"system": RXNORM, "code": item.medication.rxcui, "display": item.medication.name}]
@@ -169,20 +225,20 @@ def medication_concept(item: Item) -> dict[str, Any]:
 
 
 def _dosages(item: Item) -> list[dict[str, Any]]:
-    """The dosages of the source as they stand, a coded one with its words added; one that is not valid R4 is
-    kept by its text alone."""
-    raw = item.resource.get("dosageInstruction") or item.resource.get("dosage")
+    """The dosages of the source as they stand, coded ones with their words added; one that is not valid R4 is
+    kept by its text alone.
+
+    People read the signed list, the patient among them: it says in words what the source only coded.
+    """
     found = []
-    for dosage in raw if isinstance(raw, list) else []:
+    for dosage, words in spoken_dosages(item.resource, item.medication):
         try:
             Dosage.model_validate(dosage)
+            kept = dict(dosage)
         except ValidationError:
-            dosage = {"text": item.sig.text} if item.sig.text else {}
-        if dosage:
-            found.append(dict(dosage))
-    if len(found) == 1 and not found[0].get("text") and item.sig.text:
-        # People read the signed list, the patient among them: say in words what the source only coded.
-        found[0] = {"text": item.sig.text, **found[0]}
+            kept = {}
+        if kept or words:
+            found.append({"text": words} | kept | {"text": words} if words else kept)
     return found
 
 

@@ -113,14 +113,29 @@ def duration_words(days: Fraction | None) -> str:
 
 
 def dosage_words(sig: Sig, medication: Medication | None = None) -> str:
-    """A sig in one line; what is not known is left out, and nothing known gives an empty line."""
-    parts = [amount_words(sig.dose, medication)] if sig.dose else []
+    """A sig in one line; what is not known is left out, and nothing known gives an empty line.
+
+    What these words cannot say (a range of frequencies, a maximum) is named in brackets.
+    """
+    parts = [_dose_words(sig, medication)] if sig.dose else []
     parts += [sig.route] if sig.route else []
     parts += [rate_words(sig.per_day)] if sig.per_day is not None else []
     parts += [when_words(sig.when)] if sig.when else []
-    parts += ["as needed"] if sig.as_needed else []
+    needed = f"as needed for {sig.as_needed_for}" if sig.as_needed_for else "as needed"
+    parts += [needed] if sig.as_needed else []
     parts += [duration_words(sig.duration_days)] if sig.duration_days is not None else []
-    return " ".join(parts)
+    words = "; ".join([" ".join(parts), *sig.beside]) if parts else "; ".join(sig.beside)
+    unsaid = [why for why in sig.complex if why != _RANGE or sig.dose_high is None]
+    return f"{words} ({'; '.join(unsaid)})".strip() if unsaid else words
+
+
+_RANGE = "a range of doses"
+
+
+def _dose_words(sig: Sig, medication: Medication | None) -> str:
+    """`2 tablets`, `1 tablet to 2 tablets`."""
+    high = f" to {amount_words(sig.dose_high, medication)}" if sig.dose_high else ""
+    return amount_words(sig.dose, medication) + high
 
 
 def item_words(item: Item) -> str:

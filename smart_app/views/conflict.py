@@ -53,5 +53,5 @@ def _name(group: Group) -> str:
 def _words(group: Group, decision: Decision | None) -> str:
     if decision is None:
         return gettext("open")
-    words = button_words(group.kind, decision_rules()[decision.kind])
+    words = button_words(group, decision_rules()[decision.kind])
     return f"{words} ({decision.reason})" if decision.reason else words

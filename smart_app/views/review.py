@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from flask_babel import gettext
 
 from smart_app.messages import N_
-from smart_app.reconciliation.records import Alert, Decision, DecisionKind, GroupKind, Severity
+from smart_app.reconciliation.records import Alert, Decision, DecisionKind, Item, Severity
+from smart_app.reconciliation.statements import UNCHANGED, Outcome, outcomes
 from smart_app.view_records import Board
 from smart_app.views.cards import Card, board_cards
 
@@ -34,8 +35,7 @@ _SECTION_OF: Mapping[DecisionKind, str] = {
     DecisionKind.DEFER: "ask",
     DecisionKind.CONTINUE: "continue",
 }
-_UNCHANGED = (GroupKind.IDENTICAL, GroupKind.ONLY_BEFORE)
-"""Lines that a CONTINUE leaves as they were; on the others it takes the change."""
+ASKED = frozenset((DecisionKind.CLARIFY, DecisionKind.DEFER))
 
 NOT_TAKEN = frozenset((DecisionKind.STOP, DecisionKind.NOT_TAKING, DecisionKind.HOLD))
 """After these the patient does not take the line, so its alerts need no second look."""
@@ -47,9 +47,29 @@ class ReviewLine:
     decision: Decision
 
     @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What signing will write of it."""
+        return tuple(outcomes(self.card.group, self.decision))
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Every medicine that is named: those that end first where others take their place."""
+        ended = [item for each in self.outcomes if each.role == "old" for item in each.items]
+        lines = [item for each in self.outcomes if each.role != "old" for item in each.items]
+        return tuple({item.medication.name: item for item in (*ended, *lines)}.values())
+
+    @property
+    def joint(self) -> str:
+        """What stands between two medicines: one takes the place of the other, or both are meant."""
+        return " → " if any(each.role == "old" for each in self.outcomes) else " + "
+
+    @property
     def how(self) -> str:
-        """How it is to be taken: the new regimen, else what the newest list says."""
-        return self.decision.regimen or (self.card.group.after or self.card.group.before)[0].sig.text
+        """How it is to be taken from now on: the new regimen, else what the list will say."""
+        lines = [item for each in self.outcomes if each.role != "old" for item in each.items]
+        return self.decision.regimen or "; ".join(
+            dict.fromkeys(item.sig.text for item in lines if item.sig.text)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +98,7 @@ def review_sections(board: Board) -> tuple[ReviewSection, ...]:
 
 
 def _section_of(line: ReviewLine) -> str:
-    if line.decision.kind is DecisionKind.CONTINUE and line.card.group.kind not in _UNCHANGED:
+    if line.decision.kind is DecisionKind.CONTINUE and {each.flag for each in line.outcomes} != {UNCHANGED}:
         return "change"
     return _SECTION_OF[line.decision.kind]
 
@@ -97,10 +117,10 @@ def kept_alerts(board: Board) -> tuple[KeptAlert, ...]:
 
 def will_write(sections: tuple[ReviewSection, ...]) -> Mapping[str, int]:
     """How many lines go on the list, and how many are changes. A line on hold stays on the list."""
-    by_name = {section.name: len(section.lines) for section in sections}
-    total = sum(by_name.values())
+    lines = [line for section in sections for line in section.lines]
+    written = [each for line in lines for each in line.outcomes]
     return {
-        "listed": total - by_name.get("stop", 0),
-        "changes": total - by_name.get("continue", 0),
-        "questions": by_name.get("ask", 0),
+        "listed": sum(len(each.items) for each in written if each.taken),
+        "changes": sum(len(each.items) for each in written if each.flag != UNCHANGED),
+        "questions": sum(line.decision.kind in ASKED for line in lines),
     }

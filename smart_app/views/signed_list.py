@@ -144,7 +144,6 @@ def _by_reference(store: FhirClient, resource_type: str, references: Sequence[st
 
 
 def _line(reference: str, statement: Resource, flag: str) -> WrittenLine:
-    dosages = [str(dosage.get("text", "")) for dosage in statement.get("dosage", ())]
     reasons = [text_of(reason) for reason in statement.get("statusReason", ())]
     notes = [str(note.get("text", "")) for note in statement.get("note", ())]
     held = [
@@ -153,13 +152,23 @@ def _line(reference: str, statement: Resource, flag: str) -> WrittenLine:
     return WrittenLine(
         reference=reference,
         name=text_of(statement.get("medicationCodeableConcept")),
-        how="; ".join(text for text in dosages if text),
+        how="; ".join(text for dosage in statement.get("dosage", ()) if (text := _how(dosage))),
         status=str(statement.get("status", "")),
         flag=flag,
         reason=" ".join(text for text in (*reasons, *notes) if text),
         until=str(held[0]) if held else "",
         why=" ".join(text_of(reason) for reason in statement.get("reasonCode", ())),
     )
+
+
+def _how(dosage: Resource) -> str:
+    """A dosage in words: its text and the instructions beside it that the text does not repeat."""
+    beside = [text_of(more) for more in dosage.get("additionalInstruction", ())]
+    said = ""
+    for words in (str(dosage.get("text", "")), *beside, str(dosage.get("patientInstruction", ""))):
+        if words and words.casefold() not in said.casefold():
+            said = f"{said}; {words}" if said else words
+    return said
 
 
 def _task(reference: str, task: Resource, names: Mapping[str, str]) -> WrittenTask:

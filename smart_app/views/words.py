@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from flask_babel import gettext
 
 from smart_app.messages import N_
+from smart_app.reconciliation.compare import different_drugs
 from smart_app.reconciliation.decide import DecisionRule
-from smart_app.reconciliation.records import AlertKind, DecisionKind, DifferenceKind, GroupKind
+from smart_app.reconciliation.records import AlertKind, DecisionKind, DifferenceKind, Group, GroupKind
 
 GENDERS = {
     "female": N_("Female"),
@@ -128,9 +129,11 @@ REASON_LABELS: Mapping[str, str] = {
     DecisionKind.CONTINUE: N_("Why it continues"),
 }
 
+TAKE_BOTH = N_("Take both")
+"""CONTINUE of a possible pair of different drugs; of two lines with equal words there is one to take."""
+
 ON_THE_BUTTON: Mapping[tuple[str, str], str] = {
     (GroupKind.CHANGED, DecisionKind.CONTINUE): N_("Take after"),
-    (GroupKind.POSSIBLE, DecisionKind.CONTINUE): N_("Take both"),
     **{(kind, DecisionKind.CLARIFY): N_("Ask") for kind in GroupKind},
 }
 """Shorter or plainer words than the rule's own, where the place on the board makes them clear."""
@@ -172,6 +175,8 @@ def say(table: Mapping[str, str], code: str) -> str:
     return str(gettext(table[code])) if code in table else code
 
 
-def button_words(group: str, rule: DecisionRule) -> str:
-    """What a decision's button says on a line of that kind."""
-    return str(gettext(ON_THE_BUTTON.get((group, rule.kind), rule.label)))
+def button_words(group: Group, rule: DecisionRule) -> str:
+    """What a decision's button says on that line."""
+    if (group.kind, rule.kind) == (GroupKind.POSSIBLE, DecisionKind.CONTINUE) and different_drugs(group):
+        return str(gettext(TAKE_BOTH))
+    return str(gettext(ON_THE_BUTTON.get((group.kind, rule.kind), rule.label)))
