@@ -42,13 +42,14 @@ def save(pages: Any, name: str, kind: str, version: str = "", **fields: str) -> 
     return pages.post("/reconciliation/decisions", form, Accept="application/json")
 
 
-def decide_everything(pages: Any) -> str:
-    """All lines decided; the draft's version."""
+def decide_everything(pages: Any, **otherwise: str) -> str:
+    """All lines decided; the draft's version. otherwise: kinds of decision by the name of a line."""
     answer = pages.post("/reconciliation/same", {"encounter": "stay-1"}, Accept="application/json").json
     key_of(pages, "Glyburide")
     for name in KEYS:
         if element_id(key_of(pages, name)) in answer["open"]:
             kind = "new" if name.startswith(("Apixaban", "Omeprazole")) else "continue"
+            kind = next((other for start, other in otherwise.items() if name.startswith(start)), kind)
             answer = save(pages, name, kind, answer["version"], reason="Confirmed with the prescriber").json
     assert answer["complete"], answer
     return str(answer["version"])
@@ -185,8 +186,8 @@ def test_high_alerts_on_what_stays_are_confirmed_once_more(pages: Any) -> None:
     assert not [each for each in pages.fhir.current("List") if each["mode"] == "snapshot"]
 
 
-def signed(pages: Any) -> TestResponse:
-    version = decide_everything(pages)
+def signed(pages: Any, **otherwise: str) -> TestResponse:
+    version = decide_everything(pages, **otherwise)
     seen = re.search(r'name="seen" value="([^"]+)"', pages.get("/reconciliation/review").text)[1]
     form = {"encounter": "stay-1", "seen": seen, "version": version, "alerts": "some", "confirmed": "yes"}
     return pages.post("/reconciliation/sign", form)
@@ -212,6 +213,25 @@ def test_the_list_for_the_patient_says_what_is_new_and_what_changed(pages: Any) 
     assert any("Apixaban 5 mg oral tablet" in row and "New" in row for row in rows)
     assert any("Atorvastatin 80 mg oral tablet" in row and "Changed" in row for row in rows)
     assert any("Furosemide 40 mg oral tablet" in row and "As before" in row for row in rows)
+
+
+def test_the_list_for_the_patient_parts_what_to_stop_from_what_is_held_asked_or_not_taken(pages: Any) -> None:
+    signed(pages, Atorvastatin="clarify", Apixaban="clarify", Ibuprofen="not-taking", Glyburide="stop")
+    html = pages.get("/reconciliation/list").text
+    sections = {
+        name: re.sub(r"<[^>]+>", " ", body)
+        for name, body in re.findall(r'<section aria-labelledby="(\w+)">(.*?)</section>', html, re.S)
+    }
+    # An open question leaves it as it was before: the old dose, never the one that is asked about.
+    assert "Atorvastatin 40 mg" in sections["asked"]
+    assert "80 mg" not in sections["asked"] + sections["take"]
+    assert "Apixaban" in sections["intended"]
+    assert "Ask us before you start" in sections["intended"]
+    assert "Ibuprofen" in sections["untaken"]
+    assert "glyBURIDE" in sections["stopped"]
+    assert "Ibuprofen" not in sections["stopped"]
+    for name in ("Atorvastatin", "Apixaban", "Ibuprofen", "glyBURIDE"):
+        assert name not in sections["take"]
 
 
 def test_a_chart_that_changed_since_the_review_goes_back_to_the_board(pages: Any) -> None:
