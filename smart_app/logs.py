@@ -1,6 +1,7 @@
 """The app's log: one JSON object a line on standard error, without patient data.
 
-Only our own words are logged: never a URL's path (it names a launch), a body or another system's text.
+Only our own words are logged: never a URL's path (it names a launch), a body or another system's text. What
+libraries log is reduced to where it came from, because they quote what they were given (urllib3: addresses).
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from datetime import UTC, datetime
 import msgspec
 
 
+# Loggers that speak of our own work and of processes, never of a chart.
+_TRUSTED = frozenset(("smart_app", "terminology", "_granian", "granian"))
+
+
 class JsonLines(logging.Formatter):
     """time, level, part, event, and the `fields` given as extra."""
 
@@ -20,12 +25,18 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "part": record.name,
-            "event": record.getMessage(),
+            "event": _words(record),
         }
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__  # its text may quote a chart
         return msgspec.json.encode(line).decode()
+
+
+def _words(record: logging.LogRecord) -> str:
+    if record.name.partition(".")[0] in _TRUSTED:
+        return record.getMessage()
+    return f"{record.filename}:{record.lineno} {record.funcName}"
 
 
 def configure_logging(level: str) -> None:
