@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 import msgspec
 
-
 # Loggers that speak of our own work and of processes, never of a chart.
 _TRUSTED = frozenset(("smart_app", "terminology", "_granian", "granian"))
 

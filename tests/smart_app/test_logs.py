@@ -1,4 +1,4 @@
-"""The app's log lines: our own words, and of libraries only where they spoke (docs/explanation/app-sessions.md)."""
+"""The app's log lines: our own words, and of libraries only where they spoke."""
 
 from __future__ import annotations
 
