@@ -13,7 +13,7 @@ from typing import Any
 from smart_app.reconciliation.dosage_json import concept_words, decimal, mapping
 from smart_app.reconciliation.records import Amount, Sig
 from smart_app.reconciliation.sig_text import NOT_UNDERSTOOD, parse_sig
-from smart_app.reconciliation.timing import read_timing
+from smart_app.reconciliation.timing import coded_timing, read_timing
 from smart_app.reconciliation.vocabulary import routes
 from terminology.names import fold
 from terminology.systems import UCUM
@@ -116,9 +116,9 @@ def _additional(dosage: Mapping[str, Any]) -> list[str]:
 def _beside(dosage: Mapping[str, Any], written: str) -> tuple[str, ...]:
     """What is said besides the text and the codes that were read, unless it only repeats the text."""
     told = [*_additional(dosage), str(dosage.get("patientInstruction") or "")]
-    timing = concept_words(mapping(mapping(dosage.get("timing")).get("code")))
-    if NOT_UNDERSTOOD in parse_sig(timing).complex:
-        told.append(timing)
+    timing = mapping(mapping(dosage.get("timing")).get("code"))
+    if coded_timing(timing)[0] is None and NOT_UNDERSTOOD in parse_sig(concept_words(timing)).complex:
+        told.append(concept_words(timing))
     return tuple(sorted({fold(words) for words in told if words.strip()} - {fold(written)}))
 
 

@@ -36,7 +36,7 @@ def read_timing(
     per_day = _rate(repeat, reasons)
     when = {str(code) for key in ("when", "dayOfWeek", "timeOfDay") for code in repeat.get(key) or ()}
     code = mapping(timing.get("code"))
-    coded_rate, coded_when = _coded_timing(code)
+    coded_rate, coded_when = coded_timing(code)
     if code and coded_rate is None:
         spoken = parse_sig(concept_words(code))
         coded_rate, coded_when = spoken.per_day, set(spoken.when)
@@ -53,7 +53,8 @@ def read_timing(
     return per_day, tuple(sorted(when | coded_when)), _duration(repeat, per_day, reasons), reasons
 
 
-def _coded_timing(code: Mapping[str, Any]) -> tuple[Fraction | None, set[str]]:
+def coded_timing(code: Mapping[str, Any]) -> tuple[Fraction | None, set[str]]:
+    """What a known timing code stands for: (administrations a day, moments); (None, empty) of another."""
     spellings = [str(coding.get("code") or "") for coding in map(mapping, code.get("coding") or ())]
     for spelling in [*spellings, str(code.get("text") or "")]:
         if known := timing_codes().get(spelling.strip().upper()):

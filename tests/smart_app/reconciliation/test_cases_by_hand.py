@@ -301,6 +301,8 @@ CODED: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
     ("codes and words", one_tablet(), {"text": "1 tab by mouth daily"}, IDENTICAL, set()),
     ("codes and words of another frequency", one_tablet(), {"text": "1 tab by mouth BID"}, CHANGED, {"frequency"}),
     ("a timing code and a repeat", one_tablet(timing={"code": {"coding": [{"code": "QD"}]}}), one_tablet(), IDENTICAL, set()),
+    ("a weekly code and a weekly repeat", one_tablet(timing={"code": {"coding": [{"code": "WK"}]}}), one_tablet(timing=once_daily(periodUnit="wk")), IDENTICAL, set()),
+    ("a code nobody knows beside a repeat", one_tablet(timing=once_daily() | {"code": {"text": "before dialysis"}}), one_tablet(), CHANGED, {"incomplete"}),
     ("BID and every twelve hours", one_tablet(timing={"code": {"coding": [{"code": "BID"}]}}), one_tablet(timing=once_daily(period=12, periodUnit="h")), IDENTICAL, set()),
     ("morning in codes, bedtime in words", one_tablet(timing=once_daily(when=["MORN"]), text="1 tablet at bedtime"), one_tablet(timing=once_daily(when=["MORN"])), CHANGED, {"incomplete", "timing"}),
     ("by mouth in codes, under the tongue in words", one_tablet(route=concept("oral"), text="1 tablet under the tongue daily"), one_tablet(route=concept("oral")), CHANGED, {"incomplete"}),
@@ -426,3 +428,65 @@ def test_whether_two_wordings_say_the_same(lists: Any, one: str, other: str, sam
     for before, after in ((one, other), (other, one)):
         pair = lists.line("b", METFORMIN_500, sig=before), lists.line("a", METFORMIN_500, sig=after)
         assert lists.pair(*pair)[0] == (IDENTICAL if same else CHANGED)
+
+
+def the_groups(lists: Any, before: list[Any], after: list[Any], *others: Any) -> set[tuple[str, str, str]]:
+    found = lists.explain(before, after, *others)["groups"]
+    sides = ("before", "after")
+    return {(g["kind"], *(" ".join(r.split("/")[1] for r in g[side]) for side in sides)) for g in found}
+
+
+def test_a_drop_and_a_tablet_of_one_drug_pair_each_with_its_own_kind(lists: Any) -> None:
+    before = [
+        lists.line("drop", CIPRO_EYE, sig="1 drop in each eye BID"),
+        lists.line("tab", CIPRO_500, sig="1 tab BID"),
+    ]
+    after = [
+        lists.line("tab2", CIPRO_500, sig="1 tab BID"),
+        lists.line("drop2", CIPRO_EYE, sig="1 drop in each eye BID"),
+    ]
+    assert the_groups(lists, before, after) == {("identical", "drop", "drop2"), ("identical", "tab", "tab2")}
+
+
+def test_basal_insulin_and_mealtime_insulin_never_pair(lists: Any) -> None:
+    before = [lists.line("basal", GLARGINE_VIAL, sig="20 units at bedtime")]
+    before.append(lists.line("meal", LISPRO_VIAL, sig="6 units TID before meals"))
+    after = [lists.line("meal2", LISPRO_VIAL, sig="6 units TID before meals")]
+    assert the_groups(lists, before, after) == {("identical", "meal", "meal2"), ("only-before", "basal", "")}
+
+
+def test_a_duplicate_by_brand_within_a_list_stays_two_lines(lists: Any) -> None:
+    after = [
+        lists.line("brand", LASIX_40, sig="1 tab daily"),
+        lists.line("generic", FUROSEMIDE_40, sig="1 tab daily"),
+    ]
+    found = lists.explain([], after)
+    assert the_groups(lists, [], after) == {("only-after", "", "brand"), ("only-after", "", "generic")}
+    assert [alert["kind"] for alert in found["alerts"]] == ["duplicate-ingredient"]
+
+
+def test_morning_and_evening_doses_of_one_drug_pair_by_their_time(lists: Any) -> None:
+    def two(name: str) -> list[Any]:
+        times = (("am", "2 tablets in the morning"), ("pm", "1 tablet in the evening"))
+        return [lists.line(f"{name}-{time}", METFORMIN_500, sig=sig) for time, sig in times]
+
+    assert the_groups(lists, two("b"), two("a")) == {
+        ("identical", "b-am", "a-am"),
+        ("identical", "b-pm", "a-pm"),
+    }
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "stopped", "cancelled"])
+def test_a_line_that_is_over_is_nobodys_partner(lists: Any, status: str) -> None:
+    before = [lists.line("b", WARFARIN_5, sig="5 mg daily", status=status)]
+    after = [lists.line("a", WARFARIN_5, sig="5 mg daily")]
+    assert the_groups(lists, before, after) == {("only-after", "", "a")}
+
+
+def test_a_drug_that_was_only_filled_is_on_neither_list_but_is_shown(lists: Any) -> None:
+    fill = {**lists.line("f", APIXABAN_5, kind="MedicationDispense"), "status": "completed"}
+    found = lists.reconcile([], [], fill)
+    assert (found.groups, [item.reference for item in found.unmatched_evidence]) == (
+        (),
+        ["MedicationDispense/f"],
+    )
