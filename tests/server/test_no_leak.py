@@ -1,7 +1,7 @@
 """Nothing hidden is shown and nothing of another chart is written: row sources and spellings, a row each.
 
-Random charts with a second opinion are in test_no_leak_random.py. Covers docs/decisions/0005-access-in-sql.md and
-hl7.org/fhir/R4/references.html. All patients are synthetic.
+Random charts with a second opinion are in test_no_leak_random.py. Covers hl7.org/fhir/R4/references.html and
+docs/decisions/0005-access-in-sql.md. All patients are synthetic.
 """
 
 from __future__ import annotations
