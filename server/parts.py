@@ -6,8 +6,16 @@ import os
 import signal
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from server.settings import Settings, read_settings
+
+# granian's own words go the way of all logs: through the root logger, one JSON object a line.
+_GRANIAN_LOGS: dict[str, Any] = {
+    "formatters": {},
+    "handlers": {},
+    "loggers": {name: {"handlers": [], "propagate": True} for name in ("_granian", "granian.access")},
+}
 
 
 def _settings() -> Settings:
@@ -20,7 +28,10 @@ def web() -> None:
     from granian.log import LogLevels
     from granian.server import Server
 
+    from server.logs import Log, configure_logging
+
     settings = _settings()
+    configure_logging(Log(settings.log_level))
     Server(
         "server.wsgi:web",
         factory=True,
@@ -31,6 +42,7 @@ def web() -> None:
         workers=settings.workers,
         blocking_threads=1,
         log_level=LogLevels.warning,
+        log_dictconfig=_GRANIAN_LOGS,
         respawn_failed_workers=True,
         workers_kill_timeout=10,
         ssl_protocol_min=SSLProtocols.tls12,
