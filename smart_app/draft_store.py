@@ -26,7 +26,7 @@ def session_id(link: StoreLink, encounter: str) -> str:
 def read_draft_state(link: StoreLink, encounter: str) -> DraftState:
     """The draft of a discharge, NO_DRAFT without one. Raises: FhirFault."""
     try:
-        return _state(link.store.read("List", draft_id(session_id(link, encounter))))
+        return _state(link, link.store.read("List", draft_id(session_id(link, encounter))))
     except NotFound:
         return NO_DRAFT
 
@@ -54,7 +54,7 @@ def write_draft(
 ) -> DraftState:
     """Save the draft over version `over`, or (None) as the first. Raises: Conflict, FhirFault."""
     resource = _draft(link, encounter, decisions, author_display, saved_at)
-    return _state(link.store.update(resource, if_match=over).resource)
+    return _state(link, link.store.update(resource, if_match=over).resource)
 
 
 def retired_draft(
@@ -83,8 +83,11 @@ def _draft(
     return resource
 
 
-def _state(resource: Resource) -> DraftState:
-    """Raises: NotFhir where the List is not a draft of ours."""
+def _state(link: StoreLink, resource: Resource) -> DraftState:
+    """Raises: NotFhir where the List is not a draft of ours, or another patient's."""
+    subject = resource.get("subject")
+    if not isinstance(subject, dict) or subject.get("reference") != link.patient:
+        raise NotFhir("The draft is not this patient's.")
     if resource.get("status") != "current":
         return DraftState(version_of(resource), ())
     try:

@@ -104,6 +104,16 @@ def test_a_decision_is_saved_in_the_store_and_found_again(desk: Any, chart: Any)
     assert undone.draft.decisions == ()
 
 
+def test_a_draft_of_another_patient_is_never_shown(desk: Any, chart: Any) -> None:
+    decide_all(desk.context())
+    (draft,) = chart.all("List")
+    chart.put(draft | {"subject": {"reference": "Patient/somebody-else"}})
+    board = load_board(desk.context())
+    assert board.draft.decisions == ()
+    assert not board.may_save
+    assert not board.may_sign
+
+
 def test_two_people_on_different_lines_are_merged(desk: Any, chart: Any) -> None:
     first, second = (group.key for group in load_board(desk.context()).reconciliation.groups)
     save_decisions(desk.context(), "stay", [decide(first)], [], None)
