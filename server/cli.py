@@ -63,7 +63,7 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
     """Start PARTS of Baton (all that exist when none is named) and keep them running.
 
     A new or older database is migrated first, a newer one is refused. One line says what is ready and where.
-    Stop with Ctrl-C or SIGTERM: requests under way are finished, at most 10 seconds.
+    Stop with Ctrl-C or SIGTERM: requests under way are finished, at most 5 seconds.
     """
     known = {point.name: point for point in importlib.metadata.entry_points(group="baton.parts")}
     for part in parts:
@@ -154,8 +154,9 @@ def _print_logins(settings: Settings) -> None:
     click.echo(
         f"demo EHR {settings.base_url}/ehr  console {settings.base_url}/console  synthetic patients only"
     )
+    click.echo(f"  {'user name':<12} password")
     for login in json.loads(path.read_text("utf-8")):
-        click.echo(f"  {login['username']:<12} {login['password']}   {login['role']}")
+        click.echo(f"  {login['username']:<12} {login['password']}")
 
 
 @click.group()

@@ -80,7 +80,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     if loose:
         yield _row("keys", "error", f"readable by other users: {', '.join(sorted(loose))}; chmod 600 them")
     else:
-        yield _row("keys", "ok", f"{len(list(folder.iterdir()))} files, readable by their owner only")
+        yield _row("keys", "ok", f"in {folder.name}/, readable by their owner only")
 
 
 def _clock() -> Iterator[Finding]:

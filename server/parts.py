@@ -44,7 +44,7 @@ def web() -> None:
         log_level=LogLevels.warning,
         log_dictconfig=_GRANIAN_LOGS,
         respawn_failed_workers=True,
-        workers_kill_timeout=10,
+        workers_kill_timeout=5,  # an idle connection holds a worker up; the supervisor waits longer
         ssl_protocol_min=SSLProtocols.tls12,
         ssl_cert=_path(settings.tls_cert),
         ssl_key=_path(settings.tls_key),

@@ -29,7 +29,7 @@ KNOWN = {
     "BATON_TIME_ZONE": "the practice's IANA zone; demo: America/New_York",
     "BATON_OUTBOUND_ALLOW": "hosts or CIDRs beyond public https that may be called; demo: loopback",
     "BATON_WORKERS": "server processes (number of cores)",
-    "BATON_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR (INFO)",
+    "BATON_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR (INFO; demo: WARNING)",
     "BATON_TLS_CERT": "certificate file (none: plain http)",
     "BATON_TLS_KEY": "key file of the certificate",
     "BATON_DEMO": "1 in the processes of `baton serve --demo`, which sets it",
@@ -132,7 +132,7 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
     workers = given.get("BATON_WORKERS") or str(os.cpu_count() or 1)
     if not workers.isdigit() or int(workers) < 1:
         raise SettingsError("BATON_WORKERS is not a positive number")
-    level = given.get("BATON_LOG_LEVEL", "INFO").upper()
+    level = given.get("BATON_LOG_LEVEL", "WARNING" if demo else "INFO").upper()
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise SettingsError("BATON_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR")
     allow = given.get("BATON_OUTBOUND_ALLOW") or ("127.0.0.0/8,::1/128,localhost" if demo else "")

@@ -72,6 +72,7 @@ class Supervisor:
     def stop(self) -> int:
         """Ask every part to drain, wait DRAIN_SECONDS, end the rest. Returns 0, or 1 if one had to be ended."""
         self._stopping = True
+        self.say("stopping")
         living = [child for child in self._children.values() if child.process.poll() is None]
         for child in living:
             with contextlib.suppress(ProcessLookupError):

@@ -49,7 +49,7 @@ def app() -> None:
         blocking_threads=BLOCKING_THREADS,
         log_level=LogLevels.error,  # it warns of more threads than cores, which is meant
         respawn_failed_workers=True,
-        workers_kill_timeout=10,
+        workers_kill_timeout=5,  # an idle connection holds a worker up; the supervisor waits longer
         ssl_protocol_min=SSLProtocols.tls12,
         ssl_cert=Path(settings.tls_cert) if settings.tls_cert else None,
         ssl_key=Path(settings.tls_key) if settings.tls_key else None,

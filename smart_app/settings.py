@@ -68,7 +68,7 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
     home = Path(given.get("BATON_HOME", "var")).resolve()
     port = _port(given, "BATON_PORT_APP", 8001)
     port_web = _port(given, "BATON_PORT_WEB", 8000)
-    level = given.get("BATON_LOG_LEVEL", "INFO").upper()
+    level = given.get("BATON_LOG_LEVEL", "WARNING" if demo else "INFO").upper()
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise SettingsError("BATON_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR")
     return Settings(
@@ -136,7 +136,7 @@ def _demo_secret(home: Path) -> str:
     path = home / "secret-key"
     home.mkdir(parents=True, exist_ok=True)
     # Written beside and linked into place, so that nobody reads a file that is still empty.
-    fresh = home / f".secret-key.{os.getpid()}"
+    fresh = home / f".secret-key.{secrets.token_hex(8)}"
     if not path.exists():
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as stream:

@@ -42,7 +42,10 @@ class Authenticator:
         scheme, _, token = authorization.strip().partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or len(token) not in _TOKEN_LENGTHS or not token.isascii():
-            raise _unauthorized("the Authorization header holds no bearer token", "invalid_request")
+            raise _unauthorized(
+                "the Authorization header holds no access token of this server: Bearer, a space, the token",
+                "invalid_request",
+            )
         principal = self.principal(token)
         if principal is None:
             raise _unauthorized("the access token is unknown, expired or revoked", "invalid_token")

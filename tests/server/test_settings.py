@@ -78,6 +78,13 @@ def test_demo_mode_makes_its_key_once_for_its_owner_only(tmp_path: Path) -> None
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
+def test_a_demonstration_keeps_its_terminal_free_of_requests(tmp_path: Path) -> None:
+    home = {"BATON_HOME": str(tmp_path)}
+    assert read_settings(home, demo=True).log_level == "WARNING"
+    assert read_settings(home | {"BATON_LOG_LEVEL": "INFO"}, demo=True).log_level == "INFO"
+    assert read_settings(GIVEN | home).log_level == "INFO"
+
+
 def test_a_home_that_was_started_as_a_demonstration_stays_one(tmp_path: Path) -> None:
     (tmp_path / "demo-logins.json").write_text("[]")
     assert read_settings({"BATON_HOME": str(tmp_path)}).demo

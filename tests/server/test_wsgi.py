@@ -11,6 +11,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 from server.auth.tokens import Claims, mint
 from server.fhir.json_codec import encode
 from server.load_command import load as load_command
+from server.supervisor import DRAIN_SECONDS
 
 pytestmark = pytest.mark.network
 
@@ -113,6 +115,14 @@ def test_logs_of_a_running_server_are_json_lines_without_patients(serve, setting
     records = [json.loads(line) for line in text.splitlines()]
     assert {record.get("route") for record in records} >= {"/fhir/{type}/{id}", "/healthz"}
     assert "Zyxwvutzka" not in text
+
+
+def test_a_connection_that_says_nothing_does_not_hold_up_the_end_beyond_the_supervisors_patience(serve):
+    address = urlsplit(serve())
+    with socket.create_connection((address.hostname, address.port)):
+        asked = time.monotonic()
+        serve.stop()
+    assert time.monotonic() - asked < DRAIN_SECONDS - 2
 
 
 def test_a_chunked_body_and_a_kept_connection_work(serve, token, build):
