@@ -95,8 +95,8 @@ def _allergies(lines: Sequence[Item], allergies: Sequence[Allergy]) -> Iterable[
             tuple(sorted({allergy.reference, *(line.reference for line in hit)})),
             rule["rule"],
             rule["source"],
-            f"{allergy.text}: recorded, and {' and '.join(sorted(allergic[rxcui] for rxcui in shared))} "
-            f"is on a list. {rule['action']}",
+            f"Recorded {'intolerance' if allergy.kind == 'intolerance' else 'allergy'} “{allergy.text}”: "
+            f"{' and '.join(sorted(allergic[rxcui] for rxcui in shared))} is on a list. {rule['action']}",
         )
 
 

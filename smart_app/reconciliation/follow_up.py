@@ -38,7 +38,7 @@ def tasks(
     asked = (decision.reason or "").strip()
     match decision.kind:
         case DecisionKind.CLARIFY:
-            words = asked or f"Please clarify: {group.reason}"
+            words = f"{name}: {asked or group.reason}"
             return [
                 _task(signing, group, CLARIFY, words, signing.prescriber, clarify_due(now, high), high, chart)
             ]
