@@ -37,7 +37,7 @@ _TABLE = (
     (("T",), N_("not taking")),
     (("N",), N_("start")),
     (("B",), N_("replace by the other")),
-    (("G",), N_("merge duplicates")),
+    (("G",), N_("the same as another line")),
     (("D",), N_("decide later")),
     (("A",), N_("accept all that are the same")),
     (("U",), N_("undo your last change")),
