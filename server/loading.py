@@ -171,6 +171,8 @@ def _lines(
 def _content(raw: bytes, transform: Transform | None) -> dict[str, Any] | FhirError:
     try:
         content = decode(raw)
+        if not isinstance(content.get("resourceType"), str):
+            raise FhirError("invalid-resource", "not a FHIR resource: resourceType is missing")
         return transform(content) if transform else content
     except FhirError as error:
         return error

@@ -173,6 +173,13 @@ def test_a_file_that_cannot_be_loaded_is_refused_and_named(run, folder, name, co
     assert name in said
 
 
+def test_json_that_is_no_resource_is_said_to_be_none(run, folder):
+    (folder / "package.json").write_text('{"name": "x"}')
+    status, _, said = run(folder)
+    assert status == 2
+    assert "package.json: not a FHIR resource: resourceType is missing" in said
+
+
 def test_conditional_entries_stay_conditional(run, fhir, build, folder):
     bundle = build.bundle(
         "transaction",
