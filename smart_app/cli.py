@@ -22,6 +22,8 @@ def reconcile() -> None:
 def explain(file: IO[bytes], as_json: bool) -> None:
     """Compare the Lists `before` and `after` of a collection Bundle in FILE (- for standard input).
 
+    The Lists have this word as code.text, the Bundle has a timestamp: the date of evaluation.
+
     Exit status: 0 when the lists were compared, 2 when FILE is not such a Bundle.
     """
     from smart_app.reconciliation.explain import collect_lists, explained
