@@ -268,8 +268,8 @@ def _speaks_about(item: Item, group: Group) -> int | None:
 
 
 def _with_evidence(group: Group, evidence: list[Item]) -> Group:
-    fills = sorted(item.source.date or "" for item in evidence if item.reference.split("/")[-2] == _TRUST[2])
+    filled = any(item.reference.split("/")[-2] == _TRUST[2] for item in evidence)
     reason = group.reason
-    if fills and fills[-1] and group.kind is GroupKind.ONLY_BEFORE:
-        reason += f" Last filled {fills[-1][:10]}."
+    if filled and group.kind is GroupKind.ONLY_BEFORE:
+        reason += " A fill is on record."
     return replace(group, evidence=tuple(evidence), reason=reason)

@@ -126,7 +126,7 @@ REASON_LABELS: Mapping[str, str] = {
     DecisionKind.NEW: N_("Why it is started"),
     DecisionKind.SUBSTITUTE: N_("Why it is replaced"),
     DecisionKind.DUPLICATE_MERGE: N_("Why they are one"),
-    DecisionKind.CONTINUE: N_("Why it continues"),
+    DecisionKind.CONTINUE: N_("Why this is right"),
 }
 
 TAKE_BOTH = N_("Take both")

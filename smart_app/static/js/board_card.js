@@ -100,17 +100,20 @@ export class CardView {
     return fields;
   }
 
-  /** How the line stands after a save. */
-  settle(decided, fault) {
+  /** How the line stands after a save. Whoever is about to write is not told that something is missing. */
+  settle(decided, missing) {
+    const first = [...this.details.querySelectorAll("[data-field]:not([hidden]) :is(input, select)")].find((input) => !input.value);
+    const writing = Boolean(missing && first && first === document.activeElement);
+    if (writing) first.addEventListener("blur", () => this.kind && !first.value && this.settle(decided, missing), { once: true });
+    const fault = writing ? "" : missing;
     const danger = "danger" in this.element.dataset;
-    const state = fault ? "fault" : decided ? "done" : danger ? "danger" : "open";
+    const state = fault ? "fault" : decided && !missing ? "done" : danger ? "danger" : "open";
     for (const name of ["fault", "done", "danger", "open"]) this.element.classList.toggle(name, name === state);
     this.element.querySelector("[data-state]").textContent = this.data.states[state];
     this.element.querySelector("[data-fault]").textContent = fault;
-    const first = [...this.details.querySelectorAll("[data-field]:not([hidden]) :is(input, select)")].find((input) => !input.value);
     for (const input of this.details.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
     if (fault && first) first.setAttribute("aria-invalid", "true");
-    if (fault) this.details.hidden = false;
+    if (missing) this.details.hidden = false;
   }
 
   /** To the first field that is asked for, if there is one. */

@@ -49,7 +49,8 @@ def test_a_list_is_reconciled_and_signed_by_keyboard_alone(tab: Callable[..., An
     assert len(lists) == 1
     assert len(lists[0]["entry"]) == 9
     tasks = browser.served.pages.fhir.current("Task")
-    assert "Was it stopped on purpose?" in [task.get("description") for task in tasks]
+    questions = [str(task.get("description")) for task in tasks]
+    assert any(text.endswith("glyburide 5 MG Oral Tablet: Was it stopped on purpose?") for text in questions)
 
 
 def test_letters_do_nothing_outside_the_board_or_while_typing(tab: Callable[..., Any]) -> None:
