@@ -27,7 +27,7 @@ class Step:
     command: tuple[str, ...]
 
 
-PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+PYTEST = ("-m", "pytest", "-q")
 STEPS = (
     Step(
         "All 24 synthetic charts and all US Core 6.1.0 and 7.0.0 examples load and read back equal; loading "
