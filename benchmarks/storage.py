@@ -41,8 +41,8 @@ from server.fhir.search_query import (
 )
 from server.fhir.visibility import EVERYTHING, Rule, Visibility
 from server.storage import open_store
+from server.storage.database_store import DatabaseStore
 from server.storage.interface import NewVersion
-from server.storage.sqlite_store import SqliteStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OBSERVATIONS = 70  # a patient; with the patient itself, 8 encounters, 8 medications and 13 tasks: 100
@@ -123,7 +123,7 @@ def new_version(resource: dict[str, Any], version_id: int, moment: datetime) -> 
     )
 
 
-def grow(store: SqliteStore, patients: range) -> float:
+def grow(store: DatabaseStore, patients: range) -> float:
     """Load the charts, 50 a transaction; resources a second, indexing included."""
     start, count = time.perf_counter(), 0
     for first in range(patients.start, patients.stop, 50):
@@ -264,7 +264,7 @@ TABLES_WRITTEN = (
 )
 
 
-def measure(store: SqliteStore, patients: int) -> dict[str, float]:
+def measure(store: DatabaseStore, patients: int) -> dict[str, float]:
     """All figures at the present size: rates a second, searches in microseconds."""
     found: dict[str, float] = {}
     fresh = [

@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import secrets
-import sqlite3
 import threading
 from collections.abc import Iterable
 from dataclasses import fields
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from server.errors import FhirError
-from server.storage.database import Database
+from server.storage.database import Connection, Database
 from server.storage.instants import instant, milliseconds
 from server.storage.interface import AuditRow
 
@@ -44,18 +43,18 @@ def _columns(row: AuditRow) -> dict[str, Any]:
     return columns
 
 
-def insert(connection: sqlite3.Connection, row: AuditRow) -> None:
+def insert(connection: Connection, row: AuditRow) -> None:
     """Add a row to the open transaction."""
     connection.execute(_INSERT, _columns(row))
 
 
-def audit_rows(connection: sqlite3.Connection, *, limit: int) -> tuple[AuditRow, ...]:
+def audit_rows(connection: Connection, *, limit: int) -> tuple[AuditRow, ...]:
     """The last rows of the table, newest first."""
     rows = connection.execute(
         "SELECT recorded, principal, client_id, interaction, type, resource_id, version, patient, outcome,"
-        " request_id FROM audit ORDER BY id DESC LIMIT ?",
-        (limit,),
-    )
+        " request_id FROM audit ORDER BY id DESC LIMIT :limit",
+        {"limit": limit},
+    ).fetchall()
     return tuple(AuditRow(instant(row[0]), *row[1:]) for row in rows)
 
 
@@ -162,7 +161,7 @@ def ingest_segments(database: Database, folder: Path) -> int:
         if ended:  # looked at before the last piece was read, so nothing can have come after it
             path.unlink(missing_ok=True)
             with database.writing() as connection:
-                connection.execute("DELETE FROM audit_segment WHERE name = ?", (path.name,))
+                connection.execute("DELETE FROM audit_segment WHERE name = :name", {"name": path.name})
     return moved
 
 
@@ -178,9 +177,9 @@ def _ended(descriptor: int) -> bool:
 
 def _move(database: Database, name: str, segment: Any) -> int | None:
     """Move the next piece of a segment; the number of rows, None where no whole line is left."""
-    known = "SELECT position FROM audit_segment WHERE name = ?"
+    known = "SELECT position FROM audit_segment WHERE name = :name"
     with database.reading() as connection:
-        row = connection.execute(known, (name,)).fetchone()
+        row = connection.execute(known, {"name": name}).fetchone()
     position = row[0] if row else 0
     segment.seek(position)
     piece = segment.read(BATCH_BYTES)
@@ -189,7 +188,7 @@ def _move(database: Database, name: str, segment: Any) -> int | None:
         return None
     rows = list(_parsed(piece.splitlines()))
     with database.writing() as connection:
-        row = connection.execute(known, (name,)).fetchone()
+        row = connection.execute(known, {"name": name}).fetchone()
         if (row[0] if row else 0) != position:
             return 0  # another worker was quicker
         connection.executemany(_INSERT, rows)

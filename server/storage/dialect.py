@@ -74,7 +74,7 @@ class SqliteDialect:
         return frozenset(struct.unpack(f"<{len(value) // 8}q", value))
 
 
-SQLITE = SqliteDialect()
+SQLITE: Dialect = SqliteDialect()
 
 
 class Parameters:

@@ -5,12 +5,12 @@ Source: hl7.org/fhir/R4/http.html#history
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import datetime
 
 from server.fhir.hashing import reference_hash
 from server.fhir.visibility import Visibility
-from server.storage.dialect import SQLITE, Parameters
+from server.storage.database import Connection
+from server.storage.dialect import Parameters
 from server.storage.instants import milliseconds
 from server.storage.interface import HISTORY_TOTAL_CAP, HistoryPage
 from server.storage.logic_sql import all_of
@@ -21,7 +21,7 @@ _COLUMNS = "r.type, r.id, v.version, v.updated, coalesce(v.body, r.body), v.meth
 
 
 def history(
-    connection: sqlite3.Connection,
+    connection: Connection,
     resource_type: str | None,
     id: str | None,
     visible: Visibility,
@@ -32,7 +32,7 @@ def history(
     after: int | None,
 ) -> HistoryPage:
     """One page. An instance is ordered by version number, a type or the system by time, then by arrival."""
-    parameters = Parameters(SQLITE)
+    parameters = Parameters(connection.dialect)
     instance = resource_type is not None and id is not None
     if instance:
         # One resource and then its versions; otherwise versions in order and then their resources.
@@ -81,7 +81,7 @@ def history(
 
 
 def _total(
-    connection: sqlite3.Connection, source: str, where: list[str], parameters: Parameters, cap: int | None
+    connection: Connection, source: str, where: list[str], parameters: Parameters, cap: int | None
 ) -> int | None:
     limit = "" if cap is None else f" LIMIT {cap + 1}"
     row = connection.execute(

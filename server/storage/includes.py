@@ -6,14 +6,14 @@ Source: hl7.org/fhir/R4/search.html#include
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.fhir.hashing import link_hash, reference_hash
 from server.fhir.search_query import Include
 from server.fhir.visibility import Visibility
-from server.storage.dialect import SQLITE, Parameters
+from server.storage.database import Connection
+from server.storage.dialect import Parameters
 from server.storage.interface import StoredVersion
 from server.storage.resources import stored_version
 from server.storage.search_sql import SearchSql
@@ -30,7 +30,7 @@ class Included:
 
 
 def included(
-    connection: sqlite3.Connection,
+    connection: Connection,
     includes: Sequence[Include],
     matches: Mapping[int, StoredVersion],
     visible: Visibility,
@@ -64,14 +64,14 @@ def included(
 
 
 def _follow(
-    connection: sqlite3.Connection,
+    connection: Connection,
     include: Include,
     start: Mapping[int, StoredVersion],
     visible: Visibility,
     known: Mapping[int, StoredVersion],
     limit: int,
 ) -> list[tuple[int, StoredVersion]]:
-    parameters = Parameters(SQLITE)
+    parameters = Parameters(connection.dialect)
     sql = (_backward if include.reverse else _forward)(include, start, visible, parameters)
     if not sql:
         return []

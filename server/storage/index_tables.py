@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from server.fhir.hashing import reference_hash
 from server.fhir.index_rows import IndexRows
+from server.storage.database import Connection
 
 Values = tuple[Any, ...]
 
@@ -23,17 +23,17 @@ class IndexTable:
 
     @property
     def insert(self) -> str:
-        marks = ", ".join("?" for _ in self.columns)
-        return f"INSERT INTO {self.name} (rid, {', '.join(self.columns)}) VALUES (?, {marks})"
+        marks = ", ".join(f":{column}" for column in self.columns)
+        return f"INSERT INTO {self.name} (rid, {', '.join(self.columns)}) VALUES (:rid, {marks})"
 
     @property
     def delete(self) -> str:
-        same = " AND ".join(f"{column} = ?" for column in self.columns)
-        return f"DELETE FROM {self.name} WHERE rid = ? AND {same}"
+        same = " AND ".join(f"{column} = :{column}" for column in self.columns)
+        return f"DELETE FROM {self.name} WHERE rid = :rid AND {same}"
 
     @property
     def select(self) -> str:
-        return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE rid = ?"
+        return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE rid = :rid"
 
 
 TABLES = (
@@ -68,29 +68,33 @@ TABLES = (
 _STATEMENTS = tuple((table, table.insert, table.delete, table.select) for table in TABLES)
 
 
-def write_values(connection: sqlite3.Connection, rid: int, index: IndexRows, *, new: bool) -> None:
+def write_values(connection: Connection, rid: int, index: IndexRows, *, new: bool) -> None:
     """Make the typed tables hold exactly these rows of the resource. new: it has none yet."""
     for table, insert, delete, select in _STATEMENTS:
         wanted = set(table.rows(index))
-        present = set() if new else set(connection.execute(select, (rid,)).fetchall())
+        present = set() if new else set(connection.execute(select, {"rid": rid}).fetchall())
         if wanted == present:
             continue
         if present:
-            connection.executemany(delete, [(rid, *values) for values in present - wanted])
-        connection.executemany(insert, [(rid, *values) for values in wanted - present])
+            connection.executemany(delete, _named(table, rid, present - wanted))
+        connection.executemany(insert, _named(table, rid, wanted - present))
 
 
-def write_tokens(
-    connection: sqlite3.Connection, rid: int, wanted: frozenset[int], present: frozenset[int]
-) -> None:
+def _named(table: IndexTable, rid: int, rows: Iterable[Values]) -> list[dict[str, Any]]:
+    return [{"rid": rid, **dict(zip(table.columns, values, strict=True))} for values in rows]
+
+
+def write_tokens(connection: Connection, rid: int, wanted: frozenset[int], present: frozenset[int]) -> None:
     """Turn the resource's token rows from present into wanted, in the order of the tree."""
     if present - wanted:
         connection.executemany(
-            "DELETE FROM token WHERE hash = ? AND rid = ?", [(hash, rid) for hash in present - wanted]
+            "DELETE FROM token WHERE hash = :hash AND rid = :rid",
+            [{"hash": hash, "rid": rid} for hash in present - wanted],
         )
     if wanted - present:
         connection.executemany(
-            "INSERT INTO token (hash, rid) VALUES (?, ?)", [(hash, rid) for hash in sorted(wanted - present)]
+            "INSERT INTO token (hash, rid) VALUES (:hash, :rid)",
+            [{"hash": hash, "rid": rid} for hash in sorted(wanted - present)],
         )
 
 
@@ -98,13 +102,13 @@ def compartment_hashes(index: IndexRows) -> frozenset[int]:
     return frozenset(reference_hash(f"Patient/{patient}") for patient in index.compartments)
 
 
-def present_compartments(connection: sqlite3.Connection, rid: int) -> frozenset[int]:
-    rows = connection.execute("SELECT patient FROM compartment WHERE rid = ?", (rid,)).fetchall()
+def present_compartments(connection: Connection, rid: int) -> frozenset[int]:
+    rows = connection.execute("SELECT patient FROM compartment WHERE rid = :rid", {"rid": rid}).fetchall()
     return frozenset(row[0] for row in rows)
 
 
 def write_compartments(
-    connection: sqlite3.Connection,
+    connection: Connection,
     rid: int,
     resource_type: str,
     wanted: frozenset[int],
@@ -114,10 +118,10 @@ def write_compartments(
     if wanted == present:
         return
     connection.executemany(
-        "DELETE FROM compartment WHERE patient = ? AND type = ? AND rid = ?",
-        [(patient, resource_type, rid) for patient in present - wanted],
+        "DELETE FROM compartment WHERE patient = :patient AND type = :type AND rid = :rid",
+        [{"patient": patient, "type": resource_type, "rid": rid} for patient in present - wanted],
     )
     connection.executemany(
-        "INSERT INTO compartment (patient, type, rid) VALUES (?, ?, ?)",
-        [(patient, resource_type, rid) for patient in wanted - present],
+        "INSERT INTO compartment (patient, type, rid) VALUES (:patient, :type, :rid)",
+        [{"patient": patient, "type": resource_type, "rid": rid} for patient in wanted - present],
     )

@@ -1,8 +1,8 @@
 """The store as the rest of the server sees it: values in, values out, one transaction per unit of work.
 
 Everything that returns resources takes a Visibility and applies it in SQL before LIMIT. A resource that
-exists but may not be seen is answered as if it did not exist. Implementations: `sqlite_store` (and, behind the
-same statements, PostgreSQL).
+exists but may not be seen is answered as if it did not exist. The implementation is `database_store`, over
+SQLite or PostgreSQL.
 """
 
 from __future__ import annotations

@@ -7,14 +7,13 @@ finish within the lease. Rows carry ids and versions, never content.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from server.storage.database import Database
-from server.storage.dialect import SQLITE, Parameters
+from server.storage.database import Connection, Database
+from server.storage.dialect import Parameters
 from server.storage.instants import instant, milliseconds
 
 
@@ -31,7 +30,7 @@ class OutboxEvent:
     attempts: int
 
 
-def add_event(connection: sqlite3.Connection, version: Mapping[str, Any]) -> None:
+def add_event(connection: Connection, version: Mapping[str, Any]) -> None:
     """Add the row of a version: rid, type, id, version, method, patient, updated."""
     connection.execute(
         "INSERT INTO outbox (rid, type, resource_id, version, method, patient, created, state, owner,"
@@ -52,8 +51,8 @@ class Outbox:
     ) -> tuple[OutboxEvent, ...]:
         """Claim up to limit rows that are free or whose lease has ended, oldest first."""
         with self._database.reading() as connection:  # nothing to do: leave the writers' queue alone
-            free = "SELECT 1 FROM outbox WHERE state <> 'dead' AND available <= ? LIMIT 1"
-            if connection.execute(free, (milliseconds(now),)).fetchone() is None:
+            free = "SELECT 1 FROM outbox WHERE state <> 'dead' AND available <= :now LIMIT 1"
+            if connection.execute(free, {"now": milliseconds(now)}).fetchone() is None:
                 return ()
         with self._database.writing() as connection:
             rows = connection.execute(
@@ -89,7 +88,7 @@ class Outbox:
     def _settle(self, change: str, owner: str, event_ids: Collection[int], available: int | None = None) -> int:
         if not event_ids:
             return 0
-        parameters = Parameters(SQLITE)
+        parameters = Parameters(self._database.dialect)
         which = f"state = 'claimed' AND owner = {parameters.bind(owner)} AND id {parameters.among(event_ids)}"
         values = parameters.values | ({} if available is None else {"available": available})
         with self._database.writing() as connection:

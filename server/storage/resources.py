@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 from server.errors import FhirError
 from server.fhir.hashing import reference_hash
 from server.fhir.index_rows import IndexRows
 from server.fhir.visibility import Visibility
-from server.storage.dialect import SQLITE, Parameters
+from server.storage.database import Connection
+from server.storage.dialect import Parameters
 from server.storage.index_tables import (
     compartment_hashes,
     present_compartments,
@@ -37,13 +37,13 @@ UPDATE resource SET version = :version, updated = :updated, method = :method, de
 WHERE rid = :rid
 """
 _CURRENT = """
-SELECT rid, type, id, version, settled_version, patient, body, tokens FROM resource WHERE self_hash = ?
+SELECT rid, type, id, version, settled_version, patient, body, tokens FROM resource WHERE self_hash = :self
 """
 _NEW_VERSION = """
 INSERT INTO version (rid, version, type, updated, method, patient, body)
 VALUES (:rid, :version, :type, :updated, :method, :patient, NULL)
 """
-_KEEP_BODY = "UPDATE version SET body = ? WHERE rid = ? AND version = ?"
+_KEEP_BODY = "UPDATE version SET body = :body WHERE rid = :rid AND version = :version"
 
 _READ = """
 SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted FROM resource r
@@ -61,15 +61,13 @@ def stored_version(row: tuple[Any, ...]) -> StoredVersion:
     return StoredVersion(row[0], row[1], row[2], instant(row[3]), row[4], row[5], bool(row[6]))
 
 
-def read(
-    connection: sqlite3.Connection, resource_type: str, id: str, visible: Visibility
-) -> StoredVersion | None:
+def read(connection: Connection, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
     """The current version, None where absent or not visible."""
     return _one(connection, _READ, resource_type, id, visible, "")
 
 
 def vread(
-    connection: sqlite3.Connection, resource_type: str, id: str, version_id: int, visible: Visibility
+    connection: Connection, resource_type: str, id: str, version_id: int, visible: Visibility
 ) -> StoredVersion | None:
     """A given version, None where absent or not visible."""
     if not 0 < version_id <= _LARGEST_VERSION:
@@ -78,7 +76,7 @@ def vread(
 
 
 def _one(
-    connection: sqlite3.Connection,
+    connection: Connection,
     sql: str,
     resource_type: str,
     id: str,
@@ -86,7 +84,7 @@ def _one(
     version_column: str,
     **more: int,
 ) -> StoredVersion | None:
-    parameters = Parameters(SQLITE)
+    parameters = Parameters(connection.dialect)
     predicate = SearchSql(visible, parameters).visible("r", resource_type, version=version_column)
     if predicate != TRUE:
         sql = f"{sql} AND {predicate}"
@@ -95,14 +93,14 @@ def _one(
     return None if row is None else stored_version(row)
 
 
-def put(connection: sqlite3.Connection, new: NewVersion) -> None:
+def put(connection: Connection, new: NewVersion) -> None:
     """Write a version with its history row, the difference of its index rows and its outbox row.
 
     Raises: VersionConflict if the current version is not new.expected_version; FhirError conflict if the
     hash of its identity is taken by another resource (at 64 bits: never by chance).
     """
     self_hash = reference_hash(f"{new.resource_type}/{new.id}")
-    current = connection.execute(_CURRENT, (self_hash,)).fetchone()
+    current = connection.execute(_CURRENT, {"self": self_hash}).fetchone()
     if current is not None and current[1:3] != (new.resource_type, new.id):
         raise FhirError("conflict", "This id cannot be used; choose another one.")
     if (current[3] if current else 0) != new.expected_version:
@@ -121,7 +119,7 @@ def put(connection: sqlite3.Connection, new: NewVersion) -> None:
         "main_date": index.main_date,
         "settled_version": new.version_id,
         "body": new.body,
-        "tokens": SQLITE.pack(index.tokens),
+        "tokens": connection.dialect.pack(index.tokens),
     }
     compartments = compartment_hashes(index)
     if current is None:
@@ -136,9 +134,9 @@ def put(connection: sqlite3.Connection, new: NewVersion) -> None:
             compartments, values["patient"] = before, current[5]
         if compartments == before:
             values["settled_version"] = current[4]
-        connection.execute(_KEEP_BODY, (current[6], rid, current[3]))
+        connection.execute(_KEEP_BODY, {"body": current[6], "rid": rid, "version": current[3]})
         connection.execute(_UPDATE, values)
-        write_tokens(connection, rid, index.tokens, SQLITE.unpack(current[7]))
+        write_tokens(connection, rid, index.tokens, connection.dialect.unpack(current[7]))
         write_values(connection, rid, index, new=False)
         write_compartments(connection, rid, new.resource_type, compartments, before)
     connection.execute(_NEW_VERSION, values)

@@ -9,14 +9,14 @@ matches stays as fast when everything else grows.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from server.fhir.search_query import Chained, Clause, Condition, Has, SearchQuery
 from server.fhir.visibility import Visibility
-from server.storage.dialect import SQLITE, Parameters
+from server.storage.database import Connection
+from server.storage.dialect import Parameters
 from server.storage.includes import Included, included
 from server.storage.interface import SearchPage, Total
 from server.storage.logic_sql import FALSE, TRUE, all_of
@@ -62,11 +62,11 @@ _NO_DRIVER = Driver()
 class Search:
     """One search of one caller on one connection."""
 
-    def __init__(self, connection: sqlite3.Connection, query: SearchQuery, visible: Visibility) -> None:
+    def __init__(self, connection: Connection, query: SearchQuery, visible: Visibility) -> None:
         self._connection = connection
         self._query = query
         self._visible = visible
-        self._parameters = Parameters(SQLITE)
+        self._parameters = Parameters(connection.dialect)
         self._sql = SearchSql(visible, self._parameters)
         self._type = query.resource_type or None
         self._conditions = tuple(dict.fromkeys(query.conditions))

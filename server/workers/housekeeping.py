@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 
+from server.storage.database_store import DatabaseStore
 from server.storage.outbox import OutboxEvent
-from server.storage.sqlite_store import SqliteStore
 
 LEASE = timedelta(minutes=1)
 BATCH = 500
@@ -34,7 +34,7 @@ class Task:
 
 
 def tasks(
-    store: SqliteStore, home: Path, clock: Callable[[], datetime], consumers: Sequence[Consumer]
+    store: DatabaseStore, home: Path, clock: Callable[[], datetime], consumers: Sequence[Consumer]
 ) -> tuple[Task, ...]:
     """The housekeeping of one deployment. consumers: who is told of new versions; none so far is allowed."""
     owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -46,7 +46,9 @@ def tasks(
     )
 
 
-def relay(store: SqliteStore, owner: str, clock: Callable[[], datetime], consumers: Sequence[Consumer]) -> int:
+def relay(
+    store: DatabaseStore, owner: str, clock: Callable[[], datetime], consumers: Sequence[Consumer]
+) -> int:
     """Hand everything in the outbox to the consumers and settle it; how many events."""
     handled = 0
     while events := store.outbox.claim_batch(owner, clock(), lease=LEASE, limit=BATCH):

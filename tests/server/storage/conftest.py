@@ -16,8 +16,8 @@ from server.fhir.search_parameters import parameter
 from server.fhir.search_query import Clause, SearchQuery, Value
 from server.fhir.visibility import EVERYTHING, Visibility
 from server.storage import open_store
+from server.storage.database_store import DatabaseStore
 from server.storage.interface import NewVersion, Reader, Writer
-from server.storage.sqlite_store import SqliteStore
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 class Chart:
     """Writes and searches with the least ceremony; every write is one second after the one before."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: DatabaseStore) -> None:
         self.store = store
         self.now = NOW
 
@@ -97,7 +97,7 @@ class Chart:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(tmp_path: Path) -> Iterator[DatabaseStore]:
     opened = open_store(f"sqlite:///{tmp_path / 'baton.sqlite3'}")
     opened.upgrade()
     yield opened
@@ -105,7 +105,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 @pytest.fixture
-def chart(store: SqliteStore) -> Chart:
+def chart(store: DatabaseStore) -> Chart:
     return Chart(store)
 
 

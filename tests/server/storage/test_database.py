@@ -14,8 +14,8 @@ import pytest
 from server.errors import FhirError
 from server.fhir.visibility import EVERYTHING
 from server.storage import DatabaseUrlError, open_store
-from server.storage.database import Database
-from server.storage.migrations import SchemaTooNew, migrations, schema_version, upgrade
+from server.storage.migrations import SchemaTooNew, migrations, upgrade
+from server.storage.sqlite_database import SqliteDatabase
 
 
 def test_an_empty_file_is_upgraded_once_and_then_left_alone(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> None:
     found: list[int] = []
 
     def start() -> None:
-        database = Database(path)
+        database = SqliteDatabase(path)
         found.append(upgrade(database))
         database.close()
 
@@ -52,20 +52,20 @@ def test_a_newer_schema_is_refused_and_not_touched(store: Any) -> None:
         store.upgrade()
     assert not store.ready()
     with store.database.reading() as connection:
-        assert schema_version(connection) == 9999
+        assert store.database.schema_version(connection) == 9999
 
 
 def test_a_migration_that_fails_leaves_the_schema_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = Database(tmp_path / "baton.sqlite3")
+    database = SqliteDatabase(tmp_path / "baton.sqlite3")
     (first,) = migrations("sqlite")[:1]
-    broken = type(first)(1, (*first.statements, "CREATE TABLE half (", "NOT SQL"))
+    broken = type(first)(1, first.script + "\nCREATE TABLE half (;\nNOT SQL;\n")
     monkeypatch.setattr("server.storage.migrations.migrations", lambda dialect: (broken,))
     with pytest.raises(sqlite3.Error):
         upgrade(database)
     with database.reading() as connection:
-        assert schema_version(connection) == 0
+        assert database.schema_version(connection) == 0
         assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     database.close()
 
@@ -156,7 +156,7 @@ def test_a_thread_that_ends_leaves_nothing_open(chart: Any) -> None:
 
 
 def test_a_long_log_is_bounded_without_a_worker(chart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.storage.database.LOG_LIMIT_BYTES", 100_000)
+    monkeypatch.setattr("server.storage.sqlite_database.LOG_LIMIT_BYTES", 100_000)
     for number in range(20):
         chart.put({"resourceType": "Patient", "id": f"p{number}", "language": "x" * 20_000})
     assert chart.store.database.log_path.stat().st_size < 400_000

@@ -112,6 +112,7 @@ class Explained:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self.dialect = connection.dialect  # type: ignore[attr-defined]
         self.steps: list[str] = []
 
     def execute(self, sql: str, parameters: Any) -> sqlite3.Cursor:

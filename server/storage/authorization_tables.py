@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,7 +19,7 @@ from server.storage.authorization import (
     TokenRow,
     UserRow,
 )
-from server.storage.database import Database
+from server.storage.database import Connection, Database
 from server.storage.instants import milliseconds
 
 _BUMP = "UPDATE security_epoch SET value = value + 1 RETURNING value"
@@ -37,7 +36,7 @@ _EXPIRING = (
 )
 
 
-class SqliteAuthorizationStore:
+class AuthorizationTables:
     """AuthorizationStore over one Database."""
 
     def __init__(self, database: Database) -> None:
@@ -48,13 +47,13 @@ class SqliteAuthorizationStore:
         with self._database.writing():
             yield
 
-    def _one(self, sql: str, parameters: Mapping[str, Any]) -> sqlite3.Row | None:
-        with self._database.reading() as connection:
-            return _named(connection.execute(sql, parameters)).fetchone()
+    def _one(self, sql: str, parameters: Mapping[str, Any]) -> rows.Row | None:
+        found = self._all(sql, parameters)
+        return found[0] if found else None
 
-    def _all(self, sql: str, parameters: Mapping[str, Any]) -> list[sqlite3.Row]:
+    def _all(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[rows.Row]:
         with self._database.reading() as connection:
-            return _named(connection.execute(sql, parameters)).fetchall()
+            return connection.named(sql, parameters)
 
     def _put(self, table: str, columns: rows.Columns, *, key: str = "") -> None:
         """Insert; with key, replace the row that has the same one."""
@@ -159,7 +158,7 @@ class SqliteAuthorizationStore:
             connection.execute(_BUMP).fetchone()
         return ended
 
-    def _end_grant(self, connection: sqlite3.Connection, grant_id: str, now: datetime) -> bool:
+    def _end_grant(self, connection: Connection, grant_id: str, now: datetime) -> bool:
         values = {"grant_id": grant_id, "now": milliseconds(now)}
         ended = connection.execute(
             "UPDATE access_grant SET revoked = :now WHERE grant_id = :grant_id AND revoked IS NULL", values
@@ -200,17 +199,15 @@ class SqliteAuthorizationStore:
         launch = rows.launch_row(row)
         return replace(launch, used=None) if first else launch
 
-    def _use(self, table: str, key: str, secret: bytes, now: datetime) -> tuple[sqlite3.Row | None, bool]:
+    def _use(self, table: str, key: str, secret: bytes, now: datetime) -> tuple[rows.Row | None, bool]:
         """Mark a single-use row as used; the row, and whether this call was the one that did it."""
         with self._database.writing() as connection:
             first = connection.execute(
                 f"UPDATE {table} SET used = :now WHERE {key} = :secret AND used IS NULL",
                 {"secret": secret, "now": milliseconds(now)},
             ).rowcount
-            row = _named(
-                connection.execute(f"SELECT * FROM {table} WHERE {key} = :secret", {"secret": secret})
-            ).fetchone()
-        return row, first == 1
+            found = connection.named(f"SELECT * FROM {table} WHERE {key} = :secret", {"secret": secret})
+        return (found[0] if found else None), first == 1
 
     # -- access tokens
 
@@ -306,9 +303,3 @@ class SqliteAuthorizationStore:
                 connection.execute(f"DELETE FROM {table} WHERE expires < :limit", limit).rowcount
                 for table in _EXPIRING
             )
-
-
-def _named(cursor: sqlite3.Cursor) -> sqlite3.Cursor:
-    """Let the cursor's rows be read by column name."""
-    cursor.row_factory = sqlite3.Row
-    return cursor

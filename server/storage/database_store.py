@@ -1,8 +1,7 @@
-"""The store on SQLite: joins the parts of this package behind the interface."""
+"""The store on one database: joins the parts of this package behind the interface."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,7 +12,8 @@ from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import Visibility
 from server.storage import audit_log, history, resources
 from server.storage.authorization import AuthorizationStore
-from server.storage.database import Database
+from server.storage.authorization_tables import AuthorizationTables
+from server.storage.database import Connection, Database
 from server.storage.interface import (
     AuditRow,
     HistoryPage,
@@ -22,16 +22,15 @@ from server.storage.interface import (
     StoredVersion,
     Total,
 )
-from server.storage.migrations import migrations, schema_version, upgrade
+from server.storage.migrations import migrations, upgrade
 from server.storage.outbox import Outbox
 from server.storage.search import Search
-from server.storage.sqlite_authorization import SqliteAuthorizationStore
 
 
-class SqliteReader:
+class DatabaseReader:
     """Reader over one open snapshot or transaction."""
 
-    def __init__(self, database: Database, connection: sqlite3.Connection) -> None:
+    def __init__(self, database: Database, connection: Connection) -> None:
         self._database = database
         self._connection = connection
 
@@ -66,7 +65,7 @@ class SqliteReader:
             return Search(self._connection, query, visible).total(cap)
 
 
-class SqliteWriter(SqliteReader):
+class DatabaseWriter(DatabaseReader):
     """Writer over one open write transaction."""
 
     def put(self, new: NewVersion) -> None:
@@ -85,7 +84,7 @@ class SqliteWriter(SqliteReader):
         audit_log.insert(self._connection, row)
 
 
-class SqliteStore:
+class DatabaseStore:
     """A Store, and what the worker and the command line need beyond it.
 
     outbox: the relay's side of the outbox.
@@ -94,28 +93,28 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.outbox = Outbox(database)
-        self._authorization = SqliteAuthorizationStore(database)
-        self._schema = migrations("sqlite")[-1].number
+        self._authorization = AuthorizationTables(database)
+        self._schema = migrations(database.dialect.name)[-1].number
 
     @property
     def authorization(self) -> AuthorizationStore:
         return self._authorization
 
     @contextmanager
-    def reading(self) -> Iterator[SqliteReader]:
+    def reading(self) -> Iterator[DatabaseReader]:
         with self.database.reading() as connection:
-            yield SqliteReader(self.database, connection)
+            yield DatabaseReader(self.database, connection)
 
     @contextmanager
-    def writing(self) -> Iterator[SqliteWriter]:
+    def writing(self) -> Iterator[DatabaseWriter]:
         with self.database.writing() as connection:
-            yield SqliteWriter(self.database, connection)
+            yield DatabaseWriter(self.database, connection)
 
     def ready(self) -> bool:
         try:
             with self.database.reading() as connection:
-                return schema_version(connection) == self._schema
-        except (FhirError, sqlite3.Error, OSError):
+                return self.database.schema_version(connection) == self._schema
+        except FhirError:
             return False
 
     def upgrade(self) -> int:
