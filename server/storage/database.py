@@ -6,7 +6,7 @@ mapping; what the two databases write differently stands in `dialect`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -39,6 +39,12 @@ class Connection(Protocol):
 
     def named(self, sql: str, parameters: Mapping[str, Any] = ..., /) -> list[Mapping[str, Any]]:
         """All rows of one statement, by column name."""
+
+    def stream(self, sql: str, /) -> Iterator[Row]:
+        """The rows of one statement one after the other, never all of them in memory."""
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        """Insert many rows, by the quickest way the database has."""
 
 
 class Database(Protocol):
@@ -73,6 +79,9 @@ class Database(Protocol):
 
     def checkpoint(self, *, truncate: bool = False) -> tuple[int, int]:
         """Bring a write-ahead log of ours into the database: (frames in the log, frames copied)."""
+
+    def others(self) -> bool:
+        """Whether anybody else has this database open. Asked outside of transactions."""
 
     def close(self) -> None:
         """Close every connection this process opened."""

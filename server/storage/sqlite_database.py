@@ -16,13 +16,13 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from server.errors import FhirError
-from server.storage.database import Connection
+from server.storage.database import Connection, Row
 from server.storage.dialect import SQLITE, Dialect
 
 # A commit that leaves the log longer than this checkpoints at once, so that it stays bounded where no worker
@@ -76,6 +76,16 @@ class SqliteConnection(sqlite3.Connection):
         cursor = self.execute(sql, parameters)
         cursor.row_factory = sqlite3.Row
         return cursor.fetchall()
+
+    def stream(self, sql: str, /) -> Iterator[Row]:
+        """The rows of a statement one after the other."""
+        return iter(self.execute(sql))
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        """Insert many rows."""
+        names = ", ".join(f'"{column}"' for column in columns)
+        places = ", ".join("?" for _ in columns)
+        self.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({places})', rows)
 
 
 class _Deadline:
@@ -318,6 +328,23 @@ class SqliteDatabase:
                 fcntl.flock(state.lock, fcntl.LOCK_UN)
         except sqlite3.Error as error:
             raise _translated(error) from error
+
+    def others(self) -> bool:
+        """Whether another connection than this process's is open: then the journal mode cannot change."""
+        self.close()
+        lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        probe = sqlite3.connect(self.path, isolation_level=None, timeout=0)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the change of mode checkpoints
+            probe.execute("PRAGMA journal_mode = DELETE")
+            return False
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                return True
+            raise _translated(error) from error
+        finally:
+            probe.close()
+            os.close(lock)
 
     def close(self) -> None:
         """Close every connection this process opened. The last close checkpoints, hence under the lock."""

@@ -35,17 +35,19 @@ def migrations(dialect: str) -> tuple[Migration, ...]:
     return tuple(sorted(found, key=lambda migration: migration.number))
 
 
-def upgrade(database: Database) -> int:
+def upgrade(database: Database, *, until: int | None = None) -> int:
     """Bring a database to this program's schema and return its version. Each migration is one transaction.
 
+    until: the number to stop at, for a backup that was taken at that schema.
     Safe to call from several processes at once: they queue and find nothing left to do.
     Raises: SchemaTooNew; FhirError storage-full, unavailable.
     """
     known = migrations(database.dialect.name)
     latest = known[-1].number
+    wanted = latest if until is None else until
     with database.reading() as connection:
         found = database.schema_version(connection)
-    while found < latest:
+    while found < wanted:
         with database.upgrading() as connection:
             found = database.schema_version(connection)
             pending = [migration for migration in known if migration.number > found]
