@@ -1,19 +1,30 @@
 #!/bin/sh
-# What the tests and benchmarks need beside Python: Chromium and wrk.
+# What the tests and benchmarks need beside Python: Chromium, wrk and PostgreSQL (its programs, no running server).
 # As root on Debian it installs what is missing; otherwise it says what to install. With CI=true a gap is a failure.
 set -u
 need() { # need COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
-missing=""
-need chromium chromium
-need wrk wrk
-if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "installing:$missing"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing fonts-liberation >/dev/null
+need_postgresql() {
+    command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
+}
+need_all() {
     missing=""
     need chromium chromium
     need wrk wrk
+    need_postgresql
+}
+need_all
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing:$missing"
+    # Debian's package makes and starts a cluster unless told not to; the tests start their own.
+    case "$missing" in *postgresql*)
+        mkdir -p /etc/postgresql-common
+        [ -e /etc/postgresql-common/createcluster.conf ] ||
+            echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf ;;
+    esac
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing fonts-liberation >/dev/null
+    need_all
 fi
 if [ -n "$missing" ]; then
     echo "missing:$missing (Debian: sudo apt-get install$missing)" >&2

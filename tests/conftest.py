@@ -1,0 +1,177 @@
+"""Which database the tests of the server run on: `pytest --database postgresql`, or BATON_TEST_DATABASE.
+
+`database_url` is an empty database of the test's own. On PostgreSQL every process of the run has a cluster with a few
+databases that are used again: emptying the tables takes milliseconds, making a database a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psycopg
+import pytest
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=DATABASES,
+        default=os.environ.get("BATON_TEST_DATABASE") or "sqlite",
+        help="the database of the server's store (default: sqlite)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in DATABASES:
+        config.addinivalue_line("markers", f"{name}(why): runs on this database only, and why")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    chosen = item.config.getoption("--database")
+    for name in DATABASES:
+        marker = item.get_closest_marker(name)
+        if marker is not None and chosen != name:
+            pytest.skip(f"on {name} only: {marker.args[0]}")
+
+
+@pytest.fixture(scope="session")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """sqlite or postgresql."""
+    return str(request.config.getoption("--database"))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> ModuleType:
+    """tests/postgresql.py"""
+    path = Path(__file__).parent / "postgresql.py"
+    spec = importlib.util.spec_from_file_location("postgresql", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["postgresql"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def cluster(postgresql: ModuleType) -> Iterator[Any]:
+    """A running PostgreSQL of this process (`postgresql.Cluster`); not for tests that end it."""
+    try:
+        made = postgresql.Cluster(max_connections="200")
+    except postgresql.PostgresqlMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        warnings.warn(f"nothing is tested on PostgreSQL: {missing}", stacklevel=1)
+        pytest.skip(str(missing))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+class Databases:
+    """Databases of one cluster with the server's schema, lent to one test at a time and emptied in between."""
+
+    def __init__(self, cluster: Any) -> None:
+        self._cluster = cluster
+        self._free: list[_Emptied] = []
+        self._made = 0
+
+    @contextmanager
+    def lent(self) -> Iterator[str]:
+        """The URL of one that holds what a new one holds."""
+        database = self._free.pop() if self._free else self._make()
+        if not database.empty():
+            database = self._make()
+        yield database.url
+        self._free.append(database)
+
+    def _make(self) -> _Emptied:
+        self._made += 1
+        return _Emptied(self._cluster.create_database(f"test_{self._made}"))
+
+
+class _Emptied:
+    """A database that can be put back into the state after `upgrade`."""
+
+    def __init__(self, url: str) -> None:
+        from server.storage import open_store
+
+        self.url = url
+        store = open_store(url)
+        store.upgrade()
+        store.close()
+        self._connection = psycopg.connect(url, autocommit=True)
+        self._connection.execute("SET synchronous_commit = off")  # nobody asks whether the emptying is durable
+        self._connection.execute("SET lock_timeout = '2s'")
+        self._connection.execute("CREATE SCHEMA before_tests")
+        self._statements = "; ".join(self._remember())
+
+    def _remember(self) -> Iterator[str]:
+        """Copy what the new tables hold; the statements that restore it."""
+        tables = self._connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        for (table,) in tables.fetchall():
+            self._connection.execute(f"CREATE TABLE before_tests.{table} AS SELECT * FROM public.{table}")
+            yield f"DELETE FROM public.{table}"
+            kept = self._connection.execute(f"SELECT count(*) FROM public.{table}").fetchone()
+            if kept != (0,):
+                yield f"INSERT INTO public.{table} SELECT * FROM before_tests.{table}"
+        sequences = self._connection.execute(
+            "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'"
+        )
+        for (sequence,) in sequences.fetchall():
+            yield f"SELECT setval('public.{sequence}', 1, false)"
+
+    def empty(self) -> bool:
+        """False where a test has left something that cannot be undone."""
+        try:
+            self._connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            self._connection.execute(self._statements)
+        except psycopg.Error:
+            self._connection.close()
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest, database_kind: str) -> Databases | None:
+    """The lender of PostgreSQL databases, None on SQLite."""
+    return Databases(request.getfixturevalue("cluster")) if database_kind == "postgresql" else None
+
+
+@pytest.fixture
+def fresh_database(databases: Databases | None, tmp_path: Path) -> Callable[[], AbstractContextManager[str]]:
+    """`with fresh_database() as url`: for tests that need several databases; empty, with the server's schema
+    on PostgreSQL, without it on SQLite (`upgrade` does no harm).
+    """
+    made = 0
+
+    @contextmanager
+    def sqlite() -> Iterator[str]:
+        nonlocal made
+        made += 1
+        name = "baton.sqlite3" if made == 1 else f"baton-{made}.sqlite3"
+        yield f"sqlite:///{tmp_path / name}"
+
+    return databases.lent if databases else sqlite
+
+
+@pytest.fixture
+def database_url(fresh_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """An empty database of this test's own."""
+    with fresh_database() as url:
+        yield url
