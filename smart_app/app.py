@@ -21,6 +21,7 @@ from smart_app.outbound_http import OutboundHttp
 from smart_app.problems import ProblemError
 from smart_app.reconciliation.records import DrugLookup
 from smart_app.runtime import Runtime
+from smart_app.session_store import SessionsUnavailable
 from smart_app.settings import MAXIMUM_BODY, Settings
 from smart_app.smart_configuration import Clock
 from smart_app.views import blueprint
@@ -88,6 +89,10 @@ def _install_pages(app: Flask, runtime: Runtime) -> None:
     @app.errorhandler(FhirFault)
     def fhir_page(fault: FhirFault) -> ResponseReturnValue:
         return problem_page(problem_of(fault, _issuer_label()))
+
+    @app.errorhandler(SessionsUnavailable)
+    def sessions_page(fault: SessionsUnavailable) -> ResponseReturnValue:
+        return problem_page(ProblemError("sessions-unavailable", log=str(fault)))
 
     @app.errorhandler(HTTPException)
     def http_page(error: HTTPException) -> ResponseReturnValue:

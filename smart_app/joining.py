@@ -19,7 +19,7 @@ from smart_app.reconciliation.records import DrugLookup
 from smart_app.runtime import Runtime
 from smart_app.sealing import Seal
 from smart_app.session import Sessions
-from smart_app.session_store import SessionStore
+from smart_app.session_store import SessionStore, open_session_store
 from smart_app.settings import Settings, SettingsError
 from smart_app.smart_configuration import Clock, Discovery
 from smart_app.token_endpoint import TokenEndpoint
@@ -101,7 +101,7 @@ def join(settings: Settings, given: Outside) -> Joined:
         capabilities=KnownCapabilities(given.clock),
         calendar=read_calendar(settings),
     )
-    store = SessionStore(settings.home)
+    store = open_session_store(settings)
     seal = Seal(settings.secret_key, "sessions")
     discovery = Discovery(given.http, given.clock)
     tokens = TokenEndpoint(given.http, given.keys, given.clock, given.new_secret)

@@ -218,6 +218,13 @@ _ROWS = (
         N_("Tell the person who runs this app; nothing was written."),
     ),
     Problem(
+        "sessions-unavailable",
+        503,
+        N_("The app cannot look up who you are at the moment"),
+        N_("The database that holds its sessions does not answer. Nothing was changed."),
+        N_("Try again in a moment; you continue where you were."),
+    ),
+    Problem(
         "internal",
         500,
         N_("Something went wrong in the app"),

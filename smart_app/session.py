@@ -112,7 +112,7 @@ def open_chart(context: ChartContext, patient: str, encounter: str | None) -> st
 
 
 class Sessions:
-    """Begins, finds, renews and ends logins. Safe for many threads and processes over one file."""
+    """Begins, finds, renews and ends logins. Safe for many threads, processes and hosts over one store."""
 
     def __init__(
         self,
@@ -159,8 +159,11 @@ class Sessions:
         return self.add_chart(login, chart)
 
     def add_chart(self, login: str, chart: Chart) -> str:
+        """Another chart under a login; its launch id. Raises: ProblemError(session-expired)."""
         launch = self._new_secret()
-        self._store.add_chart(launch, login, self._seal.seal(msgspec.json.encode(chart), launch), self._now())
+        sealed = self._seal.seal(msgspec.json.encode(chart), launch)
+        if not self._store.add_chart(launch, login, sealed, self._now()):
+            raise ProblemError("session-expired")
         return launch
 
     def find(self, launch: str, *, browser: str = "", tab: str = "", background: bool = False) -> ChartContext:

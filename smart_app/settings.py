@@ -39,6 +39,8 @@ class Settings:
     tls_cert: str
     tls_key: str
     demo: bool
+    database_url: str = field(default="", repr=False)
+    """The PostgreSQL that holds the sessions, with its password; "" for a file in `home`."""
 
     @property
     def store_base(self) -> str:
@@ -83,7 +85,19 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
         tls_cert=given.get("BATON_TLS_CERT", ""),
         tls_key=given.get("BATON_TLS_KEY", ""),
         demo=demo,
+        database_url=_database_url(given),
     )
+
+
+def _database_url(given: Mapping[str, str]) -> str:
+    """The address of a PostgreSQL, or "": a SQLite file is the server's own, the app has one beside it."""
+    url = given.get("BATON_DATABASE_URL", "")
+    scheme = urlsplit(url).scheme
+    if scheme in ("", "sqlite"):
+        return ""
+    if scheme not in ("postgresql", "postgres"):
+        raise SettingsError("BATON_DATABASE_URL is neither sqlite:///PATH nor postgresql://HOST/DATABASE")
+    return url
 
 
 def _port(given: Mapping[str, str], name: str, default: int) -> int:

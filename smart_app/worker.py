@@ -29,6 +29,7 @@ from smart_app.fhir_json import Resource
 from smart_app.fhir_time import fhir_instant, instant
 from smart_app.issuers import Issuer
 from smart_app.scopes import worker_scopes
+from smart_app.session_store import SessionsUnavailable
 from smart_app.settings import Settings
 from smart_app.smart_configuration import Clock, Discovery, DiscoveryFault
 from smart_app.token_endpoint import TokenEndpoint, TokenFault, TokenResponse
@@ -187,5 +188,8 @@ def run(
         except FhirFault as fault:
             failures += 1
             log.warning("the store cannot be asked (%d): %s", failures, fault.words)
-        purge()
+        try:
+            purge()
+        except SessionsUnavailable as fault:
+            log.warning("ended sessions stay for now: %s", fault)
         stop.wait(min(poll * 2**failures, LONGEST_PAUSE_SECONDS))

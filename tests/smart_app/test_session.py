@@ -9,7 +9,6 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from flask import Flask
 
 from smart_app.issuers import Issuers
 from smart_app.logs import JsonLines
-from smart_app.session_store import FILE_NAME, NewerDatabase, SessionStore
+from smart_app.session_store_sqlite import FILE_NAME
 
 HOME = "https://app.example"
 
@@ -305,10 +304,3 @@ def test_health_says_whether_the_sessions_can_be_read(browser: Any, settings: An
         database.execute("drop table login")
     assert browser.client.get("/healthz", base_url="http://127.0.0.1:8001").status_code == 503
 
-
-def test_a_database_of_a_later_release_is_refused(tmp_path: Path) -> None:
-    SessionStore(tmp_path)
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
-        database.execute("pragma user_version = 99")
-    with pytest.raises(NewerDatabase):
-        SessionStore(tmp_path)

@@ -35,7 +35,7 @@ from smart_app.outbound_http import OutboundHttp
 from smart_app.problems import ProblemError
 from smart_app.runtime import Runtime
 from smart_app.sealing import Seal
-from smart_app.session_store import SessionStore
+from smart_app.session_store import open_session_store
 from smart_app.settings import Settings
 from smart_app.smart_configuration import Discovery
 from smart_app.token_endpoint import TokenEndpoint
@@ -221,7 +221,7 @@ def _sessions(settings: Settings, clock: Any, drugs: RxNorm, pool: ThreadPoolExe
     runtime = Runtime(settings, clock, drugs, pool, KnownCapabilities(clock), federal_calendar())
     return sessions.Sessions(
         runtime,
-        SessionStore(settings.home),
+        open_session_store(settings),
         read_issuers(settings),
         Discovery(http, clock),
         TokenEndpoint(http, load_keys(settings.home), clock, new_secret),
