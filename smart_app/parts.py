@@ -27,6 +27,16 @@ def prepare() -> None:
     prepare_keys(Path(os.environ.get("BATON_HOME") or "var").resolve())
 
 
+def _make_tables(settings: Settings) -> None:
+    """Bring the sessions' tables to this release, or end with plain words where that cannot be."""
+    from smart_app.session_store import NewerDatabase, SessionsUnavailable, open_session_store
+
+    try:
+        open_session_store(settings).close()
+    except (NewerDatabase, SessionsUnavailable) as fault:
+        raise SystemExit(f"The app cannot start: {fault}.") from None
+
+
 def app() -> None:
     """Serve the SMART app until SIGTERM."""
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
@@ -37,6 +47,7 @@ def app() -> None:
 
     settings = _settings()
     prepare()
+    _make_tables(settings)
     open_rxnorm(settings.home / "terminology")  # built here once, before anyone waits for it
     Server(
         "smart_app.wsgi:app",
@@ -65,6 +76,7 @@ def app_worker() -> None:
     settings = _settings()
     configure_logging(settings.log_level)
     prepare()
+    _make_tables(settings)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -93,10 +93,14 @@ class PostgresqlSessions:
         self._migrate()
 
     def rows(self, statement: str, values: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
+        if _has_nul(values):
+            return ()
         with self._connection() as connection:
             return connection.execute(_rendered(statement), values).fetchall()
 
     def change(self, statement: str, values: Mapping[str, Any]) -> int:
+        if _has_nul(values):
+            return 0
         with self._connection() as connection:
             return connection.execute(_rendered(statement), values).rowcount
 
@@ -171,6 +175,11 @@ def _was_closed_by_server(connection: psycopg.Connection) -> bool:
         readable.register(connection.fileno(), select.POLLIN)
         return bool(readable.poll(0))
     return True
+
+
+def _has_nul(values: Mapping[str, Any]) -> bool:
+    """Whether a text, which may come from an address, cannot be in a PostgreSQL: nothing is kept under it."""
+    return any(isinstance(value, str) and "\0" in value for value in values.values())
 
 
 def _unavailable(error: psycopg.Error) -> SessionsUnavailable:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
+import psycopg
 import pytest
 import requests
 import responses
@@ -34,6 +36,7 @@ from smart_app.joining import Joined, join, outside
 from smart_app.keys import AppKeys, prepare_keys
 from smart_app.outbound_http import OutboundHttp
 from smart_app.session import Chart, ChartContext
+from smart_app.session_store_sqlite import FILE_NAME
 from smart_app.settings import Settings
 from smart_app.worker import BackendToken, DischargeWatch
 from terminology.rxnorm import RxNorm, open_rxnorm
@@ -374,8 +377,47 @@ def drugs(pytestconfig: pytest.Config) -> RxNorm:
     return open_rxnorm(pytestconfig.cache.mkdir("terminology"))
 
 
+@pytest.fixture(scope="session")
+def app_database_once(cluster: Any) -> str:
+    return str(cluster.create_database("app_sessions"))
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def app_database(app_database_once: str) -> str:
+    """The URL of a PostgreSQL database without the app's schema."""
+    with psycopg.connect(app_database_once, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        connection.execute("drop schema if exists app cascade")
+    return app_database_once
+
+
+def run_in_sessions(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
+    """Run a statement in the session database past the app."""
+    if not settings.database_url:
+        with sqlite3.connect(settings.home / FILE_NAME) as database:
+            return database.execute(statement).fetchall()
+    with psycopg.connect(settings.database_url, options="-c search_path=app") as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture
+def run_past_the_app() -> Callable[[Settings, str], list[tuple[Any, ...]]]:
+    return run_in_sessions
+
+
+@pytest.fixture
+def in_sessions(settings: Settings) -> Callable[[str], list[tuple[Any, ...]]]:
+    """Runs a statement in the session database past the app; its rows."""
+    return lambda statement: run_in_sessions(settings, statement)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_kind: str, request: pytest.FixtureRequest) -> Settings:
+    url = request.getfixturevalue("app_database") if database_kind == "postgresql" else ""
     return Settings(
         home=tmp_path,
         host="127.0.0.1",
@@ -388,6 +430,7 @@ def settings(tmp_path: Path) -> Settings:
         tls_cert="",
         tls_key="",
         demo=False,
+        database_url=url,
     )
 
 
@@ -432,13 +475,20 @@ def make_app(
     issuers: Issuers,
     http: OutboundHttp,
     pytestconfig: pytest.Config,
-) -> Callable[[], Flask]:
-    """The app as it starts; twice for a restart."""
+) -> Callable[..., Flask]:
+    """The app as it starts; twice for a restart. Named arguments replace settings."""
 
     templates = FileSystemBytecodeCache(str(pytestconfig.cache.mkdir("templates")))
 
-    def make() -> Flask:
-        app = create_app(settings, clock=clock, keys=keys, issuers=issuers, terminology=drugs, http=http)
+    def make(**changed: str) -> Flask:
+        app = create_app(
+            replace(settings, **changed),
+            clock=clock,
+            keys=keys,
+            issuers=issuers,
+            terminology=drugs,
+            http=http,
+        )
         app.jinja_env.bytecode_cache = templates
         return app
 
@@ -446,9 +496,14 @@ def make_app(
 
 
 @pytest.fixture
-def browser(make_app: Callable[[], Flask], ehr: Ehr, settings: Settings) -> Browser:
-    app = make_app()
-    return Browser(app, ehr, settings.app_url, app.test_client())
+def browser_of(ehr: Ehr, settings: Settings) -> Callable[[Flask], Browser]:
+    """A fresh browser in front of an app."""
+    return lambda app: Browser(app, ehr, settings.app_url, app.test_client())
+
+
+@pytest.fixture
+def browser(make_app: Callable[..., Flask], browser_of: Callable[[Flask], Browser]) -> Browser:
+    return browser_of(make_app())
 
 
 @dataclass

@@ -6,7 +6,6 @@ Covers: docs/explanation/app-sessions.md; hl7.org/fhir/smart-app-launch/STU2.2/a
 from __future__ import annotations
 
 import re
-import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -99,24 +98,37 @@ def test_a_session_survives_a_restart(browser: Any, make_app: Callable[[], Flask
     assert restarted.get(path + "overview", base_url=HOME).status_code == 200
 
 
-def test_the_database_holds_no_token_and_no_patient(browser: Any, ehr: Any, settings: Any) -> None:
+def test_the_database_holds_no_token_and_no_patient(browser: Any, ehr: Any, in_sessions: Any) -> None:
     browser.launch()
-    content = (settings.home / FILE_NAME).read_bytes()
+    tables = [in_sessions(f"select * from {table}") for table in ("launch", "login", "chart")]
+    assert all(tables)
+    content = b"".join(
+        value if isinstance(value, bytes) else str(value).encode()
+        for rows in tables
+        for row in rows
+        for value in row
+    )
     cookie = browser.client.get_cookie("__Host-baton-app", domain="app.example").value
     for secret in (b"access-", b"refresh-", b'"p1"', b"nurse", cookie.encode(), b"user-1"):
         assert secret not in content
+
+
+@pytest.mark.sqlite("there is a file")
+def test_the_file_is_for_its_owner_alone(browser: Any, settings: Any) -> None:
+    browser.launch()
+    content = (settings.home / FILE_NAME).read_bytes()
+    assert b"access-" not in content
     assert (settings.home / FILE_NAME).stat().st_mode & 0o077 == 0
 
 
-def test_a_row_moved_to_another_session_opens_nothing(browser: Any, ehr: Any, settings: Any) -> None:
+def test_a_row_moved_to_another_session_opens_nothing(browser: Any, ehr: Any, in_sessions: Any) -> None:
     first = browser.launch().location
     ehr.context = {"patient": "p2"}
     second = browser.launch().location
-    with sqlite3.connect(settings.home / FILE_NAME) as database:
-        (sealed,) = database.execute(
-            "select sealed from chart where launch = ?", (second.split("/")[2],)
-        ).fetchone()
-        database.execute("update chart set sealed = ? where launch = ?", (sealed, first.split("/")[2]))
+    one, other = (f"'{path.split('/')[2]}'" for path in (first, second))
+    in_sessions(
+        f"update chart set sealed = (select sealed from chart where launch = {other}) where launch = {one}"
+    )
     assert browser.get(first + "overview").status_code == 401
 
 
@@ -296,11 +308,9 @@ def test_a_body_that_is_too_large_is_refused(browser: Any) -> None:
     assert browser.post(path + "open", {"patient": "x" * 300_000}).status_code == 413
 
 
-def test_health_says_whether_the_sessions_can_be_read(browser: Any, settings: Any) -> None:
+def test_health_says_whether_the_sessions_can_be_read(browser: Any, in_sessions: Any) -> None:
     answer = browser.client.get("/healthz", base_url="http://127.0.0.1:8001")
     assert (answer.status_code, answer.json) == (200, {"status": "ok"})
-    with sqlite3.connect(settings.home / FILE_NAME) as database:
-        database.execute("drop table chart")
-        database.execute("drop table login")
+    in_sessions("drop table chart")
+    in_sessions("drop table login")
     assert browser.client.get("/healthz", base_url="http://127.0.0.1:8001").status_code == 503
-

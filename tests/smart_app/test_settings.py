@@ -46,11 +46,28 @@ def test_only_the_secret_and_the_zone_have_no_default(tmp_path: Path) -> None:
         ({"BATON_APP_URL": "app.example"}, "BATON_APP_URL"),
         ({"BATON_BASE_URL": "ftp://x"}, "BATON_BASE_URL"),
         ({"BATON_LOG_LEVEL": "LOUD"}, "BATON_LOG_LEVEL"),
+        ({"BATON_DATABASE_URL": "mysql://u:hidden@host/db"}, "BATON_DATABASE_URL is neither"),
     ],
 )
 def test_what_is_missing_is_named(tmp_path: Path, change: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         read_settings(GIVEN | {"BATON_HOME": str(tmp_path)} | change)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("", ""),
+        ("sqlite:////srv/baton/baton.sqlite3", ""),
+        ("postgresql://baton:hidden@db/baton", "postgresql://baton:hidden@db/baton"),
+    ],
+)
+def test_sessions_are_in_the_servers_postgresql_or_in_a_file_of_their_own(
+    tmp_path: Path, given: str, used: str
+) -> None:
+    settings = read_settings(GIVEN | {"BATON_HOME": str(tmp_path), "BATON_DATABASE_URL": given})
+    assert settings.database_url == used
+    assert "hidden" not in repr(settings)
 
 
 def test_a_demonstration_makes_its_secret_once_also_when_two_start_at_the_same_time(tmp_path: Path) -> None:
