@@ -1,0 +1,45 @@
+"""Real deployments that are killed, filled up and driven hard; what they acknowledged is kept outside of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def _module(name: str) -> ModuleType:
+    """A module of this folder, under its plain name, so that they find each other."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+baton_processes, ledger, clients, checks = map(_module, ("baton_processes", "ledger", "clients", "checks"))
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """`deploy(environment=...)`: a Baton that runs; killed with all its processes at the end."""
+    made: list[Any] = []
+
+    def make(**options: Any) -> Any:
+        baton = baton_processes.Baton(tmp_path / f"home{len(made)}", **options)
+        made.append(baton)
+        return baton.start()
+
+    yield make
+    for baton in made:
+        if baton.process is not None and baton.process.poll() is None:
+            baton.kill(*baton.everything())
+            baton.process.wait()
