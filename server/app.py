@@ -31,7 +31,7 @@ from server.interactions.request import Context
 from server.logs import Log
 from server.settings import Settings
 from server.storage import open_store
-from server.storage.audit_log import AuditSegment
+from server.storage.audit_segments import AuditSegment
 from server.storage.interface import Store
 
 Clock = Callable[[], datetime]

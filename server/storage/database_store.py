@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from server.errors import FhirError
 from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import Visibility
-from server.storage import audit_log, history, resources
+from server.storage import audit_chain, audit_rows, audit_search, audit_segments, history, resources
 from server.storage.authorization import AuthorizationStore
 from server.storage.authorization_tables import AuthorizationTables
 from server.storage.database import Connection, Database
+from server.storage.dead_letters import DeadLetters
 from server.storage.interface import (
+    AuditCount,
+    AuditPage,
+    AuditQuery,
     AuditRow,
     HistoryPage,
     NewVersion,
@@ -22,9 +26,11 @@ from server.storage.interface import (
     StoredVersion,
     Total,
 )
+from server.storage.jobs import Jobs
 from server.storage.migrations import migrations, upgrade
 from server.storage.outbox import Outbox
 from server.storage.search import Search
+from server.storage.worker_rows import WorkerRows
 
 
 class DatabaseReader:
@@ -81,18 +87,22 @@ class DatabaseWriter(DatabaseReader):
         return bool(row[0][0] == 1)
 
     def audit(self, row: AuditRow) -> None:
-        audit_log.insert(self._connection, row)
+        audit_rows.insert(self._connection, row)
 
 
 class DatabaseStore:
     """A Store, and what the worker and the command line need beyond it.
 
-    outbox: the relay's side of the outbox.
+    outbox: the relay's side of the outbox; dead_letters: people's side of it. jobs: work in the background.
+    workers: the worker processes that live.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.outbox = Outbox(database)
+        self.dead_letters = DeadLetters(database)
+        self.jobs = Jobs(database)
+        self.workers = WorkerRows(database)
         self._authorization = AuthorizationTables(database)
         self._schema = migrations(database.dialect.name)[-1].number
 
@@ -122,13 +132,27 @@ class DatabaseStore:
         return upgrade(self.database)
 
     def ingest_audit(self, folder: Path) -> int:
-        """Move the segments of a folder into the audit table; see `audit_log.ingest_segments`."""
-        return audit_log.ingest_segments(self.database, folder)
+        """Move the segments of a folder into the audit table; see `audit_segments.ingest_segments`."""
+        return audit_segments.ingest_segments(self.database, folder)
+
+    def seal_audit(
+        self, sign: audit_chain.Sign, now: datetime, *, sign_every: timedelta = timedelta(minutes=1)
+    ) -> int:
+        """Give the rows that wait their place in the audit chain; see `audit_chain.seal`."""
+        return audit_chain.seal(self.database, sign, now, sign_every=sign_every)
 
     def audit_rows(self, *, limit: int) -> tuple[AuditRow, ...]:
-        """The last rows of the audit table, newest first."""
+        """The last audit rows, sealed or not, newest first."""
         with self.database.reading() as connection:
-            return audit_log.audit_rows(connection, limit=limit)
+            return audit_rows.newest_rows(connection, limit=limit)
+
+    def search_audit(self, query: AuditQuery) -> AuditPage:
+        with self.database.reading() as connection, self.database.limited():
+            return audit_search.search(connection, query)
+
+    def count_audit(self, query: AuditQuery, width: timedelta) -> tuple[AuditCount, ...]:
+        with self.database.reading() as connection, self.database.limited():
+            return audit_search.counts(connection, query, width)
 
     def checkpoint(self, *, truncate: bool = False) -> tuple[int, int]:
         """Copy the write-ahead log into the database; see `Database.checkpoint`."""

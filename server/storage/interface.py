@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from server.fhir.index_rows import IndexRows
@@ -56,7 +56,13 @@ class NewVersion:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """Who did what to which resource; never content. outcome: HTTP status."""
+    """Who did what to which resource; never content. docs/reference/audit.md tells of every field.
+
+    patient: ids of the patients whose records were touched, sorted, separated by spaces. outcome: HTTP status.
+    username, token_id: the account and the access token (a digest) that acted. purpose: of use, a code.
+    address: where the request came from. results: how many resources an answer carried.
+    detail: names, never values: search parameters, scopes, the error of an OAuth refusal.
+    """
 
     recorded: datetime
     principal: str
@@ -68,6 +74,51 @@ class AuditRow:
     patient: str
     outcome: int
     request_id: str
+    username: str = ""
+    token_id: str = ""
+    purpose: str = ""
+    address: str = ""
+    results: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which sealed audit rows: all conditions that are given (not "" and not None) must hold.
+
+    since, until: recorded at or after, and before. patient: an id. outcome: "refused" (400 and above), "done"
+    (below), or one status as digits. after: AuditPage.next_after of the page before.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    patient: str = ""
+    principal: str = ""
+    client_id: str = ""
+    interaction: str = ""
+    outcome: str = ""
+    resource_type: str = ""
+    id: str = ""
+    request_id: str = ""
+    count: int = 50
+    after: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """rows: (number in the chain, row), the latest first. next_after: None at the end."""
+
+    rows: tuple[tuple[int, AuditRow], ...]
+    next_after: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCount:
+    """How many rows were recorded in the span that begins at start. refused: those of outcome 400 and above."""
+
+    start: datetime
+    rows: int
+    refused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +253,15 @@ class Store(Protocol):
 
     def ready(self) -> bool:
         """Whether the database answers and has the schema this program needs."""
+
+    def search_audit(self, query: AuditQuery) -> AuditPage:
+        """One page of sealed audit rows, the latest first.
+
+        Raises: FhirError too-costly, invalid-search (a condition that no row can be compared with).
+        """
+
+    def count_audit(self, query: AuditQuery, width: timedelta) -> tuple[AuditCount, ...]:
+        """How many rows each span of the given width has, spans without any left out; the oldest first.
+
+        query.count and query.after play no part. Raises: as `search_audit`.
+        """

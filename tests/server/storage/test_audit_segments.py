@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from server.errors import FhirError
-from server.storage import audit_log
-from server.storage.audit_log import AuditSegment
+from server.storage import audit_segments
+from server.storage.audit_segments import AuditSegment
 from server.storage.interface import AuditRow
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 5_000, tzinfo=UTC)
@@ -72,8 +72,8 @@ def test_segments_are_readable_by_their_owner_alone(folder: Path) -> None:
 def test_a_long_segment_is_followed_by_a_new_one(
     store: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_log, "SEGMENT_BYTES", 500)
-    monkeypatch.setattr(audit_log, "BATCH_BYTES", 700)
+    monkeypatch.setattr(audit_segments, "SEGMENT_BYTES", 500)
+    monkeypatch.setattr(audit_segments, "BATCH_BYTES", 700)
     segment = AuditSegment(folder)
     for row in rows(20):
         segment.append(row)
@@ -111,15 +111,60 @@ def test_a_forked_process_writes_a_segment_of_its_own(store: Any, folder: Path) 
     segment.close()
 
 
-def test_a_torn_line_is_left_out_and_the_rest_kept(store: Any, folder: Path) -> None:
+def test_what_is_no_row_leaves_a_note_where_it_stood_and_the_rest_is_kept(store: Any, folder: Path) -> None:
     segment = AuditSegment(folder)
     segment.append(ROW)
     (path,) = folder.iterdir()
     with path.open("ab") as stream:
         stream.write(b'{"recorded": 17, "prin\n{"recorded": 1}\n[]\n')
     segment.append(replace(ROW, request_id="after"))
-    assert store.ingest_audit(folder) == 2
+    first = path.read_bytes().index(b"\n") + 1
+    assert store.ingest_audit(folder) == 5
+    after, third, second, torn, _ = store.audit_rows(limit=10)
+    assert after == replace(ROW, request_id="after")
+    assert {row.interaction for row in (torn, second, third)} == {"audit-malformed"}
+    assert torn.detail == f"{path.name} at byte {first}, 23 bytes"
+    assert torn.request_id == torn.principal == torn.patient == ""
     segment.close()
+
+
+def test_what_a_killed_process_wrote_of_its_last_line_is_noted(store: Any, folder: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        segment = AuditSegment(folder)
+        segment.append(ROW)
+        os.write(segment._descriptor, b'{"recorded": 17')
+        os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+    assert store.ingest_audit(folder) == 2
+    note, row = store.audit_rows(limit=5)
+    assert (row, note.interaction) == (ROW, "audit-malformed")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_segment_of_the_first_release_is_read(store: Any, folder: Path) -> None:
+    folder.mkdir()
+    line = (
+        b'{"recorded":1772366400005,"principal":"Practitioner/p","client_id":"app","interaction":"read",'
+        b'"resource_type":"Patient","id":"a","version_id":1,"patient":"a","outcome":200,"request_id":"request-1"}\n'
+    )
+    (folder / "77-0123456789abcdef.jsonl").write_bytes(line)
+    assert store.ingest_audit(folder) == 1
+    assert store.audit_rows(limit=5) == (ROW,)
+
+
+@pytest.mark.parametrize("field", ["principal", "patient", "request_id", "detail"])
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "ümlaut \u2028", 'quote " \\ \n'])
+def test_any_text_passes_through_segment_and_table(store: Any, folder: Path, field: str, text: str) -> None:
+    row = replace(ROW, **{field: text})
+    segment = AuditSegment(folder)
+    segment.append(row)
+    segment.close()
+    with store.writing() as writer:
+        writer.audit(row)
+    assert store.ingest_audit(folder) == 1
+    kept = {getattr(known, field) for known in store.audit_rows(limit=5)}
+    assert kept == {text.replace("\0", "\ufffd").replace("\ud800", "?")}
 
 
 def test_a_line_that_is_not_finished_is_not_moved_yet(store: Any, folder: Path) -> None:
