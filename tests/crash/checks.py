@@ -1,10 +1,11 @@
 """What must be true of a database after a crash, whatever the database: said once, for every kind of kill.
 
-`Evidence` is read from the tables in one snapshot; each check returns its findings as sentences, none being good.
+`Evidence` is read from the tables in one snapshot; each check returns its findings as sentences, none is good.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -75,7 +76,7 @@ def _history(found: Evidence) -> Iterator[str]:
     for key, history in histories.items():
         if [version.version for version in history] != list(range(1, len(history) + 1)):
             yield f"{key} has the versions {[version.version for version in history]}"
-        if any(a.updated > b.updated for a, b in zip(history, history[1:], strict=False)):
+        if any(a.updated > b.updated for a, b in itertools.pairwise(history)):
             yield f"{key} has times that go back"
         if [version.current for version in history] != [False] * (len(history) - 1) + [True]:
             yield f"{key} has not exactly its last version as the current one"
@@ -166,9 +167,9 @@ def _conditions(ledger: Ledger, found: Evidence) -> Iterator[str]:
         if len(ids) > 1:
             yield f"{condition} has {len(ids)} resources"
     for request in ledger.requests:
-        if request.condition and request.outcome == "acknowledged":
-            if {request.entries[0].id} != made.get(request.condition):
-                yield f"{request.condition} was answered with an id it does not have"
+        asked = request.condition and request.outcome == "acknowledged"
+        if asked and {request.entries[0].id} != made.get(request.condition):
+            yield f"{request.condition} was answered with an id it does not have"
 
 
 def delivery(found: Evidence, delivered: Iterable[tuple[str, str, int]]) -> list[str]:

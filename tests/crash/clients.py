@@ -1,7 +1,7 @@
-"""A seeded load: client threads that create, update, delete, search conditions, send transactions, and read back.
+"""A seeded load: client threads that create, update, delete, send transactions and read back what they wrote.
 
-Each client owns resources nobody else writes, so that the whole history of each is known; all of them also fight
-for a few shared ones with If-Match and create under a few shared conditions.
+Each client owns resources nobody else writes, so that the whole history of each is known; all of them also
+fight for a few shared ones with If-Match and create under a few shared conditions.
 """
 
 from __future__ import annotations

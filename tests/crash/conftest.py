@@ -1,4 +1,4 @@
-"""Real deployments that are killed, filled up and driven hard; what they acknowledged is kept outside of them."""
+"""Real deployments that are killed, filled up and driven hard; what they acknowledged is kept outside."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Nothing acknowledged is ever lost: a deployment under load is killed at random moments, again and again.
 
 Each round kills something else of a real deployment while clients write: the whole process group, one web
-process, the worker, the supervisor, or everything in the middle of a checkpoint. Then everything that the clients
-were answered is compared with what the database holds (checks.py).
+process, the worker, the supervisor, or everything in the middle of a checkpoint. Then everything that the
+clients were answered is compared with what the database holds (checks.py).
 
 BATON_KILL_ROUNDS: rounds for each database (3). BATON_KILL_SEED: repeats the choices of an earlier run; the
 moments depend on the machine as well.

@@ -135,7 +135,7 @@ def test_of_fifty_updates_with_one_if_match_one_wins(baton: Baton, turn: int) ->
 
 @turns
 def test_of_fifty_updates_that_create_one_id_one_creates(baton: Baton, turn: int) -> None:
-    """Without a condition everybody may write: the others become later versions, or are told of the conflict."""
+    """Without a condition everybody may write: the others become later versions, or hear of the conflict."""
     id = uuid.uuid4().hex
     answers = at_once(
         CLIENTS,
@@ -211,7 +211,7 @@ def test_parallel_transactions_with_one_condition_create_once_and_refer_to_it(ba
 def test_transactions_that_touch_the_same_resources_in_opposite_orders_all_get_an_answer(
     baton: Baton, turn: int
 ) -> None:
-    """A, B and B, A: where one has to give way it is tried again or told of the conflict; nobody waits for ever."""
+    """A, B and B, A: who has to give way is tried again or told of the conflict; nobody waits for ever."""
     ids = [uuid.uuid4().hex for _ in range(2)]
 
     def bundle(number: int) -> dict[str, Any]:
