@@ -80,7 +80,7 @@ def sentences(error: FhirError) -> str:
 def staff_principal(client_id: str) -> Principal:
     """Who reads for a page: the person signed in, by the rights of their role, and never writing."""
     staff: Session = g.staff
-    return Principal(client_id, _READ_ALL, user=staff.fhir_user, role=staff.role)
+    return Principal(client_id, _READ_ALL, user=staff.fhir_user, role=staff.role, username=staff.username)
 
 
 def page(template: str, status: int = 200, **values: Any) -> Response:

@@ -26,9 +26,10 @@ from server.api.headers import (
 from server.auth.principal import Principal
 from server.errors import FhirError
 from server.fhir.json_codec import decode, encode
+from server.interactions.audit import audit_row
 from server.interactions.etag import read_if_match, read_if_none_match
 from server.interactions.perform import perform
-from server.interactions.request import Context, InteractionName, InteractionRequest
+from server.interactions.request import Context, InteractionName, InteractionRequest, InteractionResponse
 from server.interactions.routes import Route, find_route
 
 # The Authorization header (or "") -> who calls. Raises FhirError unauthorized with WWW-Authenticate.
@@ -64,10 +65,10 @@ class Answer:
 
 def answer(context: Context, authenticate: Authenticate, exchange: Exchange) -> Answer:
     """Do what the exchange asks. Every FhirError is answered with its OperationOutcome; others pass through."""
-    template, client_id, media_type, pretty = "unknown", "", FHIR_JSON, False
+    route, principal, media_type, pretty = None, _NOBODY, FHIR_JSON, False
+    passed_on = False  # to the door, which audits what it refuses
     try:
         route = find_route(exchange.method, exchange.path)
-        template = route.template
         pairs, format, pretty = split_general(read_query(exchange.query))
         media_type = answer_type(exchange.header("accept"), format)
         if exchange.method in _BODY_METHODS:
@@ -75,17 +76,35 @@ def answer(context: Context, authenticate: Authenticate, exchange: Exchange) -> 
         else:  # the token and the resource are read from one snapshot: opening one costs as much as a read
             snapshot = context.store.reading()
         with snapshot:
-            if route.interaction == "capabilities":
-                principal = _NOBODY
-            else:
+            if route.interaction != "capabilities":
                 principal = authenticate(exchange.header("authorization"))
-                client_id = principal.client_id
             request = _request(context, exchange, route, pairs)
+            passed_on = True
             response = perform(context, principal, request)
     except FhirError as error:
-        return refusal(error, media_type, pretty, template, client_id)
+        if route is not None and not passed_on:
+            error = _audited(context, principal, route, exchange, error)
+        template = route.template if route else "unknown"
+        return refusal(error, media_type, pretty, template, principal.client_id)
     headers = list(response.headers.items())
-    return Answer(response.status, *_with_body(headers, response.body, media_type, pretty), template, client_id)
+    body = _with_body(headers, response.body, media_type, pretty)
+    return Answer(response.status, *body, route.template, principal.client_id)
+
+
+def _audited(
+    context: Context, principal: Principal, route: Route, exchange: Exchange, error: FhirError
+) -> FhirError:
+    """The error of a request that never came to the door, once it is audited; or why it cannot be."""
+    if route.interaction == "capabilities":
+        return error
+    request = InteractionRequest(
+        cast(InteractionName, route.interaction), route.resource_type, route.id, request_id=exchange.request_id
+    )
+    try:
+        context.audit(audit_row(context, principal, request, InteractionResponse(error.status)))
+    except FhirError as full:
+        return full
+    return error
 
 
 def refusal(

@@ -21,6 +21,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from server.api.exchange import Authenticate
 from server.errors import FhirError
 from server.logs import Log
+from server.origin import set_origin
 from server.storage.interface import Store
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
@@ -89,6 +90,7 @@ def observed(application: WSGIApplication, metrics: Metrics, log: Log) -> WSGIAp
         given = environ.get("HTTP_X_REQUEST_ID", "")
         own = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         environ["baton.request_id"] = own
+        set_origin(own, environ.get("REMOTE_ADDR", ""))
         status = "500"
 
         def start(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:

@@ -68,7 +68,7 @@ def _words(name: str) -> list[str]:
 
 
 def _principal(session: Session) -> Principal:
-    return Principal(CLIENT_ID, _SCOPES, user=session.fhir_user, role=session.role)
+    return Principal(CLIENT_ID, _SCOPES, user=session.fhir_user, role=session.role, username=session.username)
 
 
 def _line(patient: Mapping[str, Any]) -> PatientLine:

@@ -129,6 +129,7 @@ def _refusal(server: AuthorizationServer, request: Request, error: OAuth2Error) 
         400,
         client_id=known.client_id if known else "",
         request_id=request.request_id,
+        detail=error.error,
     )
     if not error.redirect_uri:
         return ErrorPage(error.error, error.description or "The request cannot be understood.")

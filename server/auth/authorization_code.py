@@ -199,10 +199,12 @@ def _record(context: AuthContext, event: str, grant: GrantRow, request_id: str) 
         context,
         event,
         200,
-        principal=grant.fhir_user or grant.username,
+        principal=grant.fhir_user or f"User/{grant.username}",
         client_id=grant.client_id,
+        username=grant.username,
         patient=grant.patient or "",
         request_id=request_id,
+        detail=grant.scope,
     )
 
 

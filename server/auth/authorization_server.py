@@ -152,5 +152,6 @@ class AuthorizationServer(GrantRegistry):
                 principal=f"Client/{claimed}" if claimed else "",
                 client_id=claimed,
                 request_id=request.request_id,
+                detail=str((answer.body or {}).get("error", "")),
             )
         return Answer(answer.status, answer.body or {}, {**answer.headers, **NO_STORE})

@@ -69,4 +69,5 @@ class ClientCredentialsGrant(Grant):
                 principal=f"Client/{client_id}",
                 client_id=client_id,
                 request_id=self.request.request_id,
+                detail=token["scope"],
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from server.auth.credentials import derived_key, keyed_hash, new_secret
 from server.auth.keys import SigningKeys, signing_keys
+from server.origin import origin
 from server.storage.authorization import AuthorizationStore
 from server.storage.interface import AuditRow, Store
 
@@ -84,7 +85,7 @@ def auth_context(
         store=store,
         base_url=base_url,
         clock=clock,
-        keys=signing_keys(home, secret_key),
+        keys=signing_keys(home, secret_key, clock),
         token_key=derived_key(secret_key, "token hashes"),
     )
 
@@ -96,13 +97,17 @@ def record(
     *,
     principal: str = "",
     client_id: str = "",
+    username: str = "",
     patient: str = "",
     request_id: str = "",
+    detail: str = "",
 ) -> None:
     """Keep one audit row; durable on return, and part of the surrounding transaction where there is one.
 
-    event: e.g. "login", "token-issue". outcome: the HTTP status of the answer it led to.
+    event: e.g. "login", "token-issue". outcome: the HTTP status of the answer it led to. username: the account
+    that acted. detail: as in AuditRow, e.g. the scope that was granted.
     """
+    at = origin()
     row = AuditRow(
         recorded=context.clock(),
         principal=principal,
@@ -113,7 +118,10 @@ def record(
         version_id=0,
         patient=patient,
         outcome=outcome,
-        request_id=request_id,
+        request_id=request_id or at.request_id,
+        username=username,
+        address=at.address,
+        detail=detail,
     )
     with context.store.writing() as writer:
         writer.audit(row)

@@ -76,6 +76,7 @@ def issue_launch(
             200,
             principal=session.fhir_user or f"User/{session.username}",
             client_id=client_id,
+            username=session.username,
             patient=patient or "",
         )
     separator = "&" if urlsplit(client.launch_url).query else "?"

@@ -14,7 +14,8 @@ class Principal:
 
     client_id: the OAuth client. user: fhirUser as "Practitioner/id", None for backend services.
     scopes: what was granted. patient, encounter: ids of the launch context. role: the user's role
-    (`policy`), "" for none. token_id: hash of the token, for audit; never the token.
+    (`policy`), "" for none. username: the account that acts, "" for none. token_id: hash of the token, for
+    audit; never the token.
     decisions: what `access` already worked out for this value; a principal lives as long as its token is
     cached, so an access decision costs one dictionary look-up after the first.
     """
@@ -26,9 +27,14 @@ class Principal:
     encounter: str | None = None
     role: str = ""
     token_id: str = ""
+    username: str = ""
     decisions: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        """Whom the audit trail names: the user, else the client."""
-        return self.user or f"Client/{self.client_id}"
+        """Whom the audit trail names: the user, else the account, else the client; "" for nobody."""
+        if self.user:
+            return self.user
+        if self.username:
+            return f"User/{self.username}"
+        return f"Client/{self.client_id}" if self.client_id else ""

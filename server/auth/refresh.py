@@ -101,10 +101,12 @@ class RefreshTokenGrant(Grant):
                 context,
                 "token-refresh" if first else "refresh-reuse",
                 200 if first else 400,
-                principal=grant.fhir_user or grant.username,
+                principal=grant.fhir_user or f"User/{grant.username}",
                 client_id=grant.client_id,
+                username=grant.username,
                 patient=grant.patient or "",
                 request_id=self.request.request_id,
+                detail=token["scope"],
             )
         if not first:
             raise InvalidGrantError("This refresh token was used before.")

@@ -94,10 +94,19 @@ def log_in(context: AuthContext, throttle: AddressThrottle, username: str, passw
     if user is None or user.disabled or locked or not right:
         throttle.failed(address)
         if user is not None and not locked:
-            context.rows.record_login(
+            failures = context.rows.record_login(
                 user.username, False, lock_after=_LOCK_AFTER, locked_until=now + context.lifetimes.lockout
             )
-        record(context, "login-refused", 401, principal=f"User/{user.username}" if user else "")
+            if failures >= _LOCK_AFTER:
+                record(context, "login-locked", 401, principal=f"User/{user.username}", username=user.username)
+        # What was typed as a name of no account is not kept: it may be a password.
+        record(
+            context,
+            "login-refused",
+            401,
+            principal=f"User/{user.username}" if user else "",
+            username=user.username if user else "",
+        )
         raise LoginRefused(
             "The user name or the password is not right. After ten failures an account rests for five minutes."
         )
@@ -114,7 +123,13 @@ def log_in(context: AuthContext, throttle: AddressThrottle, username: str, passw
                 expires=now + context.lifetimes.session_absolute,
             )
         )
-        record(context, "login", 200, principal=fhir_user(user) or f"User/{user.username}")
+        record(
+            context,
+            "login",
+            200,
+            principal=fhir_user(user) or f"User/{user.username}",
+            username=user.username,
+        )
     return value
 
 
@@ -176,4 +191,10 @@ def log_out(context: AuthContext, session: Session) -> None:
             online = "offline_access" not in grant.scope.split()
             if grant.revoked is None and online and grant.context.get("session") == session.session_hash.hex():
                 context.rows.revoke_grant(grant.grant_id, now)
-        record(context, "logout", 200, principal=session.fhir_user or f"User/{session.username}")
+        record(
+            context,
+            "logout",
+            200,
+            principal=session.fhir_user or f"User/{session.username}",
+            username=session.username,
+        )

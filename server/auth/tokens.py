@@ -101,6 +101,7 @@ def _principal(context: AuthContext, row: TokenRow) -> Principal:
         encounter=row.encounter,
         role=user.role if user is not None else row.role,
         token_id=row.token_hash.hex()[:16],
+        username=row.username,
     )
 
 
@@ -180,7 +181,9 @@ def mint(context: AuthContext, claims: Claims, lifetime: timedelta) -> str:
             200,
             principal=claims.fhir_user or f"Client/{claims.client_id}",
             client_id=claims.client_id,
+            username=claims.username,
             patient=claims.patient or "",
+            detail=claims.scope,
         )
     return token
 
@@ -227,7 +230,9 @@ def withdraw_grant(context: AuthContext, username: str, grant_id: str, request_i
             200,
             principal=grant.fhir_user or f"User/{username}",
             client_id=grant.client_id,
+            username=username,
             patient=grant.patient or "",
             request_id=request_id,
+            detail=grant.scope,
         )
     return ended

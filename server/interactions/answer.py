@@ -10,6 +10,7 @@ from datetime import datetime
 from server.errors import FhirError, Issue, operation_outcome
 from server.fhir.json_codec import encode
 from server.interactions.etag import etag
+from server.interactions.patients import patients_of
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.storage.interface import StoredVersion
 
@@ -38,13 +39,13 @@ def answer_version(
     status: int,
     *,
     body: bytes | None = None,
-    patient: str = "",
+    patients: tuple[str, ...] | None = None,
     issues: tuple[Issue, ...] = (),
 ) -> InteractionResponse:
     """The answer that shows or acknowledges a version.
 
-    body: replaces the stored bytes (a subset of them). Writes honour `Prefer: return`; without it the whole
-    resource is returned.
+    body: replaces the stored bytes (a subset of them). patients: where the caller knows them already. Writes
+    honour `Prefer: return`; without it the whole resource is returned.
     """
     headers = {"ETag": etag(version.version_id), "Last-Modified": http_date(version.last_updated)}
     content = version.body if body is None else body
@@ -64,7 +65,8 @@ def answer_version(
         id=version.id,
         version_id=version.version_id,
         last_updated=version.last_updated,
-        patient=patient or (version.id if version.resource_type == "Patient" else ""),
+        patients=patients_of((version,), context.base_url) if patients is None else patients,
+        results=1 if content else 0,
         issues=issues,
     )
 

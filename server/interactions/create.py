@@ -30,7 +30,7 @@ def create(call: Call[Writer]) -> InteractionResponse:
     if body is None:
         raise FhirError("required", "a create needs a resource as its body")
     version, index = store_version(call, body, request.id or call.context.new_id(), None, "POST")
-    return answer_version(call.context, request, version, 201, patient=index.patient or "")
+    return answer_version(call.context, request, version, 201, patients=index.compartments)
 
 
 def _found(call: Call[Writer], found: StoredVersion) -> InteractionResponse:

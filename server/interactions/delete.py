@@ -24,17 +24,17 @@ def delete(call: Call[Writer]) -> InteractionResponse:
     if current is None:
         return InteractionResponse(204)
     if current.deleted:
-        return _deleted(current, "")
+        return _deleted(current, ())
     version, index = store_deletion(call, current)
-    return _deleted(version, index.patient or "")
+    return _deleted(version, index.compartments)
 
 
-def _deleted(version: StoredVersion, patient: str) -> InteractionResponse:
+def _deleted(version: StoredVersion, patients: tuple[str, ...]) -> InteractionResponse:
     return InteractionResponse(
         status=204,
         headers={"ETag": etag(version.version_id)},
         id=version.id,
         version_id=version.version_id,
         last_updated=version.last_updated,
-        patient=patient,
+        patients=patients,
     )

@@ -19,6 +19,7 @@ from server.interactions.answer import absent
 from server.interactions.call import Call
 from server.interactions.cursor import PARAMETER, open_cursor, seal_cursor
 from server.interactions.etag import etag
+from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
 from server.interactions.version import instant
 from server.storage.interface import Reader, StoredVersion
@@ -63,7 +64,13 @@ def history(call: Call[Reader]) -> InteractionResponse:
         sealed = seal_cursor(context.cursor_key, question, page.next_after)
         links.append(("next", url_with(path, (*pairs, (PARAMETER, sealed)))))
     entries = [_entry(context.base_url, version) for version in page.versions]
-    return InteractionResponse(200, bundle("history", entries, total=page.total, links=links), id=request.id)
+    return InteractionResponse(
+        200,
+        bundle("history", entries, total=page.total, links=links),
+        id=request.id,
+        patients=patients_of(page.versions, context.base_url),
+        results=len(entries),
+    )
 
 
 def _is_absent(call: Call[Reader]) -> bool:

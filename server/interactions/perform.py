@@ -10,6 +10,7 @@ from functools import partial
 from server.auth.access import decide
 from server.auth.principal import Principal
 from server.errors import FhirError
+from server.interactions.audit import audit_row
 from server.interactions.batch import batch
 from server.interactions.call import Call, ReadingHandler, Unit, WritingHandler
 from server.interactions.capabilities import capabilities
@@ -22,7 +23,7 @@ from server.interactions.request import Context, InteractionRequest, Interaction
 from server.interactions.search import search
 from server.interactions.transaction import transaction
 from server.interactions.update import update
-from server.storage.interface import AuditRow, VersionConflict, Writer
+from server.storage.interface import VersionConflict, Writer
 
 READING: Mapping[str, ReadingHandler] = {
     "read": read,
@@ -44,10 +45,10 @@ def perform(context: Context, principal: Principal, request: InteractionRequest)
         return _perform(context, principal, request)
     except VersionConflict:
         error = FhirError("conflict", "the resource was changed at the same moment; read it and try again")
-        context.audit(_audit_row(context, principal, request, InteractionResponse(error.status)))
+        context.audit(audit_row(context, principal, request, InteractionResponse(error.status)))
         raise error from None
     except FhirError as error:
-        context.audit(_audit_row(context, principal, request, InteractionResponse(error.status)))
+        context.audit(audit_row(context, principal, request, InteractionResponse(error.status)))
         raise
 
 
@@ -72,7 +73,7 @@ def _perform(context: Context, principal: Principal, request: InteractionRequest
     decide(principal, interaction, request.resource_type)
     with context.store.reading() as reader:
         response = READING[interaction](_call(context, principal, reader, request))
-    context.audit(_audit_row(context, principal, request, response))
+    context.audit(audit_row(context, principal, request, response))
     return response
 
 
@@ -85,7 +86,7 @@ def _run_within(
     call = _call(context, principal, writer, request)
     handler = WRITING.get(request.interaction) or READING[request.interaction]
     response = handler(call)  # type: ignore[arg-type]  # a Writer is a Reader
-    writer.audit(_audit_row(context, principal, request, response))
+    writer.audit(audit_row(context, principal, request, response))
     return response
 
 
@@ -97,21 +98,4 @@ def _call(context: Context, principal: Principal, unit: Unit, request: Interacti
         decision=decide(principal, request.interaction, request.resource_type),
         decide=partial(decide, principal),
         caller=(principal.client_id, principal.user, principal.patient, principal.scopes),
-    )
-
-
-def _audit_row(
-    context: Context, principal: Principal, request: InteractionRequest, response: InteractionResponse
-) -> AuditRow:
-    return AuditRow(
-        recorded=context.clock(),
-        principal=principal.name,
-        client_id=principal.client_id,
-        interaction=request.interaction,
-        resource_type=request.resource_type,
-        id=response.id or request.id,
-        version_id=response.version_id,
-        patient=response.patient or principal.patient or "",
-        outcome=response.status,
-        request_id=request.request_id,
     )

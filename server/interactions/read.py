@@ -8,6 +8,7 @@ from __future__ import annotations
 from server.interactions.answer import absent, answer_version, gone
 from server.interactions.call import Call
 from server.interactions.etag import etag
+from server.interactions.patients import patients_of
 from server.interactions.request import InteractionRequest, InteractionResponse
 from server.interactions.subset import subset_of_instance
 from server.storage.interface import Reader, StoredVersion
@@ -27,7 +28,13 @@ def read(call: Call[Reader]) -> InteractionResponse:
     if (request.if_none_match or request.if_modified_since) and _unchanged(request, version):
         # The ETag says all that the client needs (RFC 9110, 15.4.5).
         headers = {"ETag": etag(version.version_id)}
-        return InteractionResponse(304, headers=headers, id=version.id, version_id=version.version_id)
+        return InteractionResponse(
+            304,
+            headers=headers,
+            id=version.id,
+            version_id=version.version_id,
+            patients=patients_of((version,), call.context.base_url),
+        )
     return _show(call, version)
 
 

@@ -90,9 +90,9 @@ class InteractionRequest:
 class InteractionResponse:
     """status, body (JSON, possibly empty) and headers by their exact names.
 
-    id, version_id, last_updated: the version that was read or written, "" / 0 / None for none. patient: id of
-    the patient whose chart it belongs to, for the audit trail. issues: what a bundle entry's outcome says of a
-    success, for example that nothing had to be changed.
+    id, version_id, last_updated: the version that was read or written, "" / 0 / None for none. patients,
+    results, detail: whose records were touched, how many resources go out, and AuditRow.detail: for the audit
+    trail. issues: what a bundle entry's outcome says of a success, for example that nothing had to be changed.
     """
 
     status: int
@@ -101,5 +101,7 @@ class InteractionResponse:
     id: str = ""
     version_id: int = 0
     last_updated: datetime | None = None
-    patient: str = ""
+    patients: tuple[str, ...] = ()
+    results: int = 0
+    detail: str = ""
     issues: tuple[Issue, ...] = ()

@@ -12,8 +12,10 @@ from server.errors import FhirError, Issue, operation_outcome
 from server.fhir.bundle import bundle, outcome_entry, search_entry, url_with
 from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import SearchQuery
+from server.interactions.audit import parameter_names
 from server.interactions.call import Call
 from server.interactions.cursor import PARAMETER, open_cursor, seal_cursor
+from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
 from server.interactions.subset import subset
 from server.storage.interface import Reader, SearchPage, StoredVersion, Total
@@ -102,7 +104,13 @@ def _answer(
         )
     if said:
         entries.append(outcome_entry(operation_outcome(said)))
-    return InteractionResponse(200, bundle("searchset", entries, total=total, links=links))
+    return InteractionResponse(
+        200,
+        bundle("searchset", entries, total=total, links=links),
+        patients=patients_of((*page.matches, *page.included), call.context.base_url),
+        results=len(page.matches) + len(page.included),
+        detail=parameter_names(call.request.query, query.ignored),
+    )
 
 
 def _entry(call: Call[Reader], query: SearchQuery, version: StoredVersion, mode: str) -> dict[str, Any]:

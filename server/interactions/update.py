@@ -48,12 +48,12 @@ def update(call: Call[Writer]) -> InteractionResponse:
         if current is not None:
             check_writable(created, _before(created, current))
         version, index = store_version(created, body, request.id, current, "PUT")
-        return answer_version(call.context, request, version, 201, patient=index.patient or "")
+        return answer_version(call.context, request, version, 201, patients=index.compartments)
     if same_content(body, current):
         return answer_version(call.context, request, current, 200, issues=(_UNCHANGED,))
     check_writable(call, current)
     version, index = store_version(call, body, request.id, current, "PUT")
-    return answer_version(call.context, request, version, 200, patient=index.patient or "")
+    return answer_version(call.context, request, version, 200, patients=index.compartments)
 
 
 def check_id(request: InteractionRequest) -> None:

@@ -1,0 +1,48 @@
+"""The audit row of an interaction: who, what, whose record, with what outcome; never content.
+
+What a caller writes into a URL may be a patient's name: ids are kept only where they have the form of an id,
+search parameters by name only and only where this server knows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from server.auth.principal import Principal
+from server.interactions.request import Context, InteractionRequest, InteractionResponse
+from server.origin import origin
+from server.storage.interface import AuditRow
+
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_DETAIL_LENGTH = 1_000
+
+
+def audit_row(
+    context: Context, principal: Principal, request: InteractionRequest, response: InteractionResponse
+) -> AuditRow:
+    """The row of an interaction that was answered with `response`, or refused with its status."""
+    at = origin()
+    id = response.id or request.id
+    return AuditRow(
+        recorded=context.clock(),
+        principal=principal.name,
+        client_id=principal.client_id,
+        interaction=request.interaction,
+        resource_type=request.resource_type,
+        id=id if _ID.fullmatch(id) else "",
+        version_id=response.version_id,
+        patient=" ".join(sorted(response.patients)) or principal.patient or "",
+        outcome=response.status,
+        request_id=request.request_id or at.request_id,
+        username=principal.username,
+        token_id=principal.token_id,
+        address=at.address,
+        results=response.results,
+        detail=response.detail,
+    )
+
+
+def parameter_names(query: Iterable[tuple[str, str]], ignored: Iterable[str]) -> str:
+    """The names of search parameters that were understood, for `AuditRow.detail`."""
+    return " ".join(sorted({name for name, _ in query}.difference(ignored)))[:_DETAIL_LENGTH]
