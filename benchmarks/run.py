@@ -1,36 +1,127 @@
-"""`make bench`: run every benchmark, one after the other, and show what each printed.
+"""`make bench`: what Baton costs, beside the bare limits of the same run; written to docs/performance.md.
 
-Each benchmark can be run alone; docs/performance.md says what the figures mean.
+    python benchmarks/run.py                                    everything, about 25 minutes
+    python benchmarks/run.py --quick                            two sizes, two rounds: some minutes
+    python benchmarks/run.py --only create --database sqlite --sizes 1000,100000
+    python benchmarks/run.py --quick --check                    status 1 where a bar is missed
+
+Only a full run writes the page. docs/performance.md says what the figures mean.
 """
 
 from __future__ import annotations
 
-import subprocess
+import json
+import os
+import shutil
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
+import cold_start
+import page
+import storage
+from bars import Verdict, verdicts
+from charts import CHART
+from data_sets import DATABASES
+from operations import OPERATIONS
+from over_http import Plan, Results, measure
 
-HERE = Path(__file__).resolve().parent
-BENCHMARKS = ("validation.py", "index_values.py", "storage.py", "read_rate.py", "reconciliation_quality.py")
+PARTS = ("http", "store", "start")
 
 
-def main() -> int:
-    """Run all; 1 if one failed or missed its bar."""
-    failed = []
-    for number, name in enumerate(BENCHMARKS, 1):
-        click.secho(f"[{number}/{len(BENCHMARKS)}] {name}", bold=True)
-        started = time.monotonic()
-        status = subprocess.run([sys.executable, str(HERE / name)], cwd=HERE.parent).returncode
-        click.echo(f"      {time.monotonic() - started:.0f} s, {'ok' if status == 0 else f'status {status}'}\n")
-        if status:
-            failed.append(name)
-    click.secho(
-        f"{len(BENCHMARKS) - len(failed)} of {len(BENCHMARKS)} done" + (f"; {failed}" if failed else "")
+def _numbers(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")})) if text else ()
+    except ValueError:
+        raise click.BadParameter("numbers with commas between them") from None
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="1,000 and 10,000 resources, 2 rounds, 8 clients.")
+@click.option(
+    "--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this part; several allowed."
+)
+@click.option("--only", multiple=True, type=click.Choice([one.name for one in OPERATIONS]), help="Over HTTP.")
+@click.option("--database", "databases", multiple=True, type=click.Choice(sorted(DATABASES)))
+@click.option("--sizes", default="", callback=_numbers, help="For example 1000,100000.")
+@click.option("--clients", default="", callback=_numbers, help="For example 1,8,16.")
+@click.option("--rounds", type=click.IntRange(1), help="Default 5; quick 2.")
+@click.option("--seconds", type=click.IntRange(1), default=1, show_default=True, help="Of one round.")
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Server processes.")
+@click.option("--check", is_flag=True, help="Status 1 where a bar is missed.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Raw figures.")
+def main(
+    quick: bool,
+    parts: tuple[str, ...],
+    only: tuple[str, ...],
+    databases: tuple[str, ...],
+    sizes: tuple[int, ...],
+    clients: tuple[int, ...],
+    rounds: int | None,
+    seconds: int,
+    workers: int,
+    check: bool,
+    json_file: Path | None,
+) -> None:
+    """Measure Baton beside the bare limits of the same run."""
+    if any(size < 10 * CHART for size in sizes):
+        raise click.BadParameter(f"a size is {10 * CHART} resources at least")
+    chosen = parts or (("http",) if only else PARTS)
+    if "http" in chosen and not shutil.which("wrk"):
+        raise click.ClickException("wrk is not installed (Debian: apt-get install wrk, or make system)")
+    plan = Plan(
+        databases=databases or ("sqlite", "postgresql"),
+        sizes=sizes or ((1_000, 10_000) if quick else (1_000, 10_000, 100_000)),
+        clients=clients or ((8,) if quick else (1, 8, 16)),
+        rounds=rounds or (2 if quick else 5),
+        seconds=seconds,
+        workers=workers,
+        only=only,
     )
-    return 1 if failed else 0
+    http = _with_bar(plan.steps, "over HTTP", lambda step: measure(plan, step)) if "http" in chosen else None
+    in_process = {}
+    if "store" in chosen:
+        for database in plan.databases:
+            in_process[database] = _with_bar(
+                25, f"store, {database}", lambda step, name=database: storage.measure(name, plan.sizes, step)
+            )
+    starts = None
+    if "start" in chosen:
+        starts = _with_bar(5, "cold start", lambda step: cold_start.measure(max(3, plan.rounds), workers, step))
+    found = verdicts(http, in_process, starts)
+    _show(http, in_process, plan, found)
+    if json_file:
+        json_file.write_text(json.dumps(http.as_json() if http else {}, indent=1), "utf-8")
+    whole = not (quick or parts or only or databases or sizes or clients)
+    if whole and http and starts:
+        page.write("circumstances", page.circumstances("make bench"))
+        page.write("bars", page.bars_table(found))
+        page.write("http", page.http_tables(http, plan))
+        page.write("storage", page.store_table(in_process, plan.sizes))
+        page.write("cold start", [page.start_line(starts)])
+        page.write_plot(http, plan)
+        click.echo(f"written to {page.PAGE.relative_to(page.ROOT)}")
+    if check and not all(one.holds for one in found):
+        sys.exit(1)
+
+
+def _with_bar(length: int, label: str, work: Callable[[Callable[[str], None]], Any]) -> Any:
+    with click.progressbar(length=length, label=label, file=sys.stderr, item_show_func=str) as bar:
+        return work(lambda what: bar.update(1, what))
+
+
+def _show(http: Results | None, in_process: dict[str, Any], plan: Plan, found: list[Verdict]) -> None:
+    if http:
+        click.echo("\n".join(page.http_tables(http, plan)))
+    for database, rows in in_process.items():
+        click.secho(f"\nthe store alone, {database}", bold=True)
+        click.echo(storage.table(rows, plan.sizes))
+    click.echo()
+    for one in found:
+        click.secho(one.line(), fg=None if one.holds else "red")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,128 @@
+"""The databases of the benchmarks: one of each size, filled once through the store and copied for every run.
+
+SQLite files are kept in the temporary folder under a name that follows from their content's makers, so that
+they are made again when storage, index or charts change. PostgreSQL runs in a throwaway cluster of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from bare import prepare as prepare_bare
+from charts import CHART, grow
+
+from server.storage import open_store
+from server.storage.database_store import DatabaseStore
+
+ROOT = Path(__file__).resolve().parent.parent
+_MAKERS = ("benchmarks/charts.py", "server/storage", "server/fhir")
+_KEPT = Path(tempfile.gettempdir()) / "baton-benchmarks"
+
+
+def _key() -> str:
+    digest = hashlib.sha256()
+    for name in _MAKERS:
+        place = ROOT / name
+        for file in [place] if place.is_file() else sorted(place.rglob("*")):
+            if file.suffix in (".py", ".sql", ".json"):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _fill(store: DatabaseStore, size: int, label: str) -> None:
+    store.upgrade()
+    # A bar of another terminal's work helps nobody: it is shown on standard error only.
+    with click.progressbar(length=size, label=label, file=sys.stderr) as bar:
+        for written in grow(store, range(size // CHART)):
+            bar.update(written)
+    store.checkpoint(truncate=True)
+
+
+class Sqlite:
+    """Files in a folder of this run."""
+
+    name = "sqlite"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open(self, size: int) -> tuple[str, str]:
+        """URLs of two copies of the data set: for the server, and for the bare limits."""
+        kept = _KEPT / _key() / f"{size}.sqlite3"
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            making = kept.with_suffix(".making")
+            making.unlink(missing_ok=True)
+            store = open_store(f"sqlite:///{making}")
+            _fill(store, size, f"filling SQLite with {size:,}")
+            store.close()
+            making.rename(kept)
+        urls = []
+        for role in ("server", "bare"):
+            copy = self._folder / f"{role}-{size}.sqlite3"
+            shutil.copyfile(kept, copy)
+            urls.append(f"sqlite:///{copy}")
+        prepare_bare(urls[1])
+        return urls[0], urls[1]
+
+    def bytes_of(self, url: str) -> int:
+        """Size of the database on disk."""
+        return Path(url.removeprefix("sqlite:///")).stat().st_size
+
+    def close(self) -> None:
+        """Nothing runs; the files go with the folder of the run."""
+
+
+class Postgresql:
+    """A throwaway cluster; each data set is filled once and copied as a template."""
+
+    name = "postgresql"
+
+    def __init__(self, folder: Path) -> None:
+        sys.path.insert(0, str(ROOT / "tests"))
+        make: Callable[..., Any] = __import__("postgresql").Cluster
+        self._cluster = make(max_connections="200", shared_buffers="512MB", max_wal_size="4GB")
+        self._cluster.start()
+
+    def open(self, size: int) -> tuple[str, str]:
+        """As `Sqlite.open`."""
+        import psycopg
+
+        filled = f"filled_{size}"
+        store = open_store(self._cluster.create_database(filled))
+        _fill(store, size, f"filling PostgreSQL with {size:,}")
+        store.close()
+        urls = []
+        with psycopg.connect(self._cluster.url("postgres"), autocommit=True) as connection:
+            for role in ("server", "bare"):
+                connection.execute(f'CREATE DATABASE "{role}_{size}" TEMPLATE "{filled}"')
+                urls.append(self._cluster.url(f"{role}_{size}"))
+            connection.execute(f'DROP DATABASE "{filled}"')
+        for url in urls:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")
+        prepare_bare(urls[1])
+        return urls[0], urls[1]
+
+    def bytes_of(self, url: str) -> int:
+        """Size of the database on disk."""
+        import psycopg
+
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        assert row
+        return int(row[0])
+
+    def close(self) -> None:
+        """End the cluster and delete it."""
+        self._cluster.remove()
+
+
+DATABASES = {"sqlite": Sqlite, "postgresql": Postgresql}

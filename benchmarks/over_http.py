@@ -1,0 +1,201 @@
+"""Every operation over HTTP against the real server, in turns with the bare limits of the same run.
+
+For each database the servers of all sizes run at the same time and take turns, so that noise of the machine
+meets every size and every limit alike; the medians of the rounds are compared.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from charts import CHART
+from data_sets import DATABASES
+from operations import LIMITS, OPERATIONS, Operation, write_bodies
+from processes import Baton, Endpoints, Inserters
+from wrk import Load, load, write_script
+
+INSERTS = "inserts"  # the limit of writes: bare rows, measured without HTTP
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure. seconds: of one round. workers: processes of the server and of the limits."""
+
+    databases: Sequence[str]
+    sizes: Sequence[int]
+    clients: Sequence[int]
+    rounds: int
+    seconds: int
+    workers: int
+    only: Sequence[str] = ()
+
+    @property
+    def operations(self) -> list[Operation]:
+        """The chosen operations, those that write last."""
+        chosen = [one for one in OPERATIONS if not self.only or one.name in self.only]
+        return sorted(chosen, key=lambda one: one.writes)
+
+    @property
+    def steps(self) -> int:
+        """Rounds of load in all, for the progress bar."""
+        names = 0
+        for group in (False, True):
+            chosen = [one for one in self.operations if one.writes == group]
+            names += len(chosen) + ((1 if group else len(LIMITS)) if chosen else 0)
+        return names * len(self.databases) * len(self.sizes) * len(self.clients) * self.rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The rounds of one operation or limit. rates: answers (or resources) a second."""
+
+    name: str
+    database: str
+    size: int
+    clients: int
+    rates: list[float]
+    p50_ms: float
+    p99_ms: float
+    client_cpu: float
+
+    @property
+    def rate(self) -> float:
+        """The median."""
+        return statistics.median(self.rates)
+
+
+@dataclass(slots=True)
+class Results:
+    """Everything measured. memory: database -> role -> MB of its largest process after the load. bytes:
+    database -> size -> bytes on disk, indexes included."""
+
+    figures: list[Figure] = field(default_factory=list)
+    memory: dict[str, dict[str, float]] = field(default_factory=dict)
+    bytes: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    def find(self, name: str, database: str, size: int, clients: int) -> Figure | None:
+        """One figure, None where it was not measured."""
+        wanted = (name, database, size, clients)
+        found = (one for one in self.figures if (one.name, one.database, one.size, one.clients) == wanted)
+        return next(found, None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Site:
+    """One size: its server, the bare limits beside it and the scripts of its requests."""
+
+    size: int
+    baton: Baton
+    inserters: Inserters
+    scripts: dict[str, Path] = field(default_factory=dict)
+
+
+def measure(plan: Plan, step: Callable[[str], None]) -> Results:
+    """All figures of the plan. step: called before each round with what it measures."""
+    results = Results()
+    for database in plan.databases:
+        with tempfile.TemporaryDirectory(prefix="baton-bench-") as name:
+            _measure_database(plan, database, Path(name), results, step)
+    return results
+
+
+def _measure_database(
+    plan: Plan, database: str, folder: Path, results: Results, step: Callable[[str], None]
+) -> None:
+    source = DATABASES[database](folder)
+    sites: list[_Site] = []
+    endpoints: Endpoints | None = None
+    try:
+        urls = {size: source.open(size) for size in plan.sizes}
+        results.bytes[database] = {size: source.bytes_of(ours) for size, (ours, _) in urls.items()}
+        endpoints = Endpoints(folder, {str(size): bare for size, (_, bare) in urls.items()}, plan.workers)
+        endpoints.wait_for("/fixed")
+        for size, (ours, bare) in urls.items():
+            sites.append(_site(plan, folder, size, ours, bare, endpoints))
+        taken: dict[tuple[str, int, int], list[Load]] = {}
+        for clients in plan.clients:
+            for writes in (False, True):
+                chosen = [one for one in plan.operations if one.writes == writes]
+                if chosen:
+                    _rounds(plan, database, sites, endpoints, chosen, clients, taken, step)
+        for (name, size, clients), loads in taken.items():
+            results.figures.append(
+                Figure(
+                    name,
+                    database,
+                    size,
+                    clients,
+                    [one.rate for one in loads],
+                    statistics.median(one.p50_ms for one in loads),
+                    statistics.median(one.p99_ms for one in loads),
+                    statistics.median(one.client_cpu for one in loads),
+                )
+            )
+        memory = results.memory.setdefault(database, {})
+        for site in sites:
+            for role, sizes in site.baton.resident().items():
+                memory[role] = max(memory.get(role, 0.0), *sizes)
+    finally:
+        for site in sites:
+            site.inserters.stop()
+            site.baton.stop()
+        if endpoints:
+            endpoints.stop()
+        source.close()
+
+
+def _site(plan: Plan, folder: Path, size: int, ours: str, bare: str, endpoints: Endpoints) -> _Site:
+    baton = Baton(folder / f"home-{size}", ours, plan.workers)
+    baton.wait_for("/healthz")
+    site = _Site(size, baton, Inserters(bare, plan.workers))
+    token, patients = baton.token(), size // CHART
+    for operation in (*plan.operations, *LIMITS):
+        port = endpoints.port if operation in LIMITS else baton.port
+        request = operation.request.replace("PATIENTS", str(patients)).replace("SIZE", str(size))
+        script = site.scripts[operation.name] = folder / f"{operation.name}-{size}.lua"
+        bodies = write_bodies(operation, folder, patients)
+        write_script(script, request=request, token=token, port=port, bodies=bodies)
+        if operation not in LIMITS:
+            load(script, port, seconds=1, clients=plan.workers, seed=0)  # warm
+    return site
+
+
+def _rounds(
+    plan: Plan,
+    database: str,
+    sites: Sequence[_Site],
+    endpoints: Endpoints,
+    operations: Sequence[Operation],
+    clients: int,
+    taken: dict[tuple[str, int, int], list[Load]],
+    step: Callable[[str], None],
+) -> None:
+    writes = operations[0].writes
+    turns = [*operations] if writes else [*LIMITS, *operations]
+    for turn in range(plan.rounds):
+        for operation in turns:
+            for site in sites:
+                step(f"{database} {operation.name} {site.size:,} x{clients}")
+                port = endpoints.port if operation in LIMITS else site.baton.port
+                seed = 1 + turn + plan.rounds * clients
+                done = load(
+                    site.scripts[operation.name], port, seconds=plan.seconds, clients=clients, seed=seed
+                )
+                rate = done.rate * operation.resources
+                taken.setdefault((operation.name, site.size, clients), []).append(
+                    Load(rate, done.p50_ms, done.p99_ms, done.client_cpu)
+                )
+        if writes:
+            for site in sites:
+                step(f"{database} bare rows {site.size:,} x{clients}")
+                rate = site.inserters.rate(plan.seconds, min(clients, plan.workers))
+                taken.setdefault((INSERTS, site.size, clients), []).append(Load(rate, 0.0, 0.0, 0.0))
