@@ -1,4 +1,4 @@
-"""The web server over a real SQLite store in a folder of its own; the clock and the ids are the test's."""
+"""The web server over a real database of its own; the clock and the ids are the test's."""
 
 from __future__ import annotations
 
@@ -125,11 +125,12 @@ def signing_key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, signing_key_folder: Path) -> Settings:
+def settings(tmp_path: Path, signing_key_folder: Path, database_url: str) -> Settings:
     shutil.copytree(signing_key_folder, tmp_path / "home" / "keys")
     return read_settings(
         {
             "BATON_HOME": str(tmp_path / "home"),
+            "BATON_DATABASE_URL": database_url,
             "BATON_SECRET_KEY": SECRET_KEY,
             "BATON_TIME_ZONE": "America/New_York",
             "BATON_LOG_LEVEL": "INFO",
@@ -174,7 +175,7 @@ def authorization(settings: Settings, store: Store, clock: Clock) -> AuthContext
         store=store,
         base_url=settings.base_url,
         clock=clock,
-        keys=SigningKeys(()),
+        keys=SigningKeys(settings.home, settings.secret_key, clock),
         token_key=derived_key(settings.secret_key, "token hashes"),
     )
 
