@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import requests
 
 from server.auth.clients import (
     ASYMMETRIC,
@@ -17,16 +16,13 @@ from server.auth.clients import (
     SYMMETRIC,
     Registration,
     RegistrationError,
-    check_key_set,
     client_row,
     description,
 )
 from server.auth.context import AuthContext, record
+from server.auth.key_sets import fetch_key_set
 from server.command_context import command_context
 from server.storage.authorization import ClientRow
-
-_KEY_SET_LIMIT = 262_144  # bytes
-_FETCH_SECONDS = 10
 
 
 @click.group()
@@ -183,25 +179,3 @@ def _fetch_or_note(url: str) -> dict[str, Any] | None:
     except RegistrationError as error:
         click.echo(f"Note: {error}. Once it is there: baton client refresh CLIENT_ID", err=True)
         return None
-
-
-def fetch_key_set(url: str) -> dict[str, Any]:
-    """The key set published at a URL the operator named; never called while a request waits.
-
-    Raises: RegistrationError.
-    """
-    try:
-        with requests.get(url, timeout=_FETCH_SECONDS, allow_redirects=False, stream=True) as answer:
-            if answer.status_code != 200:
-                raise RegistrationError(f"the jwks_uri answered {answer.status_code}")
-            body = answer.raw.read(_KEY_SET_LIMIT + 1, decode_content=True)
-    except requests.RequestException:
-        raise RegistrationError("the jwks_uri cannot be reached") from None
-    if len(body) > _KEY_SET_LIMIT:
-        raise RegistrationError("the key set is larger than 256 kB")
-    try:
-        key_set: dict[str, Any] = json.loads(body)
-    except ValueError:
-        raise RegistrationError("the jwks_uri does not answer JSON") from None
-    check_key_set(key_set)
-    return key_set

@@ -52,11 +52,13 @@ def web() -> None:
 
 
 def worker() -> None:
-    """Housekeeping beside the requests: audit segments, outbox, checkpoints."""
+    """What happens beside the requests: events to consumers, jobs, audit segments, checkpoints."""
     from server.app import now
     from server.logs import Log, configure_logging, describe
     from server.storage import open_store
-    from server.workers.housekeeping import run, tasks
+    from server.workers.consumers import installed_consumers
+    from server.workers.housekeeping import tasks
+    from server.workers.worker import Worker
 
     settings = _settings()
     log = Log(settings.log_level)
@@ -65,11 +67,16 @@ def worker() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     store = open_store(settings.database_url)
-    run(
-        tasks(store, settings.home, now, consumers=()),
-        stop,
-        lambda name, error: log("ERROR", "task-failed", task=name, **describe(error)),
-    )
+    ended = Worker(
+        store=store,
+        todo=tasks(store, settings.home, now),
+        consumers=installed_consumers(),
+        redis_url=settings.redis_url,
+        clock=now,
+        failed=lambda name, error: log("ERROR", "task-failed", task=name, **describe(error)),
+    ).run(stop)
+    if not ended:
+        os._exit(0)  # what is under way was given back; whoever still does it is not waited for
     store.close()
 
 

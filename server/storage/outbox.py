@@ -1,13 +1,17 @@
-"""The outbox: one row for every version written, in that version's own transaction, until it is handled.
+"""The outbox: one row for every version written, in that version's own transaction, until it is delivered.
 
-A relay claims rows by state and lease, never by an id it remembers: a lower id may be committed after a
-higher one was seen. At least once: a row whose lease ended is claimed again, so consumers are idempotent and
-finish within the lease. Rows carry ids and versions, never content.
+A write adds a row and nothing else (`add_event`). The relay moves rows on: `hand_over` numbers what it finds
+committed and makes one delivery of it for every consumer; `claim` takes deliveries as a batch with a lease.
+Nothing is found by an id that a relay remembers: a lower id may be committed after a higher one was seen.
+
+Order: of one chart, and of one resource, the deliveries of a consumer are claimed in the order of their
+numbers, and none while an earlier one is unsettled outside the batch. At least once: a batch whose lease ended
+is claimed again, so consumers are idempotent. Rows carry ids and versions, never content.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,85 +20,286 @@ from server.storage.database import Connection, Database
 from server.storage.dialect import Parameters
 from server.storage.instants import instant, milliseconds
 
+# A delivery that failed, or whose carrier died, this often travels alone: what it does harms no other any more.
+ALONE_AFTER = 2
+
+_PAGE = 2_000  # rows looked at together when a batch is put together
+
+_EVENT_COLUMNS = "event, type, resource_id, version, method, created, attempts, rid, patient"
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """A version was written. attempts: how often it has been claimed, this time included."""
+    """A version was written. number: in the order of hand-over, for ever unique; the order within a chart.
 
-    event_id: int
+    attempts: how often it has been claimed for this consumer, this time included. keys: what orders it, its
+    resource and its chart; events that share one are told in order.
+    """
+
+    number: int
     resource_type: str
     id: str
     version_id: int
     method: str
     created: datetime
     attempts: int
+    keys: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Deliveries of one consumer in their order. token: never given twice; only its holder may settle them."""
+
+    token: str
+    consumer: str
+    events: tuple[OutboxEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A delivery that failed. error: the class of the error. retry: None gives it up (a dead letter)."""
+
+    number: int
+    error: str
+    retry: datetime | None
 
 
 def add_event(connection: Connection, version: Mapping[str, Any]) -> None:
     """Add the row of a version: rid, type, id, version, method, patient, updated."""
     connection.execute(
-        "INSERT INTO outbox (rid, type, resource_id, version, method, patient, created, state, owner,"
-        " available, attempts)"
-        " VALUES (:rid, :type, :id, :version, :method, :patient, :updated, 'new', '', 0, 0)",
+        "INSERT INTO outbox (rid, type, resource_id, version, method, patient, created)"
+        " VALUES (:rid, :type, :id, :version, :method, :patient, :updated)",
         version,
     )
 
 
 class Outbox:
-    """The relay's side of the outbox. owner: names one relay; only it may settle what it claimed."""
+    """The relay's side of the outbox."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim_batch(
-        self, owner: str, now: datetime, *, lease: timedelta, limit: int
-    ) -> tuple[OutboxEvent, ...]:
-        """Claim up to limit rows that are free or whose lease has ended, oldest first."""
+    def register(self, consumers: Iterable[str], now: datetime) -> None:
+        """Tell these consumers, too, of every event that is handed over from now on."""
+        with self._database.writing() as connection:
+            connection.executemany(
+                "INSERT INTO consumer (name, registered) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING",
+                [{"name": name, "now": milliseconds(now)} for name in consumers],
+            )
+
+    def remove(self, consumer: str) -> bool:
+        """Forget a consumer that is no longer installed, and everything that waits for it."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM delivery WHERE consumer = :name", {"name": consumer})
+            return (
+                connection.execute("DELETE FROM consumer WHERE name = :name", {"name": consumer}).rowcount > 0
+            )
+
+    def hand_over(self, *, limit: int = 1_000) -> int:
+        """Number up to limit events and make a delivery of each for every consumer; how many events."""
         with self._database.reading() as connection:  # nothing to do: leave the writers' queue alone
-            free = "SELECT 1 FROM outbox WHERE state <> 'dead' AND available <= :now LIMIT 1"
-            if connection.execute(free, {"now": milliseconds(now)}).fetchone() is None:
-                return ()
+            if connection.execute("SELECT 1 FROM outbox LIMIT 1").fetchone() is None:
+                return 0
         with self._database.writing() as connection:
+            # The update is the lock: relays number one after the other, and what a later one finds was not
+            # committed when the earlier one looked.
+            last = connection.execute("UPDATE relay SET event = event RETURNING event").fetchall()[0][0]
             rows = connection.execute(
-                "UPDATE outbox SET state = 'claimed', owner = :owner, available = :until,"
-                " attempts = attempts + 1"
-                " WHERE id IN (SELECT id FROM outbox WHERE state <> 'dead' AND available <= :now"
-                " ORDER BY available, id LIMIT :limit)"
-                " RETURNING id, type, resource_id, version, method, created, attempts",
-                {
-                    "owner": owner,
-                    "now": milliseconds(now),
-                    "until": milliseconds(now + lease),
-                    "limit": limit,
-                },
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT :limit)"
+                " RETURNING id, rid, type, resource_id, version, method, patient, created",
+                {"limit": limit},
             ).fetchall()
-        return tuple(
-            OutboxEvent(row[0], row[1], row[2], row[3], row[4], instant(row[5]), row[6]) for row in sorted(rows)
-        )
+            consumers = [
+                row[0] for row in connection.execute("SELECT name FROM consumer ORDER BY name").fetchall()
+            ]
+            names = ("rid", "type", "id", "version", "method", "patient", "created")
+            numbered = [
+                dict(zip(names, row[1:], strict=True)) | {"event": number}
+                for number, row in enumerate(sorted(rows, key=lambda row: row[0]), last + 1)
+            ]
+            if consumers:
+                connection.executemany(
+                    "INSERT INTO delivery (consumer, event, rid, type, resource_id, version, method, patient,"
+                    " created, state, owner, available, attempts, error)"
+                    " VALUES (:consumer, :event, :rid, :type, :id, :version, :method, :patient, :created,"
+                    " 'new', '', 0, 0, '')",
+                    [row | {"consumer": consumer} for consumer in consumers for row in numbered],
+                )
+            connection.execute("UPDATE relay SET event = :event", {"event": last + len(rows)})
+        return len(rows)
 
-    def done(self, owner: str, event_ids: Collection[int]) -> int:
-        """Forget handled rows; how many of them the owner still held."""
-        return self._settle("DELETE FROM outbox", owner, event_ids)
-
-    def failed(self, owner: str, event_ids: Collection[int], *, retry: datetime | None) -> int:
-        """Give rows back until retry, or for good (dead letters) when retry is None; how many."""
-        if retry is None:
-            return self._settle("UPDATE outbox SET state = 'dead'", owner, event_ids)
-        available = milliseconds(retry)
-        return self._settle(
-            "UPDATE outbox SET state = 'new', available = :available", owner, event_ids, available
-        )
-
-    def _settle(self, change: str, owner: str, event_ids: Collection[int], available: int | None = None) -> int:
-        if not event_ids:
-            return 0
-        parameters = Parameters(self._database.dialect)
-        which = f"state = 'claimed' AND owner = {parameters.bind(owner)} AND id {parameters.among(event_ids)}"
-        values = parameters.values | ({} if available is None else {"available": available})
+    def claim(self, consumer: str, now: datetime, *, lease: timedelta, limit: int) -> Batch | None:
+        """Claim the next deliveries of a consumer as one batch; None where nothing may go now."""
+        values = {"consumer": consumer, "now": milliseconds(now)}
+        with self._database.reading() as connection:
+            if not _next(connection, values, 1):
+                return None
         with self._database.writing() as connection:
-            return connection.execute(f"{change} WHERE {which}", values).rowcount
+            # Again the lock: two claims at a time could take two parts of one chart.
+            number = connection.execute("UPDATE relay SET batch = batch + 1 RETURNING batch").fetchall()[0][0]
+            chosen = _next(connection, values, limit)
+            if not chosen:
+                return None
+            token = f"outbox-{number}"
+            parameters = Parameters(connection.dialect)
+            among = parameters.among(chosen)
+            rows = connection.execute(
+                "UPDATE delivery SET state = 'claimed', owner = :owner, available = :until,"
+                f" attempts = attempts + 1 WHERE consumer = :consumer AND event {among}"
+                # Once more, for its last holder may just have renewed the lease or settled it.
+                f" AND state <> 'dead' AND available <= :now RETURNING {_EVENT_COLUMNS}",
+                parameters.values | values | {"owner": token, "until": milliseconds(now + lease)},
+            ).fetchall()
+        return Batch(token, consumer, _events(rows)) if rows else None
+
+    def batch(self, token: str) -> Batch | None:
+        """What a token still holds; None where all of it was settled, taken over or never there."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_EVENT_COLUMNS}, consumer FROM delivery WHERE state = 'claimed' AND owner = :token",
+                {"token": token},
+            ).fetchall()
+        return Batch(token, rows[0][-1], _events(row[:-1] for row in rows)) if rows else None
+
+    def renew(self, token: str, until: datetime) -> int:
+        """Prolong the lease of a batch; how many deliveries it still holds."""
+        with self._database.writing() as connection:
+            return connection.execute(
+                "UPDATE delivery SET available = :until WHERE state = 'claimed' AND owner = :token",
+                {"until": milliseconds(until), "token": token},
+            ).rowcount
+
+    def settle(
+        self,
+        batch: Batch,
+        *,
+        done: Collection[int],
+        failed: Sequence[Failure] = (),
+        back: Collection[int] = (),
+        again: datetime | None = None,
+    ) -> int:
+        """End a batch: forget the done, keep the failed, give the others back until `again` as never tried.
+
+        Numbers are those of its events. Returns how many deliveries the batch still held.
+        """
+        held = 0
+        with self._database.writing() as connection:
+            held += self._change(connection, batch, "DELETE FROM delivery", done)
+            for failure in failed:
+                held += self._fail(connection, batch, failure)
+            change = "UPDATE delivery SET state = 'retry', available = :again, attempts = attempts - 1"
+            held += self._change(connection, batch, change, back, again=milliseconds(again) if again else 0)
+        return held
+
+    def _fail(self, connection: Connection, batch: Batch, failure: Failure) -> int:
+        change = "UPDATE delivery SET state = :state, available = :retry, error = :error"
+        return self._change(
+            connection,
+            batch,
+            change,
+            [failure.number],
+            state="dead" if failure.retry is None else "retry",
+            retry=milliseconds(failure.retry) if failure.retry else 0,
+            error=failure.error,
+        )
+
+    @staticmethod
+    def _change(
+        connection: Connection, batch: Batch, change: str, numbers: Collection[int], **values: Any
+    ) -> int:
+        if not numbers:
+            return 0
+        parameters = Parameters(connection.dialect)
+        among = parameters.among(numbers)
+        which = f"consumer = :consumer AND event {among} AND state = 'claimed' AND owner = :token"
+        own = {"consumer": batch.consumer, "token": batch.token}
+        return connection.execute(f"{change} WHERE {which}", parameters.values | own | values).rowcount
+
+    def give_back(self, token: str, now: datetime) -> int:
+        """Free what a batch still holds, as if it had not been claimed: another one may take it at once."""
+        with self._database.writing() as connection:
+            return connection.execute(
+                "UPDATE delivery SET state = 'retry', available = :now, attempts = attempts - 1"
+                " WHERE state = 'claimed' AND owner = :token",
+                {"now": milliseconds(now), "token": token},
+            ).rowcount
+
+    def batches_under_way(self, consumer: str, now: datetime) -> int:
+        """How many batches of a consumer hold a lease."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT count(DISTINCT owner) FROM delivery WHERE consumer = :consumer"
+                " AND state IN ('claimed', 'retry') AND available > :now AND state = 'claimed'",
+                {"consumer": consumer, "now": milliseconds(now)},
+            ).fetchone()
+        return int(row[0])
 
     def waiting(self) -> dict[str, int]:
-        """How many rows are in each state."""
+        """How many events wait: `new` ones (not handed over or not claimed yet), claimed, retry, dead."""
         with self._database.reading() as connection:
-            return dict(connection.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+            counts = dict(connection.execute("SELECT state, count(*) FROM delivery GROUP BY state").fetchall())
+            fresh = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        if fresh:
+            counts["new"] = counts.get("new", 0) + fresh
+        return counts
+
+
+# Due again: a retry whose time has come, a lease that ended. Blocked by an earlier one of the chart or resource
+# that is not due. A new one is blocked by every earlier one that was ever claimed: those go first.
+_CANDIDATES = """
+SELECT d.event, d.rid, d.patient, d.attempts,
+  EXISTS (SELECT 1 FROM delivery e WHERE e.consumer = :consumer AND e.patient = d.patient
+          AND e.state IN ('claimed', 'retry') AND e.event < d.event{earlier})
+  OR EXISTS (SELECT 1 FROM delivery e WHERE e.consumer = :consumer AND e.rid = d.rid
+             AND e.state IN ('claimed', 'retry') AND e.event < d.event{earlier})
+FROM delivery d
+WHERE d.consumer = :consumer AND {which} AND d.event > :after
+ORDER BY d.event LIMIT :page"""
+_DUE = _CANDIDATES.format(
+    earlier=" AND e.available > :now", which="d.state IN ('claimed', 'retry') AND d.available <= :now"
+)
+_NEW = _CANDIDATES.format(earlier="", which="d.state = 'new'")
+
+
+def _next(connection: Connection, values: Mapping[str, Any], limit: int) -> list[int]:
+    return _choose(connection, _DUE, values, limit) or _choose(connection, _NEW, values, limit)
+
+
+def _choose(connection: Connection, candidates: str, values: Mapping[str, Any], limit: int) -> list[int]:
+    """The events of the next batch, in order.
+
+    What must wait makes its chart and its resource wait, and through a resource that moved from one chart to
+    another also the other chart; hence row after row here rather than in SQL.
+    """
+    chosen: list[int] = []
+    charts: set[int] = set()
+    resources: set[int] = set()
+    after = 0
+    while len(chosen) < limit:
+        rows = connection.execute(candidates, {**values, "after": after, "page": _PAGE}).fetchall()
+        for event, rid, patient, attempts, blocked in rows:
+            alone = attempts >= ALONE_AFTER
+            if not (blocked or patient in charts or rid in resources or (alone and chosen)):
+                chosen.append(event)
+                if alone or len(chosen) == limit:
+                    return chosen
+                continue
+            resources.add(rid)
+            if patient is not None:
+                charts.add(patient)
+        if len(rows) < _PAGE:
+            break
+        after = rows[-1][0]
+    return chosen
+
+
+def _events(rows: Iterable[Sequence[Any]]) -> tuple[OutboxEvent, ...]:
+    ordered = sorted(rows, key=lambda row: row[0])
+    return tuple(
+        OutboxEvent(number, type, id, version, method, instant(created), attempts, _keys(rid, patient))
+        for number, type, id, version, method, created, attempts, rid, patient in ordered
+    )
+
+
+def _keys(rid: int, patient: int | None) -> tuple[int, ...]:
+    return (rid,) if patient is None else (rid, patient)

@@ -1,12 +1,10 @@
-"""What the worker does over and over: move audit segments, settle the outbox, fold the log, purge secrets.
+"""What the worker does over and over: audit segments, checkpoints, old secrets and jobs, planned fetches.
 
 Each task is a plain function with a pause of its own; a failure is logged and the task comes round again.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,48 +13,35 @@ from pathlib import Path
 from threading import Event
 
 from server.storage.database_store import DatabaseStore
-from server.storage.outbox import OutboxEvent
+from server.workers.client_keys import ClientKeys
 
-LEASE = timedelta(minutes=1)
-BATCH = 500
-
-# Told of every version that was written, at least once each; it must not fail for one event's sake.
-Consumer = Callable[[Sequence[OutboxEvent]], None]
+KEEP_DONE_JOBS = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """name: for the log. every_seconds: the pause between two runs."""
+    """name: for the log. every_seconds: the pause between two runs.
+
+    shared: taken by lease, so that of all workers of a database one runs it at a time; it costs two writes a
+    run. The others run in every worker: what belongs to this machine, or costs nothing when there is nothing to
+    do.
+    """
 
     name: str
     every_seconds: float
     run: Callable[[], object]
+    shared: bool = False
 
 
-def tasks(
-    store: DatabaseStore, home: Path, clock: Callable[[], datetime], consumers: Sequence[Consumer]
-) -> tuple[Task, ...]:
-    """The housekeeping of one deployment. consumers: who is told of new versions; none so far is allowed."""
-    owner = f"{socket.gethostname()}:{os.getpid()}"
+def tasks(store: DatabaseStore, home: Path, clock: Callable[[], datetime]) -> tuple[Task, ...]:
+    """The housekeeping of one deployment."""
     return (
         Task("audit-segments", 1.0, lambda: store.ingest_audit(home / "audit")),
-        Task("outbox", 0.5, lambda: relay(store, owner, clock, consumers)),
         Task("checkpoint", 5.0, store.checkpoint),
-        Task("expired-secrets", 300.0, lambda: store.authorization.purge(clock())),
+        Task("expired-secrets", 300.0, lambda: store.authorization.purge(clock()), shared=True),
+        Task("done-jobs", 3600.0, lambda: store.jobs.purge(clock() - KEEP_DONE_JOBS), shared=True),
+        Task("client-keys-plan", 300.0, ClientKeys(store, clock).plan, shared=True),
     )
-
-
-def relay(
-    store: DatabaseStore, owner: str, clock: Callable[[], datetime], consumers: Sequence[Consumer]
-) -> int:
-    """Hand everything in the outbox to the consumers and settle it; how many events."""
-    handled = 0
-    while events := store.outbox.claim_batch(owner, clock(), lease=LEASE, limit=BATCH):
-        for consumer in consumers:
-            consumer(events)
-        store.outbox.done(owner, [event.event_id for event in events])
-        handled += len(events)
-    return handled
 
 
 def run(todo: Sequence[Task], stop: Event, failed: Callable[[str, Exception], None]) -> None:
