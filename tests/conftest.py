@@ -1,7 +1,8 @@
 """Which database the tests of the server run on: `pytest --database postgresql`, or BATON_TEST_DATABASE.
 
-`database_url` is an empty database of the test's own. On PostgreSQL every process of the run has a cluster with a few
-databases that are used again: emptying the tables takes milliseconds, making a database a tenth of a second.
+`database_url` is an empty database of the test's own. On PostgreSQL every process of the run has a cluster
+with a few databases that are used again: emptying the tables takes milliseconds, making a database a tenth of
+a second.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A throwaway PostgreSQL for tests and benchmarks: a cluster of its own that starts, is killed and starts again.
+"""A throwaway PostgreSQL for tests and benchmarks: a cluster of its own that is started, killed, restarted.
 
     cluster = Cluster(); cluster.start(); url = cluster.create_database("some_name"); ...; cluster.remove()
 
@@ -95,9 +95,7 @@ class Cluster:
         """End it as a crash of the machine would: every process at once, nothing written any more."""
         if self._server is None:
             return
-        self._server.send_signal(
-            signal.SIGSTOP
-        )  # it starts no further process while its children are looked up
+        self._server.send_signal(signal.SIGSTOP)  # no further children while they are looked up
         for pid in [*_children(self._server.pid), self._server.pid]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

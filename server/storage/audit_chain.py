@@ -23,6 +23,7 @@ from server.storage.instants import instant, milliseconds
 BATCH_ROWS = 250
 BATCH_PATIENTS = 500
 FIRST_HASH = bytes(32)
+BEFORE_ALL = -(2**63)
 
 # The columns of a row in the order they are hashed in. Released: a change would break every chain there is.
 # What comes later must be hashed after these, and only where it holds something.
@@ -61,6 +62,15 @@ class ChainEnd:
 
     sequence: int
     hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChainExtent:
+    """noted: the end by the sealer's note. row, head: the highest number that a row has, and a head."""
+
+    noted: ChainEnd
+    row: int
+    head: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +156,10 @@ def _seal_batch(database: Database) -> int:
             break
     with database.writing() as connection:
         connection.execute(
-            "INSERT INTO audit_sealer (only, sequence) VALUES (1, 0) ON CONFLICT (only) DO NOTHING"
+            'INSERT INTO audit_sealer ("only", sequence) VALUES (1, 0) ON CONFLICT ("only") DO NOTHING'
         )
         moved = connection.execute(
-            "UPDATE audit_sealer SET sequence = :reached WHERE only = 1 AND sequence = :known",
+            'UPDATE audit_sealer SET sequence = :reached WHERE "only" = 1 AND sequence = :known',
             {"reached": end.sequence + len(rows), "known": end.sequence},
         )
         if moved.rowcount != 1:
@@ -173,6 +183,14 @@ def chain_end(connection: Connection) -> ChainEnd:
     return ChainEnd(row[0], bytes(row[1] or b""))
 
 
+def chain_extent(database: Database) -> ChainExtent:
+    """How far chain and heads reach, at one moment."""
+    with database.reading() as connection:
+        row = connection.execute("SELECT max(sequence) FROM audit_chain").fetchone()
+        head = connection.execute("SELECT max(sequence) FROM audit_head").fetchone()
+        return ChainExtent(chain_end(connection), row[0] or 0, head[0] or 0)
+
+
 def keep_head(database: Database, head: SignedHead) -> None:
     """Keep a signature; the first one over the same row stays."""
     with database.writing() as connection:
@@ -188,8 +206,9 @@ def keep_head(database: Database, head: SignedHead) -> None:
         )
 
 
-def chain_rows(database: Database, *, after: int, until: int) -> Iterator[ChainRow]:
-    """The rows numbered after < sequence <= until in their order, read a batch at a time."""
+def chain_rows(database: Database, *, until: int) -> Iterator[ChainRow]:
+    """The rows up to a number in their order, read a batch at a time; what stands before number 1, too."""
+    after = BEFORE_ALL
     while True:
         with database.reading() as connection:
             bounds = {"after": after, "until": until, "most": 2_000}
@@ -212,15 +231,21 @@ def chain_rows(database: Database, *, after: int, until: int) -> Iterator[ChainR
         after = rows[-1][0]
 
 
-def heads(database: Database, *, after: int, most: int) -> tuple[SignedHead, ...]:
-    """The next signatures over rows numbered higher than `after`."""
-    with database.reading() as connection:
-        rows = connection.execute(
-            "SELECT sequence, signed, signature, public_key FROM audit_head WHERE sequence > :after"
-            " ORDER BY sequence LIMIT :most",
-            {"after": after, "most": most},
-        ).fetchall()
-    return tuple(SignedHead(row[0], instant(row[1]), row[2], row[3]) for row in rows)
+def heads(database: Database, *, until: int) -> Iterator[SignedHead]:
+    """The signed heads over rows up to a number in their order, read a batch at a time."""
+    after = BEFORE_ALL
+    while True:
+        with database.reading() as connection:
+            rows = connection.execute(
+                "SELECT sequence, signed, signature, public_key FROM audit_head"
+                " WHERE sequence > :after AND sequence <= :until ORDER BY sequence LIMIT 500",
+                {"after": after, "until": until},
+            ).fetchall()
+        if not rows:
+            return
+        for sequence, signed, *more in rows:
+            yield SignedHead(sequence, instant(signed), *more)
+        after = rows[-1][0]
 
 
 def unsealed(database: Database) -> Unsealed:

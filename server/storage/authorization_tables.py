@@ -22,6 +22,7 @@ from server.storage.authorization import (
 from server.storage.database import Connection, Database
 from server.storage.instants import milliseconds
 
+_REFRESH_TOKEN = "SELECT * FROM refresh_token WHERE token_hash = :hash"
 _BUMP = "UPDATE security_epoch SET value = value + 1 RETURNING value"
 _KEPT_AFTER_EXPIRY = timedelta(days=1)  # so that a late second use is still recognised as one
 
@@ -70,7 +71,7 @@ class AuthorizationTables:
 
     def security_epoch(self) -> int:
         with self._database.reading() as connection:
-            return int(connection.execute("SELECT value FROM security_epoch WHERE only = 1").fetchone()[0])
+            return int(connection.execute('SELECT value FROM security_epoch WHERE "only" = 1').fetchone()[0])
 
     def bump_security_epoch(self) -> int:
         with self._database.writing() as connection:
@@ -233,14 +234,16 @@ class AuthorizationTables:
         self._put("refresh_token", rows.refresh_token_columns(token))
 
     def refresh_token(self, token_hash: bytes) -> RefreshTokenRow | None:
-        row = self._one("SELECT * FROM refresh_token WHERE token_hash = :hash", {"hash": token_hash})
+        row = self._one(_REFRESH_TOKEN, {"hash": token_hash})
         return rows.refresh_token_row(row) if row else None
 
     def rotate_refresh_token(
         self, token_hash: bytes, successor: RefreshTokenRow, now: datetime
     ) -> RefreshTokenRow | None:
         with self._database.writing() as connection:
-            before = self.refresh_token(token_hash)
+            lock = connection.dialect.for_update
+            found = connection.named(f"{_REFRESH_TOKEN} {lock}", {"hash": token_hash})
+            before = rows.refresh_token_row(found[0]) if found else None
             if before is None or before.rotated is not None:
                 return before
             connection.execute(

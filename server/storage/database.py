@@ -40,6 +40,15 @@ class Connection(Protocol):
     def named(self, sql: str, parameters: Mapping[str, Any] = ..., /) -> list[Mapping[str, Any]]:
         """All rows of one statement, by column name."""
 
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
+        """Insert the index rows of a resource: whole numbers, fractions or texts, none of them NULL."""
+
+    def lock(self, name: str, /) -> None:
+        """Within `writing`: wait for the lock of that name and hold it until the transaction ends.
+
+        For what is decided by rows that are not there yet; SQLite has one writer at a time anyway.
+        """
+
     def stream(self, sql: str, /) -> Iterator[Row]:
         """The rows of one statement one after the other, never all of them in memory."""
 
@@ -61,7 +70,9 @@ class Database(Protocol):
     def writing(self) -> AbstractContextManager[Connection]:
         """A write transaction: durable when the block has ended, rolled back when it raises.
 
-        Inside another one of the same thread it is a savepoint of that one.
+        Inside another one of the same thread it is a savepoint of that one. On PostgreSQL transactions run side
+        by side, and each statement sees what was committed before it began: lock what a decision rests on
+        (`for_update`, `lock`), or decide in the statement that writes.
         Raises: FhirError storage-full, unavailable.
         """
 

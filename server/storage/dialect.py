@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
 from server.errors import FhirError
@@ -25,6 +25,8 @@ class Dialect(Protocol):
     """The differences, each as a function from column names and placeholders to SQL text."""
 
     name: str
+    for_update: str  # behind a SELECT in a write transaction: nobody else changes these rows before its end
+    skip_locked: str  # the same, leaving out rows that another transaction holds
 
     def placeholder(self, name: str) -> str:
         """The parameter `name` inside a statement."""
@@ -41,6 +43,24 @@ class Dialect(Protocol):
     def contains(self, column: str, placeholder: str) -> str:
         """The text column contains the parameter's text."""
 
+    def limit(self, number: int, bind: Callable[[int], str]) -> str:
+        """What follows LIMIT or OFFSET."""
+
+    def exists(self, source: str, where: str) -> str:
+        """Whether there is such a row; asked for one row of the statement around it after the other."""
+
+    def probe(self, table: str, alias: str, key: str, where: str) -> str:
+        """`exists` on one table: rows are found by the key, whatever index `where` might use."""
+
+    def follow(self, table: str, alias: str, key: str) -> str:
+        """Behind a FROM item: each of its rows with those that the key finds; in that order of work."""
+
+    def text_equals(self, column: str, text: str, bind: Callable[[str], str]) -> str:
+        """An indexed text column is equal to the text."""
+
+    def text_between(self, column: str, low: str, high: str, bind: Callable[[str], str]) -> str:
+        """An indexed text column is at least low and below high, bytewise."""
+
     def pack(self, hashes: Iterable[int]) -> Any:
         """Token hashes as the resource row keeps them."""
 
@@ -48,8 +68,20 @@ class Dialect(Protocol):
         """The inverse of `pack`."""
 
 
+def pack_hashes(hashes: Iterable[int]) -> bytes:
+    """Hashes in order, 8 bytes each."""
+    ordered = sorted(hashes)
+    return struct.pack(f"<{len(ordered)}q", *ordered)
+
+
+def unpack_hashes(value: bytes) -> frozenset[int]:
+    """The inverse of `pack_hashes`."""
+    return frozenset(struct.unpack(f"<{len(value) // 8}q", value))
+
+
 class SqliteDialect:
     name = "sqlite"
+    for_update = skip_locked = ""  # there is one write transaction at a time
 
     def placeholder(self, name: str) -> str:
         return f":{name}"
@@ -66,12 +98,29 @@ class SqliteDialect:
     def contains(self, column: str, placeholder: str) -> str:
         return f"instr({column}, {placeholder}) > 0"
 
+    def limit(self, number: int, bind: Callable[[int], str]) -> str:
+        return bind(number)
+
+    def exists(self, source: str, where: str) -> str:
+        return f"EXISTS (SELECT 1 FROM {source} WHERE {where})"
+
+    def probe(self, table: str, alias: str, key: str, where: str) -> str:
+        return self.exists(f"{table} {alias}", f"{key} AND {where}")
+
+    def follow(self, table: str, alias: str, key: str) -> str:
+        return f"CROSS JOIN {table} {alias} ON {key}"
+
+    def text_equals(self, column: str, text: str, bind: Callable[[str], str]) -> str:
+        return f"{column} = {bind(text)}"
+
+    def text_between(self, column: str, low: str, high: str, bind: Callable[[str], str]) -> str:
+        return f"{column} >= {bind(low)} AND {column} < {bind(high)}"
+
     def pack(self, hashes: Iterable[int]) -> bytes:
-        ordered = sorted(hashes)
-        return struct.pack(f"<{len(ordered)}q", *ordered)
+        return pack_hashes(hashes)
 
     def unpack(self, value: bytes) -> frozenset[int]:
-        return frozenset(struct.unpack(f"<{len(value) // 8}q", value))
+        return unpack_hashes(value)
 
 
 SQLITE: Dialect = SqliteDialect()
@@ -102,6 +151,10 @@ class Parameters:
         name = f"p{len(self.values)}"
         self.values[name] = value
         return self.dialect.placeholder(name)
+
+    def limit(self, number: int) -> str:
+        """What follows LIMIT or OFFSET."""
+        return self.dialect.limit(number, self.bind)
 
     def among(self, values: Collection[int | str]) -> str:
         """What follows a column to ask whether it is one of the values: `= :p0`, `IN (...)`; never empty."""

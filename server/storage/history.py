@@ -33,25 +33,25 @@ def history(
 ) -> HistoryPage:
     """One page. An instance is ordered by version number, a type or the system by time, then by arrival."""
     parameters = Parameters(connection.dialect)
+    follow = parameters.dialect.follow
     instance = resource_type is not None and id is not None
     if instance:
         # One resource and then its versions; otherwise versions in order and then their resources.
-        source = "resource r CROSS JOIN version v"
+        source = f"resource r {follow('version', 'v', 'v.rid = r.rid')}"
         order = "v.version"
         keyset = "v.version < (SELECT seen.version FROM version seen WHERE seen.seq = {after})"
         where = [
-            "v.rid = r.rid",
             f"r.self_hash = {parameters.bind(reference_hash(f'{resource_type}/{id}'))}",
             f"r.type = {parameters.bind(resource_type)}",
             f"r.id = {parameters.bind(id)}",
         ]
     else:
-        source = "version v CROSS JOIN resource r"
+        source = f"version v {follow('resource', 'r', 'r.rid = v.rid')}"
         order = "v.updated DESC, v.seq"
         keyset = (
             "(v.updated, v.seq) < (SELECT seen.updated, seen.seq FROM version seen WHERE seen.seq = {after})"
         )
-        where = ["r.rid = v.rid"]
+        where = []
         if resource_type is not None:
             where.append(f"v.type = {parameters.bind(resource_type)}")
     if since is not None:
@@ -60,8 +60,11 @@ def history(
         first, last = (parameters.bind(milliseconds(moment)) for moment in at)
         where.append(f"v.updated <= {last}")
         where.append(
-            "NOT EXISTS (SELECT 1 FROM version later WHERE later.rid = v.rid"
-            f" AND later.version > v.version AND later.updated <= {first})"
+            "NOT "
+            + parameters.dialect.exists(
+                "version later",
+                f"later.rid = v.rid AND later.version > v.version AND later.updated <= {first}",
+            )
         )
     where.append(SearchSql(visible, parameters).visible("r", resource_type, version="v.version"))
     total = _total(connection, source, where, parameters, None if instance else HISTORY_TOTAL_CAP)
@@ -69,7 +72,7 @@ def history(
         where.append(keyset.format(after=parameters.bind(after)))
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM {source} WHERE {all_of(where)}"
-        f" ORDER BY {order} DESC LIMIT {parameters.bind(count + 1)}",
+        f" ORDER BY {order} DESC LIMIT {parameters.limit(count + 1)}",
         parameters.values,
     ).fetchall()
     page = rows[:count]

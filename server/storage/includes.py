@@ -77,7 +77,7 @@ def _follow(
         return []
     if known:
         sql += f" AND NOT (r.rid {parameters.among(sorted(known))})"
-    sql += f" ORDER BY r.rid LIMIT {parameters.bind(limit)}"
+    sql += f" ORDER BY r.rid LIMIT {parameters.limit(limit)}"
     rows = connection.execute(sql, parameters.values).fetchall()
     return [(row[7], stored_version(row)) for row in rows]
 
@@ -92,8 +92,9 @@ def _forward(
     if include.parameter is not None:
         links += f" AND l.parameter = {parameters.bind(include.parameter.number)}"
     return (
-        f"SELECT {_COLUMNS} FROM ({links}) link CROSS JOIN resource r WHERE r.self_hash = link.target"
-        f" AND {_shown(include.target_type, visible, parameters)}"
+        f"SELECT {_COLUMNS} FROM ({links}) link"
+        f" {parameters.dialect.follow('resource', 'r', 'r.self_hash = link.target')}"
+        f" WHERE {_shown(include.target_type, visible, parameters)}"
     )
 
 
@@ -114,14 +115,13 @@ def _backward(
     else:
         # Any reference anywhere in the resource, then only those that a search parameter selects.
         hashes = parameters.among(sorted(targets))
-        through_parameter = (
-            " AND EXISTS (SELECT 1 FROM reference_value l WHERE l.rid = r.rid"
-            f" AND l.target {parameters.among(sorted(targets))})"
+        through_parameter = " AND " + parameters.dialect.exists(
+            "reference_value l", f"l.rid = r.rid AND l.target {parameters.among(sorted(targets))}"
         )
     return (
         f"SELECT {_COLUMNS} FROM (SELECT DISTINCT k.rid FROM token k WHERE k.hash {hashes}) link"
-        f" CROSS JOIN resource r WHERE r.rid = link.rid"
-        f" AND {_shown(include.source_type, visible, parameters)}{through_parameter}"
+        f" {parameters.dialect.follow('resource', 'r', 'r.rid = link.rid')}"
+        f" WHERE {_shown(include.source_type, visible, parameters)}{through_parameter}"
     )
 
 

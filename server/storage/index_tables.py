@@ -22,11 +22,6 @@ class IndexTable:
     rows: Callable[[IndexRows], Iterable[Values]]
 
     @property
-    def insert(self) -> str:
-        marks = ", ".join(f":{column}" for column in self.columns)
-        return f"INSERT INTO {self.name} (rid, {', '.join(self.columns)}) VALUES (:rid, {marks})"
-
-    @property
     def delete(self) -> str:
         same = " AND ".join(f"{column} = :{column}" for column in self.columns)
         return f"DELETE FROM {self.name} WHERE rid = :rid AND {same}"
@@ -65,23 +60,22 @@ TABLES = (
 )
 
 # The statements of a table, made once.
-_STATEMENTS = tuple((table, table.insert, table.delete, table.select) for table in TABLES)
+_STATEMENTS = tuple((table, ("rid", *table.columns), table.delete, table.select) for table in TABLES)
 
 
 def write_values(connection: Connection, rid: int, index: IndexRows, *, new: bool) -> None:
     """Make the typed tables hold exactly these rows of the resource. new: it has none yet."""
-    for table, insert, delete, select in _STATEMENTS:
+    for table, columns, delete, select in _STATEMENTS:
         wanted = set(table.rows(index))
         present = set() if new else set(connection.execute(select, {"rid": rid}).fetchall())
         if wanted == present:
             continue
         if present:
-            connection.executemany(delete, _named(table, rid, present - wanted))
-        connection.executemany(insert, _named(table, rid, wanted - present))
-
-
-def _named(table: IndexTable, rid: int, rows: Iterable[Values]) -> list[dict[str, Any]]:
-    return [{"rid": rid, **dict(zip(table.columns, values, strict=True))} for values in rows]
+            connection.executemany(
+                delete,
+                [{"rid": rid, **dict(zip(table.columns, row, strict=True))} for row in present - wanted],
+            )
+        connection.insert(table.name, columns, [(rid, *row) for row in wanted - present])
 
 
 def write_tokens(connection: Connection, rid: int, wanted: frozenset[int], present: frozenset[int]) -> None:
@@ -92,10 +86,7 @@ def write_tokens(connection: Connection, rid: int, wanted: frozenset[int], prese
             [{"hash": hash, "rid": rid} for hash in present - wanted],
         )
     if wanted - present:
-        connection.executemany(
-            "INSERT INTO token (hash, rid) VALUES (:hash, :rid)",
-            [{"hash": hash, "rid": rid} for hash in sorted(wanted - present)],
-        )
+        connection.insert("token", ("hash", "rid"), [(hash, rid) for hash in sorted(wanted - present)])
 
 
 def compartment_hashes(index: IndexRows) -> frozenset[int]:
@@ -121,7 +112,8 @@ def write_compartments(
         "DELETE FROM compartment WHERE patient = :patient AND type = :type AND rid = :rid",
         [{"patient": patient, "type": resource_type, "rid": rid} for patient in present - wanted],
     )
-    connection.executemany(
-        "INSERT INTO compartment (patient, type, rid) VALUES (:patient, :type, :rid)",
-        [{"patient": patient, "type": resource_type, "rid": rid} for patient in wanted - present],
+    connection.insert(
+        "compartment",
+        ("patient", "type", "rid"),
+        [(patient, resource_type, rid) for patient in wanted - present],
     )

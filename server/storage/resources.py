@@ -28,6 +28,7 @@ INSERT INTO resource (type, id, version, updated, method, deleted, self_hash, pa
                       settled_version, body, tokens)
 VALUES (:type, :id, :version, :updated, :method, :deleted, :self_hash, :patient, :main_date,
         :settled_version, :body, :tokens)
+ON CONFLICT (self_hash) DO NOTHING
 RETURNING rid
 """
 _UPDATE = """
@@ -37,8 +38,7 @@ UPDATE resource SET version = :version, updated = :updated, method = :method, de
 WHERE rid = :rid
 """
 _CURRENT = """
-SELECT rid, type, id, version, settled_version, patient, body, tokens FROM resource WHERE self_hash = :self
-"""
+SELECT rid, type, id, version, settled_version, patient, body, tokens FROM resource WHERE self_hash = :self"""
 _NEW_VERSION = """
 INSERT INTO version (rid, version, type, updated, method, patient, body)
 VALUES (:rid, :version, :type, :updated, :method, :patient, NULL)
@@ -100,7 +100,8 @@ def put(connection: Connection, new: NewVersion) -> None:
     hash of its identity is taken by another resource (at 64 bits: never by chance).
     """
     self_hash = reference_hash(f"{new.resource_type}/{new.id}")
-    current = connection.execute(_CURRENT, {"self": self_hash}).fetchone()
+    lock = connection.dialect.for_update
+    current = connection.execute(f"{_CURRENT} {lock}", {"self": self_hash}).fetchone()
     if current is not None and current[1:3] != (new.resource_type, new.id):
         raise FhirError("conflict", "This id cannot be used; choose another one.")
     if (current[3] if current else 0) != new.expected_version:
@@ -123,7 +124,10 @@ def put(connection: Connection, new: NewVersion) -> None:
     }
     compartments = compartment_hashes(index)
     if current is None:
-        rid = values["rid"] = connection.execute(_INSERT, values).fetchall()[0][0]
+        created = connection.execute(_INSERT, values).fetchall()
+        if not created:  # somebody else created it since it was looked for
+            raise VersionConflict
+        rid = values["rid"] = created[0][0]
         write_tokens(connection, rid, index.tokens, frozenset())
         write_values(connection, rid, index, new=True)
         write_compartments(connection, rid, new.resource_type, compartments, frozenset())

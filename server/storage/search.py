@@ -10,7 +10,7 @@ matches stays as fast when everything else grows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from server.fhir.search_query import Chained, Clause, Condition, Has, SearchQuery
@@ -101,7 +101,7 @@ class Search:
         driver = self._driver(_SMALL)
         if not driver.rids:
             driver = self._driver(_LARGE)
-        limit = "" if cap is None else f" LIMIT {self._parameters.bind(cap + 1)}"
+        limit = "" if cap is None else f" LIMIT {self._parameters.limit(cap + 1)}"
         source, where = self._matches(driver)
         matches = f"SELECT 1 FROM {source} WHERE {all_of(where)}{limit}"
         counted = self._value(f"SELECT count(*) FROM ({matches}) c")
@@ -131,7 +131,7 @@ class Search:
         source, where = self._matches(driver)
         if self._query.after is not None:
             where.append(continues(keys, self._query.after, self._parameters))
-        return self._fetch(keys, limit, source, where)
+        return self._fetch(keys, limit, source, where, keys)
 
     def _walk(self, keys: tuple[Key, ...], limit: int, window: int | None) -> list[Row]:
         """Go through the type in the order of the first key's index until the page is full.
@@ -150,15 +150,21 @@ class Search:
         return rows
 
     def _part(self, keys: tuple[Key, ...], limit: int, window: int | None, part: str, key: Key) -> list[Row]:
-        """The rows of one part of the type, whose order an index has by `key`."""
+        """The rows of one part of the type, whose order an index has by `key`.
+
+        The keys before it are missing in all of the part, the first one in none or all: said so in ORDER BY,
+        because PostgreSQL's index has missing values at its other end.
+        """
+        position = keys.index(key)
+        ordered = (replace(key, nullable=key.nullable and position > 0), *keys[position + 1 :])
         where = ["r.deleted = 0", f"r.type = {self._parameters.bind(self._type)}", part]
         after = self._query.after
         if after is not None:
-            position = after[keys.index(key)]
-            if position is not None and (key is keys[0] or after[0] is None):
-                where.append(at_or_after(key, position, self._parameters))
+            value = after[position]
+            if value is not None and (position == 0 or after[0] is None):
+                where.append(at_or_after(key, value, self._parameters))
         if window is not None:
-            order, offset = order_by((key,), (key.expression,)), self._parameters.bind(window)
+            order, offset = order_by(ordered[:1], (key.expression,)), self._parameters.limit(window)
             last = self._connection.execute(
                 f"SELECT {key.expression} FROM resource r WHERE {all_of(where)}"
                 f" ORDER BY {order} LIMIT 1 OFFSET {offset}",
@@ -170,20 +176,22 @@ class Search:
             where.append(continues(keys, after, self._parameters))
         where.append(self._sql.visible("r", self._type))
         where.extend(self._sql.condition(condition, "r") for condition in self._conditions)
-        return self._fetch(keys, limit, "resource r", where)
+        return self._fetch(keys, limit, "resource r", where, ordered)
 
-    def _fetch(self, keys: tuple[Key, ...], limit: int, source: str, where: list[str]) -> list[Row]:
+    def _fetch(
+        self, keys: tuple[Key, ...], limit: int, source: str, where: list[str], ordered: tuple[Key, ...]
+    ) -> list[Row]:
         """Sort narrow rows first and fetch the bodies of the page alone."""
         names = [f"k{position}" for position in range(len(keys))]
         columns = ", ".join(f"{key.expression} AS {name}" for key, name in zip(keys, names, strict=True))
         inner = (
             f"SELECT {columns} FROM {source} WHERE {all_of(where)}"
-            f" ORDER BY {order_by(keys, [key.expression for key in keys])}"
-            f" LIMIT {self._parameters.bind(limit)}"
+            f" ORDER BY {order_by(ordered, [key.expression for key in ordered])}"
+            f" LIMIT {self._parameters.limit(limit)}"
         )
         return self._connection.execute(
             "SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted, page.*"
-            f" FROM ({inner}) page CROSS JOIN resource r WHERE r.rid = page.{names[-1]}"
+            f" FROM ({inner}) page {self._follow(f'r.rid = page.{names[-1]}')}"
             f" ORDER BY {order_by(keys, [f'page.{name}' for name in names])}",
             self._parameters.values,
         ).fetchall()
@@ -202,8 +210,11 @@ class Search:
         )
         if not driver.rids:
             return "resource r", where
-        source = f"(SELECT DISTINCT rid FROM ({driver.rids}) every) driver CROSS JOIN resource r"
-        return source, ["r.rid = driver.rid", *where]
+        distinct = f"(SELECT DISTINCT rid FROM ({driver.rids}) every) driver"
+        return f"{distinct} {self._follow('r.rid = driver.rid')}", where
+
+    def _follow(self, key: str) -> str:
+        return self._parameters.dialect.follow("resource", "r", key)
 
     def _driver(self, cap: int) -> Driver:
         """The shortest of the candidate lists, none where all are longer than cap."""

@@ -40,6 +40,7 @@ class SearchSql:
 
     def __init__(self, visible: Visibility, parameters: Parameters) -> None:
         self._parameters = parameters
+        self._dialect = parameters.dialect
         self._visibility = VisibilitySql(visible, parameters, self.clause)
 
     def visible(self, alias: str, resource_type: str | None, *, version: str = "") -> str:
@@ -73,14 +74,12 @@ class SearchSql:
             plain = f"{row}.{name}"
             return plain if name == "hash" else unindexed(plain)
 
-        where = all_of(
-            [
-                f"{row}.rid = {alias}.rid",
-                table.of_parameter(clause, row, self._parameters),
-                any_of(table.conditions(clause, column, self._parameters)),
-            ]
-        )
-        exists = f"EXISTS (SELECT 1 FROM {table.name} {row} WHERE {where})"
+        key = all_of([f"{row}.rid = {alias}.rid", table.of_parameter(clause, row, self._parameters)])
+        where = any_of(table.conditions(clause, column, self._parameters))
+        if table.name == "token":  # the condition is a part of the key
+            exists = self._dialect.exists(f"token {row}", all_of([key, where]))
+        else:
+            exists = self._dialect.probe(table.name, row, key, where)
         return f"NOT {exists}" if clause.modifier == "not" else exists
 
     def _missing(self, clause: Clause, alias: str) -> str:
@@ -89,29 +88,32 @@ class SearchSql:
             return FALSE if missing else TRUE
         row = self._parameters.alias()
         present = self._parameters.bind(presence_hash(clause.parameter.number))
-        exists = f"EXISTS (SELECT 1 FROM token {row} WHERE {row}.hash = {present} AND {row}.rid = {alias}.rid)"
+        exists = self._dialect.exists(f"token {row}", f"{row}.hash = {present} AND {row}.rid = {alias}.rid")
         return f"NOT {exists}" if missing else exists
 
     def _chained(self, chained: Chained, alias: str) -> str:
         ways = []
         for resource_type, condition in chained.targets:
             link, target = self._parameters.alias(), self._parameters.alias()
+            target_of = self._dialect.follow("resource", target, f"{target}.self_hash = {link}.target")
             ways.append(
-                f"EXISTS (SELECT 1 FROM reference_value {link} CROSS JOIN resource {target}"
-                f" WHERE {link}.rid = {alias}.rid"
-                f" AND {link}.parameter = {self._parameters.bind(chained.link.number)}"
-                f" AND {target}.self_hash = {link}.target AND {self._is(target, resource_type)}"
-                f" AND {self.condition(condition, target)})"
+                self._dialect.exists(
+                    f"reference_value {link} {target_of}",
+                    f"{link}.rid = {alias}.rid"
+                    f" AND {link}.parameter = {self._parameters.bind(chained.link.number)}"
+                    f" AND {self._is(target, resource_type)} AND {self.condition(condition, target)}",
+                )
             )
         return any_of(ways)
 
     def _has(self, has: Has, alias: str) -> str:
         link, source = self._parameters.alias(), self._parameters.alias()
         mask = self._parameters.bind(parameter_mask(has.link.number))
-        return (
-            f"EXISTS (SELECT 1 FROM token {link} CROSS JOIN resource {source}"
-            f" WHERE {link}.hash = {xor(f'{alias}.self_hash', mask)} AND {source}.rid = {link}.rid"
-            f" AND {self._is(source, has.resource_type)} AND {self.condition(has.condition, source)})"
+        source_of = self._dialect.follow("resource", source, f"{source}.rid = {link}.rid")
+        return self._dialect.exists(
+            f"token {link} {source_of}",
+            f"{link}.hash = {xor(f'{alias}.self_hash', mask)}"
+            f" AND {self._is(source, has.resource_type)} AND {self.condition(has.condition, source)}",
         )
 
     def _is(self, alias: str, resource_type: str) -> str:
@@ -164,11 +166,12 @@ class SearchSql:
             if not inner:
                 return ""
             found, target, link = (self._parameters.alias() for _ in range(3))
+            follow = self._dialect.follow
             lists.append(
-                f"SELECT {link}.rid FROM ({inner}) {found} CROSS JOIN resource {target} CROSS JOIN token {link}"
-                f" WHERE {target}.rid = {found}.rid"
-                f" AND {target}.type = {self._parameters.bind(resource_type)}"
-                f" AND {link}.hash = {xor(f'{target}.self_hash', mask)}"
+                f"SELECT {link}.rid FROM ({inner}) {found}"
+                f" {follow('resource', target, f'{target}.rid = {found}.rid')}"
+                f" {follow('token', link, f'{link}.hash = ' + xor(f'{target}.self_hash', mask))}"
+                f" WHERE {target}.type = {self._parameters.bind(resource_type)}"
             )
         return " UNION ALL ".join(lists) if len(lists) <= _LISTS else ""
 
@@ -177,11 +180,11 @@ class SearchSql:
         if not inner:
             return ""
         found, link, target = (self._parameters.alias() for _ in range(3))
+        number, follow = self._parameters.bind(has.link.number), self._dialect.follow
+        link_of = f"{link}.rid = {found}.rid AND {link}.parameter = {number}"
         return (
-            f"SELECT {target}.rid FROM ({inner}) {found} CROSS JOIN reference_value {link}"
-            f" CROSS JOIN resource {target} WHERE {link}.rid = {found}.rid"
-            f" AND {link}.parameter = {self._parameters.bind(has.link.number)}"
-            f" AND {target}.self_hash = {link}.target"
+            f"SELECT {target}.rid FROM ({inner}) {found} {follow('reference_value', link, link_of)}"
+            f" {follow('resource', target, f'{target}.self_hash = {link}.target')}"
         )
 
     def visible_candidates(self, resource_type: str) -> tuple[str, bool]:
@@ -201,6 +204,7 @@ def _id_condition(clause: Clause, alias: str, parameters: Parameters) -> str:
             ids.add(value.code)
         elif isinstance(value, StringValue):
             ids.add(value.text)
+    ids = {id for id in ids if "\0" not in id}
     if not ids:
         return FALSE
     # By hash, which is the unique index; then by text, so that a collision could not answer.

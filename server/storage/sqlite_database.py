@@ -54,12 +54,26 @@ _AWAY = frozenset(
 )
 
 
+# The disk refused what was to be written: a quota, a limit on the size of files, or room that was promised and
+# not there when the file was synced. SQLite says FULL only for ENOSPC.
+_REFUSED = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_IOERR_DIR_FSYNC,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+    }
+)
+
+
 def _translated(error: sqlite3.Error) -> Exception:
     """The error a caller can answer; a defect of ours stays a sqlite3.Error."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
     if code == sqlite3.SQLITE_INTERRUPT:
         return FhirError("too-costly", "The query took longer than this server allows; narrow it.")
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or extended in _REFUSED:
         return FhirError("storage-full", "There is no room left to store this.")
     if code in _AWAY:
         return FhirError("unavailable", "The database cannot be reached at the moment.")
@@ -76,6 +90,14 @@ class SqliteConnection(sqlite3.Connection):
         cursor = self.execute(sql, parameters)
         cursor.row_factory = sqlite3.Row
         return cursor.fetchall()
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
+        """Insert rows."""
+        places = ", ".join("?" * len(columns))
+        self.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
+
+    def lock(self, name: str, /) -> None:
+        """Nothing: a writer is alone."""
 
     def stream(self, sql: str, /) -> Iterator[Row]:
         """The rows of a statement one after the other."""

@@ -31,6 +31,7 @@ Column = Callable[[str], str]
 Conditions = Callable[[Clause, Column, Parameters], list[str]]
 
 _LAST_CHARACTER = "\U0010ffff"
+_NUL = "\0"  # in no stored text, so that a value with one matches nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,12 @@ def string_conditions(clause: Clause, column: Column, parameters: Parameters) ->
     for value in clause.values:
         if not isinstance(value, StringValue):
             raise TypeError(f"a string parameter has no {type(value).__name__}")
+        if _NUL in value.text:
+            continue
         text = fold(value.text)
         if clause.modifier == "exact":
-            normal, exact = parameters.bind(text), parameters.bind(value.text)
-            condition = f"{column('normal')} = {normal} AND {column('exact')} = {exact}"
+            same = parameters.dialect.text_equals(column("normal"), text, parameters.bind)
+            condition = f"{same} AND {column('exact')} = {parameters.bind(value.text)}"
         elif clause.modifier == "contains":
             condition = parameters.dialect.contains(column("normal"), parameters.bind(text))
         else:
@@ -78,8 +81,7 @@ def string_conditions(clause: Clause, column: Column, parameters: Parameters) ->
 
 def starts_with(column: str, text: str, parameters: Parameters) -> str:
     """The column starts with the text: a range of the index, bytewise."""
-    low, high = parameters.bind(text), parameters.bind(text + _LAST_CHARACTER)
-    return f"{column} >= {low} AND {column} < {high}"
+    return parameters.dialect.text_between(column, text, text + _LAST_CHARACTER, parameters.bind)
 
 
 def uri_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
@@ -88,12 +90,17 @@ def uri_conditions(clause: Clause, column: Column, parameters: Parameters) -> li
     for value in clause.values:
         if not isinstance(value, UriValue):
             raise TypeError(f"a uri parameter has no {type(value).__name__}")
+        if _NUL in value.uri:
+            continue
         uri = value.uri.rstrip("/")
         if clause.modifier == "below":
-            alternatives.append(f"{column('uri')} = {parameters.bind(uri)}")
+            alternatives.append(parameters.dialect.text_equals(column("uri"), uri, parameters.bind))
             alternatives.append(starts_with(column("uri"), uri + "/", parameters))
         else:
-            alternatives.append(f"{column('uri')} {parameters.among(_ancestors(uri))}")
+            alternatives += [
+                parameters.dialect.text_equals(column("uri"), above, parameters.bind)
+                for above in _ancestors(uri)
+            ]
     return alternatives
 
 

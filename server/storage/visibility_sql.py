@@ -106,9 +106,9 @@ class VisibilitySql:
         if not rule.patients:
             return FALSE
         patients, row = self._parameters.among(patient_hashes(rule)), self._parameters.alias()
-        return (
-            f"EXISTS (SELECT 1 FROM compartment {row} WHERE {row}.patient {patients}"
-            f" AND {row}.type = {alias}.type AND {row}.rid = {alias}.rid)"
+        return self._parameters.dialect.exists(
+            f"compartment {row}",
+            f"{row}.patient {patients} AND {row}.type = {alias}.type AND {row}.rid = {alias}.rid",
         )
 
     def _referred(self, rule: Rule, alias: str) -> str:
@@ -128,17 +128,15 @@ class VisibilitySql:
         return any_of(ways)
 
     def _refers(self, way: Rule, near: str, which: str, alias: str) -> str:
+        dialect = self._parameters.dialect
         source = f"compartment {near}"
         where = [f"{near}.patient {self._parameters.among(patient_hashes(way))}"]
         if which:
             where.append(which)
         if way.criteria:
             row = self._parameters.alias()
-            source += f" CROSS JOIN resource {row}"
-            where.append(f"{row}.rid = {near}.rid")
+            source += " " + dialect.follow("resource", row, f"{row}.rid = {near}.rid")
             where.extend(self._clause(clause, row) for clause in way.criteria)
         link = self._parameters.alias()
-        return (
-            f"EXISTS (SELECT 1 FROM {source} WHERE {all_of(where)} AND EXISTS (SELECT 1 FROM token {link}"
-            f" WHERE {link}.hash = {alias}.self_hash AND {link}.rid = {near}.rid))"
-        )
+        refers = f"{link}.hash = {alias}.self_hash AND {link}.rid = {near}.rid"
+        return dialect.exists(source, f"{all_of(where)} AND {dialect.exists(f'token {link}', refers)}")

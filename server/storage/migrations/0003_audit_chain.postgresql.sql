@@ -50,7 +50,7 @@ CREATE INDEX audit_patient_sequence ON audit_patient (sequence);
 -- How far the chain reaches. Whoever seals moves this on first, so that two never seal at once. No row: nothing
 -- was ever sealed.
 CREATE TABLE audit_sealer (
-    only bigint PRIMARY KEY,
+    "only" bigint PRIMARY KEY,
     sequence bigint NOT NULL
 );
 

@@ -12,7 +12,9 @@ from importlib.resources import files
 from server.storage.database import Database
 
 _NAME = re.compile(r"(?P<number>\d{4})_\w+\.(?P<dialect>\w+)\.sql")
-_VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (only INTEGER PRIMARY KEY, value INTEGER NOT NULL)"
+_VERSION_TABLE = (
+    'CREATE TABLE IF NOT EXISTS schema_version ("only" INTEGER PRIMARY KEY, value INTEGER NOT NULL)'
+)
 
 
 class SchemaTooNew(Exception):
@@ -55,8 +57,8 @@ def upgrade(database: Database, *, until: int | None = None) -> int:
                 connection.execute(_VERSION_TABLE)
                 database.script(connection, pending[0].script)
                 connection.execute(
-                    "INSERT INTO schema_version (only, value) VALUES (1, :value)"
-                    " ON CONFLICT (only) DO UPDATE SET value = excluded.value",
+                    'INSERT INTO schema_version ("only", value) VALUES (1, :value)'
+                    ' ON CONFLICT ("only") DO UPDATE SET value = excluded.value',
                     {"value": pending[0].number},
                 )
                 found = pending[0].number

@@ -1,11 +1,10 @@
-"""A store on a real file, and the shortest way to put resources into it."""
+"""A store on a real database, and the shortest way to put resources into it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,8 +96,8 @@ class Chart:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[DatabaseStore]:
-    opened = open_store(f"sqlite:///{tmp_path / 'baton.sqlite3'}")
+def store(database_url: str) -> Iterator[DatabaseStore]:
+    opened = open_store(database_url)
     opened.upgrade()
     yield opened
     opened.close()

@@ -70,7 +70,9 @@ def test_a_migration_that_fails_leaves_the_schema_before_it(
     database.close()
 
 
-@pytest.mark.parametrize("url", ["", "postgresql://x/y", "sqlite://", "sqlite:///", "baton.sqlite3"])
+@pytest.mark.parametrize(
+    "url", ["", "mysql://x/y", "postgresql://[", "sqlite://", "sqlite:///", "baton.sqlite3"]
+)
 def test_other_database_urls_are_refused_with_words(url: str) -> None:
     with pytest.raises(DatabaseUrlError, match="sqlite:///PATH"):
         open_store(url)

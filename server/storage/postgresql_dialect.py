@@ -1,0 +1,91 @@
+"""How SQL for PostgreSQL is written; see `dialect.Dialect`.
+
+The planner is never left a choice that statistics could turn into a bad one. Conditions are probes of one row
+(`OFFSET 0` keeps the planner from turning them into joins), followed keys are lateral look-ups, limits are
+literal. So a plan is as good for a million rows as for ten, before and after ANALYZE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
+
+from server.storage.dialect import Dialect, pack_hashes, unpack_hashes
+
+# An entry of a B-tree holds at most 2,704 bytes; so many characters of UTF-8 are at most 800.
+INDEXED_CHARACTERS = 200
+
+# A parameter `:name`, neither part of a cast nor inside a literal.
+_PARAMETER = re.compile(r"'(?:[^']|'')*'|(?<!:):([A-Za-z_]\w*)")
+
+
+class PostgresqlDialect:
+    name = "postgresql"
+    skip_locked = "FOR UPDATE SKIP LOCKED"
+    for_update = "FOR UPDATE"
+
+    def placeholder(self, name: str) -> str:
+        return f":{name}"
+
+    def array(self, values: Collection[int | str]) -> list[int | str]:
+        return list(values)
+
+    def in_array(self, placeholder: str) -> str:
+        return f"= ANY({placeholder})"
+
+    def unindexed(self, column: str) -> str:
+        return column  # `probe` looks up first and compares then
+
+    def contains(self, column: str, placeholder: str) -> str:
+        return f"strpos({column}, {placeholder}) > 0"
+
+    def limit(self, number: int, bind: Callable[[int], str]) -> str:
+        return str(int(number))  # the planner takes an unknown limit for a tenth of the rows
+
+    def exists(self, source: str, where: str) -> str:
+        return f"EXISTS (SELECT 1 FROM {source} WHERE {where} OFFSET 0)"
+
+    def probe(self, table: str, alias: str, key: str, where: str) -> str:
+        return self.exists(f"(SELECT * FROM {table} {alias} WHERE {key} OFFSET 0) {alias}", where)
+
+    def follow(self, table: str, alias: str, key: str) -> str:
+        return f"CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {key} OFFSET 0) {alias}"
+
+    def text_equals(self, column: str, text: str, bind: Callable[[str], str]) -> str:
+        head = bind(text[:INDEXED_CHARACTERS])
+        return f"{_head(column)} = {head} AND {column} = {bind(text)}"
+
+    def text_between(self, column: str, low: str, high: str, bind: Callable[[str], str]) -> str:
+        heads = bind(low[:INDEXED_CHARACTERS]), bind(high[:INDEXED_CHARACTERS])
+        return (
+            f"{_head(column)} >= {heads[0]} AND {_head(column)} <= {heads[1]}"
+            f" AND {column} >= {bind(low)} AND {column} < {bind(high)}"
+        )
+
+    def pack(self, hashes: Iterable[int]) -> bytes:
+        return pack_hashes(hashes)
+
+    def unpack(self, value: bytes) -> frozenset[int]:
+        return unpack_hashes(value)
+
+
+def _head(column: str) -> str:
+    """The part of a long text that an index holds."""
+    return f"left({column}, {INDEXED_CHARACTERS})"
+
+
+POSTGRESQL: Dialect = PostgresqlDialect()
+
+
+@lru_cache(maxsize=4096)
+def numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """A statement with `$n` for its named parameters, and their names in that order."""
+    names: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]
+        return f"${names.setdefault(found[1], len(names) + 1)}"
+
+    return _PARAMETER.sub(number, sql).encode(), tuple(names)

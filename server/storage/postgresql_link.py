@@ -1,0 +1,372 @@
+"""One connection to PostgreSQL in pipeline mode: statements are sent at once and answered when somebody looks.
+
+A unit of work is BEGIN, some statements, COMMIT. Each is put on the wire without waiting for the one before;
+only a result that is asked for, or a commit that must be durable, costs a round trip. So BEGIN travels with the
+first statement, the index rows of a resource travel with COMMIT, and the end of a snapshot is not waited for.
+
+This is libpq as psycopg wraps it (`psycopg.pq`). psycopg's own cursors cost twice as much for a read and wait
+after every statement. Statements are prepared when first used; ints are bigint, whatever their size.
+Source: postgresql.org/docs/current/libpq-pipeline-mode.html
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import struct
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg import errors, pq
+from psycopg.adapt import Transformer
+
+from server.errors import FhirError
+from server.storage.dialect import Dialect
+from server.storage.postgresql_dialect import POSTGRESQL, numbered
+
+_PREPARED_MAXIMUM = 1_000  # a connection; each holds some tens of kB on the server
+_STREAM_ROWS = 1_000
+_SENDING_MAXIMUM = 500  # commands on the way before their answers are taken off the wire
+
+_Status = pq.ExecStatus
+_FAILED = (_Status.FATAL_ERROR, _Status.NONFATAL_ERROR, _Status.BAD_RESPONSE)
+_BIGINT, _TEXT, _BYTEA, _DOUBLE = 20, 25, 17, 701
+_BIGINTS, _TEXTS, _DOUBLES = 1016, 1009, 1022
+_TYPE_NAMES = {_BIGINTS: "bigint[]", _TEXTS: "text[]", _DOUBLES: "double precision[]"}
+
+
+def _text(value: str) -> bytes:
+    # No stored text holds a NUL, and PostgreSQL takes none.
+    return value.replace("\0", "\ufffd").encode()
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _list(values: Sequence[Any]) -> tuple[int, bytes]:
+    """A list of one type as an array: its type and its text."""
+    first = values[0] if values else 0
+    if isinstance(first, str):
+        return _TEXTS, _text("{" + ",".join(map(_quoted, values)) + "}")
+    kind = _DOUBLES if isinstance(first, float) else _BIGINTS
+    return kind, ("{" + ",".join(map(repr, values)) + "}").encode()
+
+
+_PACK_BIGINT = struct.Struct(">q").pack
+_PACK_DOUBLE = struct.Struct(">d").pack
+# Python type -> type on the wire and its binary form
+_DUMPS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
+    int: (_BIGINT, _PACK_BIGINT),
+    bool: (_BIGINT, _PACK_BIGINT),
+    float: (_DOUBLE, _PACK_DOUBLE),
+    str: (_TEXT, _text),
+    bytes: (_BYTEA, bytes),
+}
+
+
+def _dump_of(value: Any) -> tuple[int, Callable[[Any], bytes]]:
+    """The same for a value of a derived type, an enumeration for example."""
+    return next(found for kind, found in _DUMPS.items() if isinstance(value, kind))
+
+
+class Answer:
+    """What a statement answers; waits for it when it is looked at."""
+
+    __slots__ = ("_at", "_link", "_result", "_rows")
+
+    def __init__(self, link: Link | None) -> None:
+        self._link = link
+        self._result: pq.abc.PGresult | None = None
+        self._rows: list[Any] | None = None
+        self._at = 0
+
+    def _arrived(self) -> pq.abc.PGresult:
+        if self._result is None:
+            if self._link is not None:
+                self._link.wait()
+            if self._result is None:
+                raise psycopg.OperationalError("the statement was not answered")
+        return self._result
+
+    @property
+    def rowcount(self) -> int:
+        return self._arrived().command_tuples or 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        result = self._arrived()
+        return tuple((result.fname(n) or b"").decode() for n in range(result.nfields))
+
+    def fetchall(self) -> list[Any]:
+        """The rows that were not fetched yet."""
+        if self._rows is None:
+            result = self._arrived()
+            assert self._link is not None
+            self._rows = self._link.rows(result)
+        found, self._at = self._rows[self._at :], len(self._rows)
+        return found
+
+    def fetchone(self) -> Any:
+        if self._rows is None:
+            self._rows = self.fetchall()
+            self._at = 0
+        if self._at >= len(self._rows):
+            return None
+        self._at += 1
+        return self._rows[self._at - 1]
+
+
+class Link:
+    """One open connection; used by one thread at a time.
+
+    deadline: when the running statement is cancelled, in seconds of time.monotonic().
+    """
+
+    dialect: Dialect = POSTGRESQL
+
+    def __init__(self, connection: psycopg.Connection[Any], deadline: list[float]) -> None:
+        self._connection = connection
+        self._wire = connection.pgconn
+        self._deadline = deadline
+        self._transformer = Transformer(connection)
+        self._prepared: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()
+        self._fresh: list[tuple[bytes, tuple[int, ...]]] = []  # prepared in the batch under way
+        self._names = 0
+        self._pending: deque[Answer | None] = deque()  # None: the end of a batch
+        self._error: psycopg.Error | None = None
+        self._poll = select.poll()
+        self._poll.register(self._wire.socket, select.POLLIN)
+        self._poll_both = select.poll()
+        self._poll_both.register(self._wire.socket, select.POLLIN | select.POLLOUT)
+        self._wire.enter_pipeline_mode()
+
+    # -- Connection
+
+    def execute(self, sql: str, parameters: Mapping[str, Any] = {}, /) -> Answer:
+        """Send one statement; its answer is waited for when it is looked at, its error at the latest then."""
+        text, names = numbered(sql)
+        types: list[int] = []
+        values: list[bytes | None] = []
+        formats: list[int] = []
+        for name in names:
+            value = parameters[name]
+            if value is None:
+                types.append(0)
+                values.append(None)
+                formats.append(1)
+            elif type(value) is list:
+                kind, dumped = _list(value)
+                types.append(kind)
+                values.append(dumped)
+                formats.append(0)
+            else:
+                kind, dump = _DUMPS.get(type(value)) or _dump_of(value)
+                types.append(kind)
+                values.append(dump(value))
+                formats.append(1)
+        return self._send(text, tuple(types), values, formats)
+
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Any]], /) -> None:
+        """Send one statement for each of the parameters."""
+        for values in parameters:
+            self.execute(sql, values)
+            if len(self._pending) > _SENDING_MAXIMUM:
+                self.wait()
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
+        """Insert rows of ints, floats or texts by one statement, a column as one array."""
+        if not rows:
+            return
+        dumped = [_list([row[n] for row in rows]) for n in range(len(columns))]
+        arrays = ", ".join(f"${n}::{_TYPE_NAMES[kind]}" for n, (kind, _) in enumerate(dumped, 1))
+        text = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
+        types = tuple(kind for kind, _ in dumped)
+        self._send(text.encode(), types, [value for _, value in dumped], [0] * len(dumped))
+
+    def named(self, sql: str, parameters: Mapping[str, Any] = {}, /) -> list[Mapping[str, Any]]:
+        """All rows of one statement, by column name."""
+        answer = self.execute(sql, parameters)
+        names = answer.columns
+        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
+        """The rows of one statement one after the other, fetched a thousand at a time."""
+        self._names += 1
+        name = f"stream_{self._names}"
+        self.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {sql}")
+        try:
+            while rows := self.execute(f"FETCH {_STREAM_ROWS} FROM {name}").fetchall():
+                yield from rows
+        finally:
+            if self.in_transaction:
+                self.execute(f"CLOSE {name}")
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        """Insert many rows by COPY."""
+        names = ", ".join(f'"{column}"' for column in columns)
+        into = f'COPY "{table}" ({names}) FROM STDIN'
+        with self._plainly(), self._connection.cursor() as cursor, cursor.copy(into) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def lock(self, name: str, /) -> None:
+        """Hold a lock of that name until the transaction ends."""
+        self.execute("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))", {"name": f"baton {name}"})
+
+    # -- transactions
+
+    @property
+    def in_transaction(self) -> bool:
+        """A transaction is open and has not failed, as far as the server has answered."""
+        return self._wire.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.ACTIVE)
+
+    def end(self, sql: str) -> None:
+        """Send the end of a snapshot without waiting for it."""
+        self.execute(sql)
+        self._sync()
+
+    def abandon(self) -> None:
+        """Roll back whatever is open; errors of it are of no interest."""
+        with suppress(psycopg.Error, FhirError):
+            self.wait()
+        with suppress(psycopg.Error, FhirError):
+            self.execute("ROLLBACK")
+            self.wait()
+
+    def script(self, text: str) -> None:
+        """Run many statements inside the open transaction."""
+        with self._plainly():
+            result = self._wire.exec_(text.encode())
+            if result.status in _FAILED:
+                raise errors.error_from_result(result)
+
+    def alive(self) -> bool:
+        """Take what came in since the last use off the wire; False if the connection has ended."""
+        try:
+            self.wait()
+            if self._poll.poll(0):
+                self._wire.consume_input()
+        except (psycopg.Error, FhirError):
+            return False
+        return (
+            self._wire.status == pq.ConnStatus.OK and self._wire.transaction_status == pq.TransactionStatus.IDLE
+        )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def wait(self) -> None:
+        """Wait until everything sent is answered.
+
+        Raises: psycopg.Error, the first one of what was sent; FhirError too-costly.
+        """
+        if not self._pending:
+            return
+        if self._pending[-1] is not None:
+            self._sync()
+        self._flush()
+        while self._pending:
+            while self._wire.is_busy():
+                self._readable()
+                self._wire.consume_input()
+            self._take(self._wire.get_result())
+        self._fresh.clear()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    # -- the wire
+
+    def rows(self, result: pq.abc.PGresult) -> list[Any]:
+        """The rows of a result as tuples."""
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(0, result.ntuples, tuple)
+
+    def _send(
+        self, text: bytes, types: tuple[int, ...], values: Sequence[bytes | None], formats: Sequence[int]
+    ) -> Answer:
+        key = (text, types)
+        name = self._prepared.get(key)
+        if name is None:
+            name = self._prepare(key)
+        else:
+            self._prepared.move_to_end(key)
+        self._wire.send_query_prepared(name, values, formats, 1)
+        answer = Answer(self)
+        self._pending.append(answer)
+        return answer
+
+    def _prepare(self, key: tuple[bytes, tuple[int, ...]]) -> bytes:
+        if len(self._prepared) >= _PREPARED_MAXIMUM:
+            _, oldest = self._prepared.popitem(last=False)
+            self._wire.send_query_params(b"DEALLOCATE " + oldest, None)
+            self._pending.append(Answer(None))
+        self._names += 1
+        name = b"s%d" % self._names
+        self._wire.send_prepare(name, key[0], key[1])
+        self._pending.append(Answer(None))
+        self._prepared[key] = name
+        self._fresh.append(key)
+        return name
+
+    def _sync(self) -> None:
+        self._wire.pipeline_sync()
+        self._pending.append(None)
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._wire.flush():
+            self._poll_both.poll()
+            if self._poll.poll(0):  # the server may be waiting for us to read before it reads on
+                self._wire.consume_input()
+
+    def _readable(self) -> None:
+        """Wait for the server, at most until the deadline."""
+        until = self._deadline[0]
+        if until == math.inf:
+            self._poll.poll()
+        elif not self._poll.poll(max(0.0, (until - time.monotonic()) * 1000)):
+            self._deadline[0] = math.inf
+            try:
+                self._connection.cancel_safe(timeout=5)
+                self._poll.poll()
+            finally:
+                self._deadline[0] = until
+
+    def _take(self, result: pq.abc.PGresult | None) -> None:
+        """Note one result of the first pending command; None ends that command."""
+        if result is None or result.status == _Status.PIPELINE_SYNC:
+            self._pending.popleft()
+        elif result.status in _FAILED:
+            if self._error is None:
+                self._error = errors.error_from_result(result)
+                for key in self._fresh:  # it may not have come to them
+                    self._prepared.pop(key, None)
+            if self._wire.status == pq.ConnStatus.BAD:
+                self._pending.clear()
+        elif result.status != _Status.PIPELINE_ABORTED:
+            answer = self._pending[0]
+            assert answer is not None
+            answer._result = result
+
+    def _plainly(self) -> _Plainly:
+        return _Plainly(self)
+
+
+class _Plainly:
+    """Out of pipeline mode for a while, for what cannot be pipelined."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def __enter__(self) -> None:
+        self._link.wait()
+        self._link._wire.exit_pipeline_mode()
+
+    def __exit__(self, *_: object) -> None:
+        self._link._wire.enter_pipeline_mode()
