@@ -13,6 +13,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -91,7 +92,7 @@ class AuditSegment:
             if self._torn:
                 raise OSError(errno.ENOSPC, "short write")
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             kind = "storage-full" if full else "unavailable"
             raise FhirError(kind, "The audit trail cannot be written.") from error
         self._size += done
@@ -111,7 +112,8 @@ class AuditSegment:
             opening.rename(self._folder / f"{name}.jsonl")
             if self._process == os.getpid():
                 previous, self._descriptor = self._descriptor, descriptor
-                os.fsync(previous)
+                with suppress(OSError):  # the next rows go elsewhere
+                    os.fsync(previous)
                 os.close(previous)
             else:
                 # After fork the parent's descriptor stays open here, unused: it is the parent's to close.
@@ -133,7 +135,12 @@ class AuditSegment:
             with self._open_lock:
                 if self._descriptor < 0:
                     return
-                os.fsync(self._descriptor)
+                try:
+                    os.fsync(self._descriptor)
+                except OSError:
+                    # What the kernel has not kept it will not keep when asked again: go on in a new segment,
+                    # whose making tells the next request whether the disk takes anything.
+                    self._size = SEGMENT_BYTES + 1
 
     def close(self) -> None:
         """Sync and close; the worker may then remove the segment."""
