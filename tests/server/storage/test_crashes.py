@@ -1,4 +1,4 @@
-"""Several processes on one real file: nothing lost, nothing half written, no rule of the queue broken.
+"""Several processes on one real database: nothing lost, nothing half written, no rule of the queue broken.
 
 Processes are forked, so that these tests also show that an open store may be carried across a fork.
 """
@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,7 +86,7 @@ def test_parallel_creates_are_all_kept(chart: Any) -> None:
     with chart.store.reading() as reader:
         total = reader.total(SearchQuery("Patient"), EVERYTHING, None)
     assert (total.value, total.exact) == (100, True)
-    assert sound(chart.store.database.path)
+    assert sound(chart)
 
 
 def test_a_claim_is_new_to_exactly_one_of_many(chart: Any) -> None:
@@ -112,6 +111,7 @@ def claim_and_fail(chart: Any) -> None:
         raise ZeroDivisionError
 
 
+@pytest.mark.sqlite("PostgreSQL checkpoints itself")
 def test_checkpoints_during_writes_lose_nothing(chart: Any) -> None:
     def work(number: int) -> int:
         if number == 0:
@@ -128,7 +128,7 @@ def test_checkpoints_during_writes_lose_nothing(chart: Any) -> None:
     chart.store.checkpoint(truncate=True)
     assert chart.store.database.log_path.stat().st_size == 0
     assert chart.reading(lambda r: r.total(SearchQuery("Patient"), EVERYTHING, None)).value == 80
-    assert sound(chart.store.database.path)
+    assert sound(chart)
 
 
 def pair(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -170,7 +170,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_transactions(chart: Any, aft
     os.close(acknowledged)
     last = int(text.split()[-1])
 
-    assert sound(chart.store.database.path)
+    assert sound(chart)
     chart.put(*pair("next"))  # the lock died with its holder
     with chart.store.reading() as reader:
         for number in range(last + 1):
@@ -194,11 +194,11 @@ def assert_index_agrees(chart: Any) -> None:
         ).fetchall()
         for rid, resource_type, id, body, tokens in rows:
             index = chart.version(json.loads(body), 0, chart.now).index
-            hashes = connection.execute("SELECT hash FROM token WHERE rid = ?", (rid,)).fetchall()
+            of = {"rid": rid, "self": reference_hash(f"{resource_type}/{id}")}
+            hashes = connection.execute("SELECT hash FROM token WHERE rid = :rid", of).fetchall()
             assert {row[0] for row in hashes} == SQLITE.unpack(tokens) >= index.tokens
-            self_hash = reference_hash(f"{resource_type}/{id}")
-            assert connection.execute("SELECT rid FROM resource WHERE self_hash = ?", (self_hash,)).fetchone()
-            versions = connection.execute("SELECT count(*), max(version) FROM version WHERE rid = ?", (rid,))
+            assert connection.execute("SELECT rid FROM resource WHERE self_hash = :self", of).fetchone()
+            versions = connection.execute("SELECT count(*), max(version) FROM version WHERE rid = :rid", of)
             assert len(set(versions.fetchone())) == 1
         for table in ("token", "compartment", "version", *(table.name for table in TABLES)):
             sql = f"SELECT count(*) FROM {table} WHERE rid NOT IN (SELECT rid FROM resource)"
@@ -207,8 +207,11 @@ def assert_index_agrees(chart: Any) -> None:
         assert outbox == connection.execute("SELECT count(*) FROM version").fetchone()
 
 
-def sound(path: Path) -> bool:
-    connection = sqlite3.connect(path)
+def sound(chart: Any) -> bool:
+    """SQLite's own check of the file; PostgreSQL has no file of ours."""
+    if chart.store.database.dialect.name != "sqlite":
+        return True
+    connection = sqlite3.connect(chart.store.database.path)
     try:
         return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))
     finally:

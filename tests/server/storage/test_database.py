@@ -87,6 +87,7 @@ def test_a_snapshot_does_not_change_under_its_reader(chart: Any) -> None:
     assert chart.reading(lambda r: r.read("Patient", "a", EVERYTHING)).version_id == 2
 
 
+@pytest.mark.sqlite("the size of a PostgreSQL database cannot be limited")
 def test_a_full_disk_answers_507_and_writes_nothing(chart: Any) -> None:
     chart.put({"resourceType": "Patient", "id": "a"})
     with chart.store.database.writing() as connection:
@@ -113,6 +114,7 @@ def test_a_database_that_is_gone_answers_503(tmp_path: Path) -> None:
     assert (refused.value.kind, refused.value.status) == ("unavailable", 503)
 
 
+@pytest.mark.sqlite("PostgreSQL has many writers")
 def test_writers_queue_on_the_lock_file(chart: Any) -> None:
     """While one writes, the other waits outside of SQLite, whose own waiting would be unfair."""
     entered, release, order = threading.Event(), threading.Event(), []
@@ -157,6 +159,7 @@ def test_a_thread_that_ends_leaves_nothing_open(chart: Any) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 3
 
 
+@pytest.mark.sqlite("PostgreSQL bounds its log itself")
 def test_a_long_log_is_bounded_without_a_worker(chart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.storage.sqlite_database.LOG_LIMIT_BYTES", 100_000)
     for number in range(20):

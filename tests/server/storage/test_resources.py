@@ -100,8 +100,8 @@ def test_a_deletion_is_a_version_and_leaves_no_index_rows(chart: Any) -> None:
     with chart.store.database.reading() as connection:
         (rid,) = connection.execute("SELECT rid FROM resource WHERE id = 'o'").fetchone()
         for table in ("token", *(table.name for table in TABLES)):
-            sql = f"SELECT count(*) FROM {table} WHERE rid = ?"
-            assert connection.execute(sql, (rid,)).fetchone() == (0,), table
+            sql = f"SELECT count(*) FROM {table} WHERE rid = :rid"
+            assert connection.execute(sql, {"rid": rid}).fetchone() == (0,), table
 
 
 def test_a_deletion_is_shown_only_to_who_saw_the_resource(chart: Any) -> None:
@@ -201,15 +201,16 @@ def _check_index(chart: Any, resource: dict[str, Any]) -> None:
     index = index_values(resource)
     with chart.store.database.reading() as connection:
         rid, tokens, patient, main_date = connection.execute(
-            "SELECT rid, tokens, patient, main_date FROM resource WHERE self_hash = ?",
-            (reference_hash(f"{resource['resourceType']}/{resource['id']}"),),
+            "SELECT rid, tokens, patient, main_date FROM resource WHERE self_hash = :self",
+            {"self": reference_hash(f"{resource['resourceType']}/{resource['id']}")},
         ).fetchone()
-        rows = connection.execute("SELECT hash FROM token WHERE rid = ?", (rid,)).fetchall()
+        rows = connection.execute("SELECT hash FROM token WHERE rid = :rid", {"rid": rid}).fetchall()
         assert {row[0] for row in rows} == index.tokens == SQLITE.unpack(tokens)
         for table in TABLES:
-            stored = connection.execute(table.select, (rid,)).fetchall()
+            stored = connection.execute(table.select, {"rid": rid}).fetchall()
             assert sorted(stored) == sorted(table.rows(index)), table.name
-        compartments = connection.execute("SELECT patient FROM compartment WHERE rid = ?", (rid,)).fetchall()
+        sql = "SELECT patient FROM compartment WHERE rid = :rid"
+        compartments = connection.execute(sql, {"rid": rid}).fetchall()
         expected = {reference_hash(f"Patient/{id}") for id in index.compartments}
         assert {row[0] for row in compartments} == expected
         assert patient == (reference_hash(f"Patient/{index.patient}") if index.patient else None)
@@ -247,6 +248,7 @@ def test_a_failed_part_of_a_transaction_leaves_the_rest(chart: Any) -> None:
     assert history(chart).total == 1
 
 
+@pytest.mark.sqlite("a file of ours")
 def test_the_file_is_sound(chart: Any) -> None:
     chart.put(PATIENT, OBSERVATION)
     connection = sqlite3.connect(chart.store.database.path)

@@ -121,6 +121,7 @@ class Explained:
         return self.connection.execute(sql, parameters)
 
 
+@pytest.mark.sqlite("its plans; PostgreSQL's are in test_plans")
 @pytest.mark.parametrize("visible", [EVERYTHING, PATIENT_SCOPE], ids=["system", "patient"])
 @pytest.mark.parametrize("caps", [(500, 20_000), (0, 0)], ids=["driven", "walked"])
 def test_no_search_scans_a_table(
@@ -163,6 +164,7 @@ def _known(resource_type: str, code: str) -> Any:
     return found
 
 
+@pytest.mark.sqlite("counts the steps of its virtual machine")
 def test_the_work_of_a_search_does_not_grow_with_what_it_does_not_match(chart: Any) -> None:
     """Counted in steps of SQLite's virtual machine, so that the machine's speed does not matter."""
     fixed = [observation(n, subject={"reference": "Patient/p1"}) for n in range(8)]
@@ -307,11 +309,11 @@ def test_no_query_is_too_big_for_the_store_to_answer_or_refuse(chart: Any, visib
             assert kind in ("", "too-costly"), query
 
 
-def test_a_search_that_takes_too_long_is_refused(chart: Any) -> None:
-    # 200,000 probes keep SQLite busy for longer than no time at all.
+def test_a_search_that_takes_too_long_is_refused(chart: Any, database_url: str) -> None:
+    # 200,000 probes keep a database busy for longer than no time at all.
     for start in range(0, 1_000, 250):
         chart.put(*[observation(n) for n in range(start, start + 250)])
-    impatient = open_store(f"sqlite:///{chart.store.database.path}", statement_seconds=0.0)
+    impatient = open_store(database_url, statement_seconds=0.0)
     slow = tuple(
         chart.clause("Observation", "code", TokenValue(None, f"absent{n}"), modifier="not") for n in range(200)
     )

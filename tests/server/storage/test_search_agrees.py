@@ -7,17 +7,16 @@ includes; and that every answer is limited to what the caller may see.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.fhir.criteria import Indexed, indexed, matches
@@ -304,11 +303,21 @@ def sort_value(subject: Indexed, key: SortKey) -> Any:
 # -- the store under test
 
 
+Stored = Callable[[list[dict[str, Any]]], AbstractContextManager[tuple[Reader, list[Indexed]]]]
+
+
+@pytest.fixture
+def stored(fresh_database: Callable[[], AbstractContextManager[str]]) -> Stored:
+    return partial(_stored, fresh_database)
+
+
 @contextmanager
-def stored(contents: list[dict[str, Any]]) -> Iterator[tuple[Reader, list[Indexed]]]:
+def _stored(
+    fresh_database: Callable[[], AbstractContextManager[str]], contents: list[dict[str, Any]]
+) -> Iterator[tuple[Reader, list[Indexed]]]:
     """A store to which all of it was written in order (later ones update), and what it should hold by rid."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = open_store(f"sqlite:///{Path(folder) / 'baton.sqlite3'}")
+    with fresh_database() as database_url:
+        store = open_store(database_url)
         store.upgrade()
         current: dict[tuple[str, str], tuple[int, Indexed]] = {}
         with store.writing() as writer:
@@ -349,10 +358,10 @@ def every_plan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 contents = st.lists(resources(), min_size=1, max_size=24)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.usefixtures("every_plan")
-def test_any_search_agrees_with_the_rules_in_memory(data: st.DataObject) -> None:
+def test_any_search_agrees_with_the_rules_in_memory(stored: Stored, data: st.DataObject) -> None:
     with stored(data.draw(contents)) as (reader, subjects):
         for _ in range(10):
             query, visible = data.draw(queries()), data.draw(visibilities())
@@ -386,7 +395,7 @@ INCLUDES = [
 ]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     contents=contents,
     visible=visibilities(),
@@ -394,7 +403,11 @@ INCLUDES = [
     resource_type=st.sampled_from(["Observation", "Patient"]),
 )
 def test_includes_bring_exactly_what_is_referred_to_and_visible(
-    contents: list[dict[str, Any]], visible: Visibility, includes: list[Include], resource_type: str
+    stored: Stored,
+    contents: list[dict[str, Any]],
+    visible: Visibility,
+    includes: list[Include],
+    resource_type: str,
 ) -> None:
     with stored(contents) as (reader, subjects):
         seen = [subject for subject in subjects if may_see(subject, visible, subjects)]
