@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,60 +17,19 @@ import pytest
 from server.storage.outbox import OutboxEvent
 from server.workers.delivery import deliver
 from server.workers.timing import Backoff, Timing
-from server.workers.worker import Worker
-
-QUICK = Timing(
-    lease=timedelta(seconds=2),
-    heartbeat=timedelta(milliseconds=200),
-    idle=timedelta(milliseconds=20),
-    drain=timedelta(seconds=3),
-)
-SOON = Backoff(lambda: 0.0, attempts=3, first=timedelta(milliseconds=50), factor=1.0)
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-def until(holds: Callable[[], object], seconds: float = 15.0) -> None:
-    """Wait until it holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
-
-
-@contextmanager
-def working(store: Any, consumers: Any, **more: Any) -> Iterator[list[tuple[str, str]]]:
-    """A worker that runs inside the block; gives what it reported."""
-    failures: list[tuple[str, str]] = []
-    stop = threading.Event()
-    worker = Worker(
-        store=store,
-        todo=(),
-        consumers=consumers,
-        redis_url=more.pop("redis_url", ""),
-        clock=now,
-        failed=lambda name, error: failures.append((name, type(error).__name__)),
-        timing=more.pop("timing", QUICK),
-        backoff=SOON,
-        **more,
-    )
-    thread = threading.Thread(target=worker.run, args=(stop,))
-    thread.start()
-    try:
-        yield failures
-    finally:
-        stop.set()
-        thread.join(10)
-        assert not thread.is_alive()
-
-
 def event(number: int, *keys: int) -> OutboxEvent:
     return OutboxEvent(number, "Patient", f"p{number}", 1, "PUT", now(), 1, keys or (number,))
 
 
-def test_every_version_is_handed_to_each_consumer_and_then_forgotten(fhir: Any, store: Any) -> None:
+def test_every_version_is_handed_to_each_consumer_and_then_forgotten(
+    fhir: Any, store: Any, working: Any, until: Any
+) -> None:
     seen: dict[str, list[tuple[str, int, str]]] = {"a": [], "b": []}
 
     def consumer(name: str) -> Callable[[Sequence[OutboxEvent]], None]:
@@ -80,19 +39,21 @@ def test_every_version_is_handed_to_each_consumer_and_then_forgotten(fhir: Any, 
     fhir.put("Patient/one", {"resourceType": "Patient", "id": "one"})
     fhir.put("Patient/one", {"resourceType": "Patient", "id": "one", "gender": "male"})
     fhir.delete("Patient/one")
-    with working(store, {name: consumer(name) for name in seen}) as failures:
+    with working({name: consumer(name) for name in seen}) as failures:
         until(lambda: len(seen["a"]) == len(seen["b"]) == 3 and not store.outbox.waiting())
     assert seen["a"] == seen["b"] == [("one", 1, "PUT"), ("one", 2, "PUT"), ("one", 3, "DELETE")]
     assert failures == []
 
 
-def test_one_failing_consumer_neither_stops_nor_repeats_the_other(fhir: Any, store: Any) -> None:
+def test_one_failing_consumer_neither_stops_nor_repeats_the_other(
+    fhir: Any, store: Any, working: Any, until: Any
+) -> None:
     seen: list[str] = []
 
     def broken(events: Sequence[OutboxEvent]) -> None:
         raise RuntimeError
 
-    with working(store, {"broken": broken, "sound": lambda events: seen.extend(e.id for e in events)}):
+    with working({"broken": broken, "sound": lambda events: seen.extend(e.id for e in events)}):
         until(lambda: store.workers.running(now()))
         until(lambda: len(store.dead_letters.queues()) == 2)
         for number in range(5):
@@ -143,7 +104,9 @@ def test_pauses_grow_to_an_hour_and_end_after_about_seven_hours() -> None:
     assert Backoff(lambda: 0.5).pause(1) == timedelta(seconds=3.3)
 
 
-def test_work_that_takes_longer_than_its_lease_is_kept_alive(fhir: Any, store: Any) -> None:
+def test_work_that_takes_longer_than_its_lease_is_kept_alive(
+    fhir: Any, store: Any, working: Any, until: Any
+) -> None:
     calls: list[int] = []
 
     def slow(events: Sequence[OutboxEvent]) -> None:
@@ -152,12 +115,12 @@ def test_work_that_takes_longer_than_its_lease_is_kept_alive(fhir: Any, store: A
 
     store.outbox.register(["slow"], now())
     fhir.put("Patient/one", {"resourceType": "Patient", "id": "one"})
-    with working(store, {"slow": slow}, name="first"), working(store, {"slow": slow}, name="second"):
+    with working({"slow": slow}, name="first"), working({"slow": slow}, name="second"):
         until(lambda: not store.outbox.waiting())
     assert calls == [1]
 
 
-def test_work_that_hangs_is_taken_over(fhir: Any, store: Any) -> None:
+def test_work_that_hangs_is_taken_over(fhir: Any, store: Any, working: Any, until: Any) -> None:
     hang, calls = threading.Event(), []
 
     def consumer(events: Sequence[OutboxEvent]) -> None:
@@ -175,15 +138,15 @@ def test_work_that_hangs_is_taken_over(fhir: Any, store: Any) -> None:
     store.outbox.register(["sometimes"], now())
     fhir.put("Patient/one", {"resourceType": "Patient", "id": "one"})
     with (
-        working(store, {"sometimes": consumer}, name="first", timing=timing),
-        working(store, {"sometimes": consumer}, name="second", timing=timing),
+        working({"sometimes": consumer}, name="first", timing=timing),
+        working({"sometimes": consumer}, name="second", timing=timing),
     ):
         until(lambda: not store.outbox.waiting())
         hang.set()
     assert len(calls) == 2
 
 
-def test_a_worker_that_stops_ends_its_batch_and_says_good_bye(fhir: Any, store: Any) -> None:
+def test_a_worker_that_stops_ends_its_batch_and_says_good_bye(fhir: Any, store: Any, working: Any) -> None:
     began, ended = threading.Event(), []
 
     def slow(events: Sequence[OutboxEvent]) -> None:
@@ -193,7 +156,7 @@ def test_a_worker_that_stops_ends_its_batch_and_says_good_bye(fhir: Any, store: 
 
     store.outbox.register(["slow"], now())
     fhir.put("Patient/one", {"resourceType": "Patient", "id": "one"})
-    with working(store, {"slow": slow}):
+    with working({"slow": slow}):
         assert began.wait(10)
         assert [worker.pid > 0 for worker in store.workers.workers()] == [True]
     assert len(ended) == 1
@@ -202,7 +165,7 @@ def test_a_worker_that_stops_ends_its_batch_and_says_good_bye(fhir: Any, store: 
     assert store.workers.running(now()) is False
 
 
-def test_a_worker_that_must_stop_gives_back_what_it_cannot_end(fhir: Any, store: Any) -> None:
+def test_a_worker_that_must_stop_gives_back_what_it_cannot_end(fhir: Any, store: Any, working: Any) -> None:
     began, released = threading.Event(), threading.Event()
 
     def stuck(events: Sequence[OutboxEvent]) -> None:
@@ -215,7 +178,7 @@ def test_a_worker_that_must_stop_gives_back_what_it_cannot_end(fhir: Any, store:
         lease=timedelta(minutes=5), idle=timedelta(milliseconds=20), drain=timedelta(milliseconds=300)
     )
     try:
-        with working(store, {"stuck": stuck}, timing=timing):
+        with working({"stuck": stuck}, timing=timing):
             assert began.wait(10)
         batch = store.outbox.claim("stuck", now(), lease=timedelta(minutes=5), limit=10)
         assert [e.attempts for e in batch.events] == [1]
@@ -224,7 +187,9 @@ def test_a_worker_that_must_stop_gives_back_what_it_cannot_end(fhir: Any, store:
 
 
 @pytest.mark.parametrize("workers", [3])
-def test_several_workers_keep_the_order_of_every_chart(fhir: Any, store: Any, workers: int) -> None:
+def test_several_workers_keep_the_order_of_every_chart(
+    fhir: Any, store: Any, workers: int, working: Any, until: Any
+) -> None:
     lock, told = threading.Lock(), []
     chance = iter(range(10**6))
 
@@ -235,11 +200,9 @@ def test_several_workers_keep_the_order_of_every_chart(fhir: Any, store: Any, wo
             told.extend((e.id, e.version_id) for e in events)
 
     store.outbox.register(["all"], now())
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         for number in range(workers):
-            stack.enter_context(working(store, {"all": consumer}, name=f"worker-{number}"))
+            stack.enter_context(working({"all": consumer}, name=f"worker-{number}"))
         for version in range(10):
             for patient in range(4):
                 body = {"resourceType": "Patient", "id": f"p{patient}", "birthDate": f"19{version + 10}-01-01"}
