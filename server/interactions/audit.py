@@ -30,7 +30,7 @@ def audit_row(
         client_id=principal.client_id,
         interaction=request.interaction,
         resource_type=request.resource_type,
-        id=id if _ID.fullmatch(id) else "",
+        id=id if is_id(id) else "",
         version_id=response.version_id,
         patient=" ".join(sorted(response.patients)) or principal.patient or "",
         outcome=response.status,
@@ -41,6 +41,11 @@ def audit_row(
         results=response.results,
         detail=response.detail,
     )
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of a resource's id."""
+    return _ID.fullmatch(text) is not None
 
 
 def parameter_names(query: Iterable[tuple[str, str]], ignored: Iterable[str]) -> str:
