@@ -25,7 +25,8 @@ def _module(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-baton_processes, ledger, clients, checks = map(_module, ("baton_processes", "ledger", "clients", "checks"))
+for _name in ("baton_processes", "ledger", "clients", "checks", "recorder"):
+    _module(_name)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def deploy(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     made: list[Any] = []
 
     def make(**options: Any) -> Any:
-        baton = baton_processes.Baton(tmp_path / f"home{len(made)}", **options)
+        baton = _module("baton_processes").Baton(tmp_path / f"home{len(made)}", **options)
         made.append(baton)
         return baton.start()
 
@@ -43,3 +44,14 @@ def deploy(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         if baton.process is not None and baton.process.poll() is None:
             baton.kill(*baton.everything())
             baton.process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_module() -> ModuleType:
+    """tests/redis_server.py"""
+    spec = importlib.util.spec_from_file_location("redis_server", HERE.parent / "redis_server.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["redis_server"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
