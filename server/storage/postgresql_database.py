@@ -238,8 +238,11 @@ class PostgresqlDatabase:
 
     def schema_version(self, connection: Connection) -> int:
         """The number of the last migration applied, 0 for an empty database."""
-        known = connection.execute("SELECT to_regclass('schema_version') IS NOT NULL").fetchone()
-        if not known[0]:
+        # Not to_regclass: it may answer from the backend's cache, of before the wait for the migrations' lock.
+        known = connection.execute(
+            "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_version'"
+        ).fetchone()
+        if known is None:
             return 0
         row = connection.execute("SELECT value FROM schema_version").fetchone()
         return int(row[0]) if row else 0
