@@ -36,13 +36,16 @@ READING: Mapping[str, ReadingHandler] = {
 WRITING: Mapping[str, WritingHandler] = {"create": create, "update": update, "delete": delete}
 
 
+_ATTEMPTS = 5  # of a write that others overtake
+
+
 def perform(context: Context, principal: Principal, request: InteractionRequest) -> InteractionResponse:
     """Do one interaction for a principal.
 
     Raises: FhirError for everything that cannot be done; nothing is written then.
     """
     try:
-        return _perform(context, principal, request)
+        return _tried(context, principal, request)
     except VersionConflict:
         error = FhirError("conflict", "the resource was changed at the same moment; read it and try again")
         context.audit(audit_row(context, principal, request, InteractionResponse(error.status)))
@@ -50,6 +53,19 @@ def perform(context: Context, principal: Principal, request: InteractionRequest)
     except FhirError as error:
         context.audit(audit_row(context, principal, request, InteractionResponse(error.status)))
         raise
+
+
+def _tried(context: Context, principal: Principal, request: InteractionRequest) -> InteractionResponse:
+    """The interaction, again from its beginning where somebody else wrote at the same moment.
+
+    Where the database has one writer at a time that never happens.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _perform(context, principal, request)
+        except VersionConflict:
+            continue
+    return _perform(context, principal, request)
 
 
 def _perform(context: Context, principal: Principal, request: InteractionRequest) -> InteractionResponse:

@@ -22,7 +22,7 @@ from server.storage.authorization import (
 from server.storage.database import Connection, Database
 from server.storage.instants import milliseconds
 
-_REFRESH_TOKEN = "SELECT * FROM refresh_token WHERE token_hash = :hash"
+_ROTATING = "SELECT * FROM refresh_token WHERE token_hash = :hash"
 _BUMP = "UPDATE security_epoch SET value = value + 1 RETURNING value"
 _KEPT_AFTER_EXPIRY = timedelta(days=1)  # so that a late second use is still recognised as one
 
@@ -234,7 +234,7 @@ class AuthorizationTables:
         self._put("refresh_token", rows.refresh_token_columns(token))
 
     def refresh_token(self, token_hash: bytes) -> RefreshTokenRow | None:
-        row = self._one(_REFRESH_TOKEN, {"hash": token_hash})
+        row = self._one(_ROTATING, {"hash": token_hash})
         return rows.refresh_token_row(row) if row else None
 
     def rotate_refresh_token(
@@ -242,7 +242,7 @@ class AuthorizationTables:
     ) -> RefreshTokenRow | None:
         with self._database.writing() as connection:
             lock = connection.dialect.for_update
-            found = connection.named(f"{_REFRESH_TOKEN} {lock}", {"hash": token_hash})
+            found = connection.named(f"{_ROTATING} {lock}", {"hash": token_hash})
             before = rows.refresh_token_row(found[0]) if found else None
             if before is None or before.rotated is not None:
                 return before

@@ -10,9 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from server.errors import FhirError
 from server.storage.dialect import Dialect
 
 Row = tuple[Any, ...]
+
+
+class Overtaken(FhirError):
+    """A transaction was rolled back because of another one at the same moment; it may be tried again."""
+
+    def __init__(self) -> None:
+        super().__init__("unavailable", "Somebody else changed the same data at the same moment; try again.")
 
 
 class Rows(Protocol):

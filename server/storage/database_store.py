@@ -13,7 +13,7 @@ from server.fhir.visibility import Visibility
 from server.storage import audit_chain, audit_rows, audit_search, audit_segments, history, resources
 from server.storage.authorization import AuthorizationStore
 from server.storage.authorization_tables import AuthorizationTables
-from server.storage.database import Connection, Database
+from server.storage.database import Connection, Database, Overtaken
 from server.storage.dead_letters import DeadLetters
 from server.storage.interface import (
     AuditCount,
@@ -25,6 +25,7 @@ from server.storage.interface import (
     SearchPage,
     StoredVersion,
     Total,
+    VersionConflict,
 )
 from server.storage.jobs import Jobs
 from server.storage.migrations import migrations, upgrade
@@ -74,6 +75,11 @@ class DatabaseReader:
 class DatabaseWriter(DatabaseReader):
     """Writer over one open write transaction."""
 
+    def read(self, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
+        # Read in order to be written. Held first and read then, so that it is seen as its last writer left it.
+        resources.hold(self._connection, resource_type, id)
+        return super().read(resource_type, id, visible)
+
     def put(self, new: NewVersion) -> None:
         resources.put(self._connection, new)
 
@@ -117,8 +123,11 @@ class DatabaseStore:
 
     @contextmanager
     def writing(self) -> Iterator[DatabaseWriter]:
-        with self.database.writing() as connection:
-            yield DatabaseWriter(self.database, connection)
+        try:
+            with self.database.writing() as connection:
+                yield DatabaseWriter(self.database, connection)
+        except Overtaken:
+            raise VersionConflict from None
 
     def ready(self) -> bool:
         try:

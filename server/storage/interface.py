@@ -16,6 +16,10 @@ from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import Visibility
 from server.storage.authorization import AuthorizationStore
+from server.storage.dead_letters import DeadLetters
+from server.storage.jobs import Jobs
+from server.storage.outbox import Outbox
+from server.storage.worker_rows import WorkerRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,9 @@ HISTORY_TOTAL_CAP = 10_000
 
 
 class VersionConflict(Exception):
-    """The current version is not the expected one: somebody wrote in between."""
+    """Somebody wrote at the same moment: the current version is not the expected one, or the database had to
+    choose between two transactions. Nothing of this one was written; it may be tried again.
+    """
 
 
 class Reader(Protocol):
@@ -236,6 +242,22 @@ class Store(Protocol):
     @property
     def authorization(self) -> AuthorizationStore:
         """The tables of the authorization server; its calls join a surrounding `writing()` of the thread."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Events on their way to consumers."""
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The outbox as people see it."""
+
+    @property
+    def jobs(self) -> Jobs:
+        """Work in the background."""
+
+    @property
+    def workers(self) -> WorkerRows:
+        """The worker processes that live."""
 
     def reading(self) -> AbstractContextManager[Reader]:
         """A snapshot for one interaction. Inside `writing()` of the same thread it sees what that wrote.

@@ -8,15 +8,9 @@ from __future__ import annotations
 import psycopg
 
 from server.errors import FhirError
+from server.storage.database import Overtaken
 
 TOO_COSTLY = "The query took longer than this server allows; narrow it."
-
-
-class Overtaken(FhirError):
-    """A transaction was rolled back because of another one at the same moment; it may be tried again."""
-
-    def __init__(self) -> None:
-        super().__init__("unavailable", "Somebody else changed the same data at the same moment; try again.")
 
 
 # SQLSTATE, or its class of two characters -> kind of error and what is said about it.

@@ -93,6 +93,17 @@ def _one(
     return None if row is None else stored_version(row)
 
 
+def hold(connection: Connection, resource_type: str, id: str) -> None:
+    """Nobody else writes a version of the resource until this transaction ends.
+
+    What is not there yet cannot be held: who creates it at the same moment meets the other one in `put`.
+    """
+    lock = connection.dialect.for_update
+    if lock:
+        self_hash = reference_hash(f"{resource_type}/{id}")
+        connection.execute(f"SELECT 1 FROM resource WHERE self_hash = :self {lock}", {"self": self_hash})
+
+
 def put(connection: Connection, new: NewVersion) -> None:
     """Write a version with its history row, the difference of its index rows and its outbox row.
 

@@ -31,6 +31,7 @@ def send(settings, store):
 def run(settings, store, monkeypatch):
     """`baton load` with arguments: exit status, summary, what was said on standard error."""
     monkeypatch.setenv("BATON_HOME", str(settings.home))
+    monkeypatch.setenv("BATON_DATABASE_URL", settings.database_url)
     monkeypatch.setenv("BATON_SECRET_KEY", settings.secret_key.decode())
     monkeypatch.setenv("BATON_TIME_ZONE", settings.time_zone)
 
