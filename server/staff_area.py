@@ -28,12 +28,14 @@ def staff_area(
     login_url: str,
     home: str,
     enter: Callable[[Session], None] = lambda session: None,
+    polled: frozenset[str] = frozenset(),
 ) -> Blueprint:
     """A blueprint below /name with its own templates and static files, closed to whoever is not signed in.
 
     login_url: where to sign in, taking the page to come back to as `next` and as `because` whether a session
     has `ended` or was `signed-out`. home: the endpoint for the sign-in after that. enter: raises FhirError
-    forbidden for a session that may not use the area.
+    forbidden for a session that may not use the area. polled: endpoints that pages ask by themselves, which
+    keeps no session alive.
     """
     area = Blueprint(
         name, import_name, url_prefix=f"/{name}", template_folder="templates", static_folder="static"
@@ -47,7 +49,8 @@ def staff_area(
     def ask_who() -> Any:
         if request.endpoint == f"{name}.static":
             return None
-        session = session_of(auth, request.cookies.get(COOKIE))
+        alive = request.endpoint not in polled
+        session = session_of(auth, request.cookies.get(COOKIE), keeps_alive=alive)
         if session is None:
             back = request.full_path.rstrip("?") if request.method == "GET" else url_for(home)
             return redirect(sign_in_at(back, "ended" if COOKIE in request.cookies else ""), 303)

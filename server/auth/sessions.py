@@ -144,8 +144,11 @@ def fhir_user(user: UserRow) -> str | None:
     return f"Practitioner/{user.practitioner_id}" if user.practitioner_id else None
 
 
-def session_of(context: AuthContext, cookie: str | None) -> Session | None:
-    """The session of a cookie value, None when there is none in force. Using it keeps it alive."""
+def session_of(context: AuthContext, cookie: str | None, *, keeps_alive: bool = True) -> Session | None:
+    """The session of a cookie value, None when there is none in force.
+
+    keeps_alive: whether this counts as use; a page that looks for news by itself is no use.
+    """
     if not cookie or len(cookie) > 256 or not cookie.isascii():
         return None
     session_hash = context.hash(cookie)
@@ -156,7 +159,7 @@ def session_of(context: AuthContext, cookie: str | None) -> Session | None:
     if user is None or user.disabled:
         return None
     now = context.clock()
-    if now - row.last_used >= _TOUCH_EVERY:
+    if keeps_alive and now - row.last_used >= _TOUCH_EVERY:
         context.rows.touch_browser_session(session_hash, now)
     return Session(
         session_hash=session_hash,

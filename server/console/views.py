@@ -1,6 +1,6 @@
 """The engineer's console: pages behind a sign-in and a role that may use them.
 
-Navigation is data (NAVIGATION); a page more is a row more. Nothing here reads the store but through the door.
+Navigation is data (NAVIGATION); a page more is a row more. Nothing here reads resources but through the door.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from flask import Blueprint, Response, g, make_response, redirect, request, url_
 
 from server.auth.context import AuthContext
 from server.auth.sessions import Session
+from server.console.queue_views import POLLED, add_queue_pages
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
 from server.errors import FhirError
@@ -18,13 +19,18 @@ from server.policy.roles import role
 from server.staff_area import page, sentences, staff_area, staff_principal
 
 CLIENT_ID = "console"
-NAVIGATION = (("Data", (("Resources", "console.resources"),)),)
+NAVIGATION = (
+    ("Data", (("Resources", "console.resources"),)),
+    ("Operation", (("Queue", "console.queue"),)),
+)
 DEFAULT_TYPE = "Patient"
 
 
 def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool) -> Blueprint:
     """The pages below /console."""
-    pages = staff_area("console", __name__, auth, login_url=login_url, home="console.home", enter=_enter)
+    pages = staff_area(
+        "console", __name__, auth, login_url=login_url, home="console.home", enter=_enter, polled=POLLED
+    )
 
     @pages.context_processor
     def shell() -> dict[str, object]:
@@ -66,6 +72,7 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
         shown = read_instance(context, staff_principal(CLIENT_ID), resource_type, id, version)
         return page("console/instance.html", shown=shown)
 
+    add_queue_pages(pages, auth)
     return pages
 
 

@@ -178,6 +178,16 @@ def console_refused(page: Page, site: Site) -> None:
     expect(page.get_by_text("Your role may not use the console.")).to_be_visible()
 
 
+def console_queue(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/queue")
+    expect(page.get_by_role("heading", name="Workers")).to_be_visible()
+
+
+def console_discard(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/queue/discard")
+    expect(page.get_by_role("button", name="Discard")).to_be_visible()
+
+
 PAGES: dict[Callable[[Page, Site], None], str] = {
     sign_in: "",
     sign_in_failed: "",
@@ -196,6 +206,8 @@ PAGES: dict[Callable[[Page, Site], None], str] = {
     console_search_error: "engineer",
     console_instance: "engineer",
     console_missing: "engineer",
+    console_queue: "engineer",
+    console_discard: "engineer",
     console_refused: "rn",
 }
 every_page = pytest.mark.parametrize("opened", PAGES, ids=lambda opened: opened.__name__)
