@@ -20,8 +20,8 @@ from server.storage.database import Connection, Database
 from server.storage.instants import instant, milliseconds
 
 # Moved in one transaction: some 10 ms of the writers' lock.
-BATCH_ROWS = 250
-BATCH_PATIENTS = 500
+BATCH_ROWS = 100
+BATCH_PATIENTS = 200
 FIRST_HASH = bytes(32)
 BEFORE_ALL = -(2**63)
 
