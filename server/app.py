@@ -7,14 +7,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from time import monotonic
 
 from flask import Flask, Response, redirect, request
 
+from server.api.admission import MOST_BODY, admitted, forwarded, most_body
 from server.api.errors import register_errors
 from server.api.fhir import fhir_blueprint, respond
 from server.api.observability import Metrics, note_route, observability_blueprint, observed
 from server.api.pages import pages_blueprint
 from server.api.protection import protected
+from server.api.rates import Rate, counted
 from server.api.smart import smart_blueprint
 from server.auth.build import authorization_server
 from server.auth.context import AuthContext, auth_context
@@ -27,7 +30,7 @@ from server.demo_ehr.views import App as EhrApp
 from server.demo_ehr.views import blueprint as demo_ehr_blueprint
 from server.dispatch import dispatched
 from server.interactions.perform import perform
-from server.interactions.request import Context
+from server.interactions.request import Context, Limits
 from server.logs import Log
 from server.settings import Settings
 from server.storage import open_store
@@ -60,6 +63,7 @@ def make_context(
         cursor_key=derived_key(settings.secret_key, "paging cursors"),
         time_zone=settings.time_zone,
         audit=AuditSegment(settings.home / "audit").append,
+        limits=Limits(**settings.limits),
         software_version=version("baton-fhir"),
     )
 
@@ -69,6 +73,7 @@ def create_app(
     *,
     store: Store | None = None,
     clock: Clock = now,
+    monotonic: Callable[[], float] = monotonic,
     new_id: Callable[[], str] = new_id,
     log: Log | None = None,
     dispatch: bool = True,
@@ -89,13 +94,15 @@ def create_app(
         clock=clock,
     )
     authenticate = Authenticator(authorization).authenticate
+    clients = Rate("client", settings.rate_limit, monotonic)
+    addresses = Rate("address", settings.rate_limit_address, monotonic)
     metrics = Metrics()
 
     app = Flask("server", static_folder=None)
     app.url_map.merge_slashes = False  # no FHIR path redirects
     app.json.sort_keys = False  # type: ignore[attr-defined]
     register_errors(app, log)
-    fhir = partial(respond, context, authenticate, log)
+    fhir = partial(respond, context, counted(authenticate, clients), addresses, log)
     app.register_blueprint(fhir_blueprint(fhir))
     oauth2 = authorization_server(authorization)
     app.register_blueprint(smart_blueprint(oauth2))
@@ -114,7 +121,9 @@ def create_app(
         return response
 
     inner = dispatched(app.wsgi_app, fhir) if dispatch else app.wsgi_app
-    app.wsgi_app = observed(protected(inner, settings.base_url), metrics, log)  # type: ignore[method-assign, assignment]
+    inner = protected(admitted(inner, addresses, context.limits.url_bytes), settings.base_url)
+    app.wsgi_app = forwarded(observed(inner, metrics, log), settings.trusted_proxies)  # type: ignore[method-assign, assignment]
+    app.extensions[MOST_BODY] = most_body(authenticate, context.limits)
     return app
 
 

@@ -33,8 +33,11 @@ class Issue:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
+    """retry_after: seconds after which the same request may well succeed, 0 where it never will by waiting."""
+
     status: int
     code: str
+    retry_after: int = 0
 
 
 # Kind of error -> HTTP status and issue-type code. Add a row, never a special case elsewhere.
@@ -51,20 +54,24 @@ KINDS: dict[str, Kind] = {
     "unknown-type": Kind(404, "not-supported"),
     "method-not-allowed": Kind(405, "not-supported"),
     "not-acceptable": Kind(406, "not-supported"),
+    "request-timeout": Kind(408, "timeout"),
     "conflict": Kind(409, "conflict"),
     "deleted": Kind(410, "deleted"),
     "precondition-failed": Kind(412, "conflict"),
     "multiple-matches": Kind(412, "multiple-matches"),
     "too-large": Kind(413, "too-long"),
+    "uri-too-long": Kind(414, "too-long"),
     "unsupported-media-type": Kind(415, "not-supported"),
+    "misdirected": Kind(421, "invalid"),
     "unprocessable": Kind(422, "processing"),
     "business-rule": Kind(422, "business-rule"),
     "too-costly": Kind(422, "too-costly"),
     "precondition-required": Kind(428, "required"),
-    "throttled": Kind(429, "throttled"),
+    "throttled": Kind(429, "throttled", retry_after=5),
+    "headers-too-large": Kind(431, "too-long"),
     "internal": Kind(500, "exception"),
     "not-implemented": Kind(501, "not-supported"),
-    "unavailable": Kind(503, "transient"),
+    "unavailable": Kind(503, "transient", retry_after=5),
     "storage-full": Kind(507, "no-store"),
 }
 
@@ -86,6 +93,8 @@ class FhirError(Exception):
     def __post_init__(self) -> None:
         if not self.issues:
             self.issues = (Issue(KINDS[self.kind].code, self.diagnostics or self.kind, self.expression),)
+        if retry_after := KINDS[self.kind].retry_after:
+            self.headers.setdefault("Retry-After", str(retry_after))
         Exception.__init__(self, self.kind)
 
     @property

@@ -23,24 +23,30 @@ def _settings() -> Settings:
 
 
 def web() -> None:
-    """FHIR API, authorization server, console, and in demo mode the demo EHR: granian, one thread a worker."""
+    """FHIR API, authorization server, console, and in demo mode the demo EHR: granian, one request at a time a
+    worker, whose clients wait outside of it (`server.rsgi`)."""
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server import Server
 
     from server.logs import Log, configure_logging
+    from server.process import open_connections
+    from server.rsgi import HEAD_BYTES
 
     settings = _settings()
     configure_logging(Log(settings.log_level))
     Server(
-        "server.wsgi:web",
+        "server.rsgi:web",
         factory=True,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=20_000, max_buffer_size=HEAD_BYTES),
+        websockets=False,
+        backpressure=open_connections(),
         address=settings.host,
         port=settings.port_web,
         workers=settings.workers,
-        blocking_threads=1,
         log_level=LogLevels.warning,
         log_dictconfig=_GRANIAN_LOGS,
         respawn_failed_workers=True,

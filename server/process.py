@@ -1,4 +1,4 @@
-"""What a child process owes its parent: to die with it, also when the parent is killed."""
+"""What a process asks of the kernel: to die with its parent, however that ends, and enough open files."""
 
 from __future__ import annotations
 
@@ -20,3 +20,15 @@ def die_with_parent(expected_parent: int | None = None) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if expected_parent is not None and os.getppid() != expected_parent:
         os._exit(1)
+
+
+def open_connections(most: int = 8_192) -> int:
+    """Let this process and its children have as many files as the system allows; how many connections each may
+    hold of them, half for whatever else is open."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if 0 < hard < 2 * most else 2 * most  # RLIM_INFINITY is negative
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(64, min(most, max(soft, wanted) // 2))

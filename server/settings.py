@@ -10,7 +10,8 @@ import difflib
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -32,6 +33,10 @@ KNOWN = {
     "BATON_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR (INFO; demo: WARNING)",
     "BATON_TLS_CERT": "certificate file (none: plain http)",
     "BATON_TLS_KEY": "key file of the certificate",
+    "BATON_LIMITS": "name=number, comma between: limits as in docs/reference/limits.md (the defaults there)",
+    "BATON_RATE_LIMIT": "requests a client may send a process in a minute (60000); 0: no limit",
+    "BATON_RATE_LIMIT_ADDRESS": "the same for an address that sends no token (3000); 0: no limit",
+    "BATON_TRUSTED_PROXIES": "CIDRs whose X-Forwarded-For, -Proto and -Host are believed (none)",
     "BATON_DEMO": "1 in the processes of `baton serve --demo`, which sets it",
 }
 
@@ -63,6 +68,10 @@ class Settings:
     tls_cert: str
     tls_key: str
     demo: bool
+    limits: Mapping[str, int] = field(default_factory=dict)
+    rate_limit: int = 60_000
+    rate_limit_address: int = 3_000
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
 
     @property
     def fhir_base(self) -> str:
@@ -75,6 +84,39 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise SettingsError(f"{name} is not a port number")
     return int(text)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise SettingsError(f"{name} is not a number from 0 on")
+    return int(text)
+
+
+def _limits(text: str) -> dict[str, int]:
+    """BATON_LIMITS by the names of `Limits`."""
+    if not text:
+        return {}
+    from server.interactions.request import Limits
+
+    known = {row.name.replace("_", "-"): row.name for row in fields(Limits)}
+    chosen = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise SettingsError(f"BATON_LIMITS: there is no limit of that name; did you mean {near[0]}?")
+        if not value.isascii() or not value.isdigit() or not 0 < len(value) < 10 or int(value) < 1:
+            raise SettingsError(f"BATON_LIMITS: {name} is not a number from 1 on")
+        chosen[known[name]] = int(value)
+    return chosen
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise SettingsError("BATON_TRUSTED_PROXIES is not a list of CIDRs, for example 10.1.2.0/24") from None
 
 
 def _secret_key(environment: Mapping[str, str], home: Path, demo: bool) -> bytes:
@@ -155,4 +197,8 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
         tls_cert=given.get("BATON_TLS_CERT", ""),
         tls_key=given.get("BATON_TLS_KEY", ""),
         demo=demo,
+        limits=_limits(given.get("BATON_LIMITS", "")),
+        rate_limit=_number(given, "BATON_RATE_LIMIT", 60_000),
+        rate_limit_address=_number(given, "BATON_RATE_LIMIT_ADDRESS", 3_000),
+        trusted_proxies=_networks(given.get("BATON_TRUSTED_PROXIES", "")),
     )

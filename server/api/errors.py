@@ -16,8 +16,12 @@ from server.errors import KINDS, FhirError, Issue, operation_outcome
 from server.fhir.json_codec import encode
 from server.logs import Log, describe
 
+Parts = tuple[str, list[tuple[str, str]], bytes]
+
 # HTTP errors of the web framework -> the kind whose issue code says it best.
 _KIND_OF_STATUS = {kind.status: name for name, kind in reversed(KINDS.items())}
+# RFC 6749 section 5.2 has one code for what a client did; RFC 8628 the word for too often.
+_OAUTH_ERRORS = {429: "slow_down", 503: "temporarily_unavailable", 507: "temporarily_unavailable"}
 
 
 def register_errors(app: Flask, log: Log) -> None:
@@ -52,11 +56,23 @@ def defect(error: Exception, request_id: str, log: Log) -> FhirError:
 
 
 def _answer(status: int, issues: tuple[Issue, ...], headers: dict[str, str]) -> Response:
-    path = request.path
+    content_type, body = error_body(request.path, status, issues)
+    return Response(body, status, headers, content_type=content_type)
+
+
+def error_parts(path: str, error: FhirError) -> Parts:
+    """The answer to an error outside of Flask: status line, headers, body."""
+    content_type, body = error_body(path, error.status, error.issues)
+    headers = [*error.headers.items(), ("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    return f"{error.status} {_phrase(error.status)}", headers, body
+
+
+def error_body(path: str, status: int, issues: tuple[Issue, ...]) -> tuple[str, bytes]:
+    """Content type and body of an error, in the form of the part that the path belongs to."""
     if path == "/fhir" or path.startswith("/fhir/"):
         body, content_type = encode(operation_outcome(issues)), FHIR_JSON
     elif path.startswith(("/oauth2/", "/.well-known/")):
-        error = "invalid_request" if status < 500 else "server_error"
+        error = _OAUTH_ERRORS.get(status, "invalid_request" if status < 500 else "server_error")
         body = encode({"error": error, "error_description": issues[0].diagnostics})
         content_type = JSON
     else:
@@ -67,7 +83,7 @@ def _answer(status: int, issues: tuple[Issue, ...], headers: dict[str, str]) -> 
             f"<h1>{title}</h1><p>{text}</p></html>"
         ).encode()
         content_type = "text/html"
-    return Response(body, status, headers, content_type=f"{content_type}; charset=utf-8")
+    return f"{content_type}; charset=utf-8", body
 
 
 def _phrase(status: int) -> str:

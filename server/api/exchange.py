@@ -69,7 +69,7 @@ def answer(context: Context, authenticate: Authenticate, exchange: Exchange) -> 
     passed_on = False  # to the door, which audits what it refuses
     try:
         route = find_route(exchange.method, exchange.path)
-        pairs, format, pretty = split_general(read_query(exchange.query))
+        pairs, format, pretty = split_general(read_query(exchange.query, context.limits.query_parameters))
         media_type = answer_type(exchange.header("accept"), format)
         if exchange.method in _BODY_METHODS:
             snapshot: AbstractContextManager[object] = nullcontext()
@@ -193,7 +193,7 @@ def _form(context: Context, exchange: Exchange) -> tuple[tuple[str, str], ...]:
     except UnicodeDecodeError:
         raise FhirError("invalid-request", f"{FORM} is ASCII with percent-encoding") from None
     # General parameters of the body count as well, but the media type was settled by the URL and Accept.
-    return split_general(read_query(text))[0]
+    return split_general(read_query(text, context.limits.query_parameters))[0]
 
 
 def _if_none_exist(value: str, interaction: str) -> str | None:

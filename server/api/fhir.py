@@ -17,9 +17,10 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.routing import BaseConverter
 from werkzeug.wsgi import get_input_stream
 
-from server.api.errors import defect
+from server.api.errors import Parts, defect
 from server.api.exchange import Authenticate, Exchange, answer, refusal
 from server.api.observability import note_route, request_id
+from server.api.rates import Rate, address_key
 from server.errors import FhirError
 from server.interactions.request import Context
 from server.logs import Log
@@ -29,12 +30,16 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _WITHOUT_BODY = frozenset({204, 304})
 
-Parts = tuple[str, list[tuple[str, str]], bytes]
 Respond = Callable[[WSGIEnvironment], Parts]
 
 
-def respond(context: Context, authenticate: Authenticate, log: Log, environ: WSGIEnvironment) -> Parts:
-    """Status line, headers and body of the answer to a WSGI request below /fhir. Never raises."""
+def respond(
+    context: Context, authenticate: Authenticate, addresses: Rate, log: Log, environ: WSGIEnvironment
+) -> Parts:
+    """Status line, headers and body of the answer to a WSGI request below /fhir. Never raises.
+
+    addresses: what one address may ask without a token in force.
+    """
     path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
     method = environ["REQUEST_METHOD"]
 
@@ -56,6 +61,10 @@ def respond(context: Context, authenticate: Authenticate, log: Log, environ: WSG
     )
     try:
         given = answer(context, authenticate, exchange)
+        if not given.client_id:
+            addresses.take(address_key(environ.get("REMOTE_ADDR", "")))
+    except FhirError as error:
+        given = refusal(error)
     except Exception as error:
         given = refusal(defect(error, own_id, log))
     note_route(environ, f"{PREFIX}/{given.template}".rstrip("/"), given.client_id)

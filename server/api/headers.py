@@ -48,17 +48,19 @@ def split_general(pairs: Iterable[tuple[str, str]]) -> tuple[Pairs, str, bool]:
     return tuple(own), format, pretty
 
 
-def read_query(query: str) -> Pairs:
+def read_query(query: str, most: int = 500) -> Pairs:
     """Decoded name-value pairs in order.
 
-    Raises: FhirError invalid-request for encodings that are not UTF-8, or more than 500 parameters.
+    Raises: FhirError invalid-request for what is not UTF-8, too-costly for more than `most` parameters.
     """
     if not query:
         return ()
+    if query.count("&") >= most:
+        raise FhirError("too-costly", f"a query may have {most} parameters")
     try:
-        return tuple(parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=500))
+        return tuple(parse_qsl(query, keep_blank_values=True, errors="strict"))
     except ValueError:
-        raise FhirError("invalid-request", "the query string is malformed or has too many parameters") from None
+        raise FhirError("invalid-request", "the query string is not percent-encoded UTF-8") from None
 
 
 def answer_type(accept: str, format: str) -> str:

@@ -29,12 +29,14 @@ InteractionName = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Published in the CapabilityStatement. Bytes, entries and rows."""
+    """Published in the CapabilityStatement, and set by BATON_LIMITS. Bytes, entries, rows and parameters."""
 
     body_bytes: int = 5_000_000
     bundle_bytes: int = 32_000_000
     bundle_entries: int = 5_000
     nesting: int = 32
+    url_bytes: int = 16_384
+    query_parameters: int = 500
     count_default: int = 50
     count_maximum: int = 1_000
     includes_maximum: int = 1_000

@@ -43,6 +43,7 @@ def serve(settings, store, tmp_path):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
         environment |= {
             "BATON_HOME": str(settings.home),
+            "BATON_DATABASE_URL": settings.database_url,
             "BATON_SECRET_KEY": settings.secret_key.decode(),
             "BATON_TIME_ZONE": settings.time_zone,
             "BATON_PORT_WEB": str(port),
@@ -167,6 +168,7 @@ def test_files_are_loaded_into_a_running_server(serve, token, build, tmp_path, w
 
 def test_several_processes_load_into_their_own_store(settings, store, build, tmp_path, monkeypatch):
     monkeypatch.setenv("BATON_HOME", str(settings.home))
+    monkeypatch.setenv("BATON_DATABASE_URL", settings.database_url)
     monkeypatch.setenv("BATON_SECRET_KEY", settings.secret_key.decode())
     monkeypatch.setenv("BATON_TIME_ZONE", settings.time_zone)
     folder = tmp_path / "files"
