@@ -5,20 +5,24 @@ They are imported when called. This module holds the door (`main`) and the comma
 
 from __future__ import annotations
 
+import http.client
 import importlib.metadata
 import json
+import math
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from typing import Any
 
 import click
 
 from server.settings import Settings, SettingsError, read_settings
+
+_LATE_SECONDS = 60.0  # until somebody should be told that a part does not answer
 
 
 class _EntryPointGroup(click.Group):
@@ -107,36 +111,51 @@ def _supervise(settings: Settings, parts: tuple[str, ...], *, load_data: bool) -
     say = lambda text: click.echo(text, err=True)  # noqa: E731
     supervisor = Supervisor(parts, lambda part: [*part_command(part), "--prepared"], say)
     supervisor.start()
-    addresses = {"web": settings.base_url, "app": settings.app_url}
+    waiting = [part for part in ("web", "app") if part in parts]
+    late = time.monotonic() + _LATE_SECONDS
     loader: subprocess.Popen[bytes] | None = None
-    if _wait_until_healthy(settings, [part for part in addresses if part in parts], supervisor):
+    announced = False
+
+    def announce() -> None:
+        """Say once that everything answers, and then load; until then the parts are watched all the same."""
+        nonlocal announced, late, loader
+        if announced:
+            return
+        while waiting and _is_healthy(settings, waiting[0]):
+            waiting.pop(0)
+        if waiting:
+            if time.monotonic() > late:
+                say(
+                    f"{waiting[0]} does not answer yet; what it said stands above, `baton doctor` may know more"
+                )
+                late = math.inf
+            return
+        announced = True
         click.echo(_ready_line(settings, parts))
         if settings.demo:
             _print_logins(settings)
         if load_data and "web" in parts:
             loader = subprocess.Popen([sys.executable, "-m", "server.demo_data"])
-    status = supervisor.wait()
+
+    status = supervisor.wait(announce)
     if loader is not None and loader.poll() is None:
         loader.terminate()
         loader.wait()
     return status
 
 
-def _wait_until_healthy(settings: Settings, parts: list[str], supervisor: Any) -> bool:
+def _is_healthy(settings: Settings, part: str) -> bool:
     ports = {"web": settings.port_web, "app": settings.port_app}
     scheme = "https" if settings.tls_cert else "http"
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host  # noqa: S104
-    waiting = list(parts)
-    deadline = time.monotonic() + 60
-    while waiting and not supervisor.stopping and time.monotonic() < deadline:
-        try:
-            url = f"{scheme}://{host}:{ports[waiting[0]]}/healthz"
-            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
-                if answer.status == 200:
-                    waiting.pop(0)
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    return not waiting
+    unverified = ssl.create_default_context()  # the certificate is of the public name, not of this address
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    try:
+        url = f"{scheme}://{host}:{ports[part]}/healthz"
+        with urllib.request.urlopen(url, timeout=2, context=unverified) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, http.client.HTTPException):
+        return False
 
 
 def _ready_line(settings: Settings, parts: tuple[str, ...]) -> str:

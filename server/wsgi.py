@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 from contextlib import suppress
@@ -22,7 +23,8 @@ def web() -> Flask:
 
     Raises: SettingsError.
     """
-    die_with_parent()
+    parent = multiprocessing.parent_process()
+    die_with_parent(parent.pid if parent else None)
     settings = read_settings(os.environ)
     with suppress(
         OSError

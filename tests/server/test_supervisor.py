@@ -22,8 +22,15 @@ import sys
 from server.supervisor import Supervisor
 
 CHILD = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\\\n'); time.sleep(60)"
+FAILING = "import sys; sys.exit(3)"
 file = sys.argv[1]
-supervisor = Supervisor(["one", "two"], lambda part: [sys.executable, "-c", CHILD, f"{file}.{part}"], print)
+
+def command(part):
+    if part == "missing":
+        return [f"{file}.no-such-program"]
+    return [sys.executable, "-c", FAILING if part == "failing" else CHILD, f"{file}.{part}"]
+
+supervisor = Supervisor(sys.argv[2:], command, lambda text: print(text, flush=True))
 supervisor.start()
 print("started", flush=True)
 sys.exit(supervisor.wait())
@@ -52,7 +59,7 @@ def until(condition: Callable[[], object], seconds: float = 15) -> bool:
 
 @pytest.fixture
 def supervised(tmp_path: Path):
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "pids")])
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "pids"), "one", "two"])
     files = [tmp_path / "pids.one", tmp_path / "pids.two"]
     assert until(lambda: all(pids(file) for file in files))
     yield process, files
@@ -80,3 +87,30 @@ def test_parts_do_not_outlive_a_killed_supervisor(supervised) -> None:
     process.kill()
     process.wait()
     assert until(lambda: not any(alive(pid) for file in files for pid in pids(file)))
+
+
+def test_the_end_of_the_terminal_stops_every_part(supervised) -> None:
+    process, files = supervised
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(15) == 0
+    assert not any(alive(pid) for file in files for pid in pids(file))
+
+
+@pytest.mark.parametrize("part", ["failing", "missing"])
+def test_a_part_that_never_starts_is_tried_again_and_holds_up_no_other(tmp_path: Path, part: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "pids"), part, "one"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        said = [process.stdout.readline() for _ in range(4)]
+        words = "ended with status 3" if part == "failing" else "could not be started (FileNotFoundError)"
+        assert f"{part} {words}; starting it again in 1 s\n" in said
+        assert f"{part} {words}, 2 times in a row; starting it again in 2 s\n" in said
+        assert until(lambda: pids(tmp_path / "pids.one"))
+        os.kill(pids(tmp_path / "pids.one")[0], signal.SIGKILL)
+        assert until(lambda: len(pids(tmp_path / "pids.one")) == 2)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+        process.stdout.close()
