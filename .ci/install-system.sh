@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests and benchmarks need beside Python: Chromium, wrk and PostgreSQL (its programs, no running server).
+# What the tests and benchmarks need beside Python: Chromium, wrk, PostgreSQL and nginx (programs, no running servers).
 # As root on Debian it installs what is missing; otherwise it says what to install. With CI=true a gap is a failure.
 set -u
 need() { # need COMMAND PACKAGE
@@ -13,6 +13,7 @@ need_all() {
     need chromium chromium
     need wrk wrk
     need_postgresql
+    PATH="$PATH:/usr/sbin" need nginx nginx-light
 }
 need_all
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -23,7 +24,8 @@ if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
         [ -e /etc/postgresql-common/createcluster.conf ] ||
             echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf ;;
     esac
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing fonts-liberation >/dev/null
+    # RUNLEVEL: so that no package starts its service.
+    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing fonts-liberation >/dev/null
     need_all
 fi
 if [ -n "$missing" ]; then
