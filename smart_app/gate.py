@@ -110,7 +110,9 @@ def install(app: Flask, settings: Settings, sessions: Sessions, issuers: Issuers
         headers["Content-Security-Policy"] = CONTENT_POLICY + (" ".join(ancestors) or "'none'")
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"
-        headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
+        headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+        # Nothing of ours is part of another site's page; an EHR shows it in a frame, which this allows.
+        headers["Cross-Origin-Resource-Policy"] = "same-origin"
         if https:
             headers["Strict-Transport-Security"] = "max-age=31536000"
         return response

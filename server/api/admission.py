@@ -11,6 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from server.api.errors import error_parts
 from server.api.exchange import Authenticate
+from server.api.protection import FORWARDED_SCHEME
 from server.api.rates import Rate, address_key
 from server.errors import FhirError
 from server.interactions.request import Limits
@@ -47,7 +48,7 @@ def forwarded(application: WSGIApplication, proxies: Networks) -> WSGIApplicatio
                     break
             scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
             if scheme in ("http", "https"):
-                environ["wsgi.url_scheme"] = scheme
+                environ[FORWARDED_SCHEME] = scheme
             if host := environ.get("HTTP_X_FORWARDED_HOST", "").rpartition(",")[2].strip():
                 environ["HTTP_HOST"] = host
         return application(environ, start_response)

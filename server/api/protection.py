@@ -11,9 +11,11 @@ from urllib.parse import quote, urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from server.api.cross_origin import ANSWER_HEADERS, PREFLIGHT_HEADERS, is_open, is_preflight
+from server.api.errors import error_parts
 from server.errors import FhirError
-from server.fhir.json_codec import encode
 
+# A key of the WSGI environment: the scheme a trusted proxy was asked by.
+FORWARDED_SCHEME = "baton.forwarded_scheme"
 # For whoever looks after the process by whatever address it has.
 _ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -28,6 +30,8 @@ _DEFAULTS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
 
@@ -40,32 +44,35 @@ def protected(application: WSGIApplication, base_url: str) -> WSGIApplication:
     split = urlsplit(base_url)
     host = _without_default_port(split.netloc, split.scheme)
     https = split.scheme == "https"
+    always = _DEFAULTS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path not in _ANY_HOST and _without_default_port(environ.get("HTTP_HOST", ""), split.scheme) != host:
-            return _other_host(environ, start_response, base_url)
         origin = environ.get("HTTP_ORIGIN", "")
         open_to_others = bool(origin) and is_open(path)
-        if open_to_others and is_preflight(
-            environ["REQUEST_METHOD"], origin, environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", "")
-        ):
-            start_response("204 No Content", list(PREFLIGHT_HEADERS))
-            return []
 
         def start(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
         ) -> Callable[[bytes], object]:
             given = {name.lower() for name, _ in headers}
-            for name, value in _DEFAULTS.items():
+            for name, value in always.items():
                 if name.lower() not in given:
                     headers.append((name, value))
-            if https:
-                headers.append(("Strict-Transport-Security", "max-age=31536000"))
             if open_to_others and "access-control-allow-origin" not in given:
                 headers.extend(ANSWER_HEADERS)
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
+        if path not in _ANY_HOST and (
+            _without_default_port(environ.get("HTTP_HOST", ""), split.scheme) != host
+            # Taken by a proxy without TLS; a connection of our own is what the operator made it.
+            or (https and environ.get(FORWARDED_SCHEME) == "http")
+        ):
+            return _other_host(environ, start, base_url)
+        if open_to_others and is_preflight(
+            environ["REQUEST_METHOD"], origin, environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", "")
+        ):
+            start("204 No Content", list(PREFLIGHT_HEADERS))
+            return []
         return application(environ, start)
 
     return serve
@@ -82,9 +89,7 @@ def _other_host(environ: WSGIEnvironment, start_response: StartResponse, base_ur
         target = base_url + "/" + path.lstrip("/") + ("?" + query if query else "")
         start_response("308 Permanent Redirect", [("Location", target), ("Content-Length", "0")])
         return [b""]
-    body = encode(FhirError("invalid-request", "this server does not answer for this host").outcome())
-    start_response(
-        "421 Misdirected Request",
-        [("Content-Type", "application/fhir+json; charset=utf-8"), ("Content-Length", str(len(body)))],
-    )
+    error = FhirError("misdirected", "this server does not answer for this host")
+    line, headers, body = error_parts(environ.get("PATH_INFO", ""), error)
+    start_response(line, headers)
     return [body]
