@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from server.deployment import DeploymentError, migrate
 from server.loading import Send, Summary, Unit, find_files, load_unit, units_of
 from server.settings import Settings, SettingsError, read_settings
 
@@ -55,7 +56,9 @@ def load(
         raise click.ClickException("there is no .json or .ndjson file (plain or .gz) in what was named")
     try:
         settings = None if url else read_settings(os.environ)
-    except SettingsError as error:
+        if settings:
+            migrate(settings)
+    except (SettingsError, DeploymentError) as error:
         raise click.ClickException(str(error)) from None
     started = time.monotonic()
     total, refusals = Summary(), []

@@ -8,6 +8,7 @@ Sources: hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.htm
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -54,7 +55,7 @@ class PrivateKeyJwt:
         client = query_client(client_id)
         if client is None or client.row.kind != ASYMMETRIC:
             raise _refused("there is no such client that authenticates by its own key")
-        _verify_signature(assertion, _key(client, header), header["alg"])
+        _verify_signature(assertion, _key(client, header, self._context.clock()), header["alg"])
         self._judge(claims, client_id)
         return client
 
@@ -101,8 +102,11 @@ def _take_apart(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return taken.headers(), claims
 
 
-def _key(client: Client, header: dict[str, Any]) -> RSAKey | ECKey:
-    """The registered key that the header names, of the type its algorithm asks for."""
+def _key(client: Client, header: dict[str, Any], now: datetime) -> RSAKey | ECKey:
+    """The registered key that the header names, of the type its algorithm asks for.
+
+    A key whose own `exp` (JWK parameter, OpenID Federation 1.0) has passed is not one any more.
+    """
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ASSERTION_ALGORITHMS:
         raise _refused("the assertion must be signed by RS384 or ES384")
@@ -112,6 +116,9 @@ def _key(client: Client, header: dict[str, Any]) -> RSAKey | ECKey:
         raise _refused("jku is not the client's registered jwks_uri")
     kind, curve = _KEY_TYPE[algorithm]
     for row in client.row.jwks.get("keys", ()):
+        expires = row.get("exp", math.inf)
+        if not isinstance(expires, int | float) or expires <= now.timestamp():
+            continue
         if row.get("kid") == kid and row.get("use", "sig") == "sig" and row.get("alg", algorithm) == algorithm:
             try:
                 key = KeySet.import_key_set({"keys": [row]}).keys[0]
