@@ -19,6 +19,9 @@ from server.fhir.json_codec import decode
 from server.storage.database_store import DatabaseStore
 from server.storage.index_tables import TABLES, compartment_hashes
 
+# Every row of the trail, waiting to be sealed or sealed.
+_AUDIT = "SELECT request_id, outcome FROM audit UNION ALL SELECT request_id, outcome FROM audit_chain"
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -52,7 +55,7 @@ def evidence(store: DatabaseStore) -> Evidence:
             " FROM version v JOIN resource r ON r.rid = v.rid ORDER BY r.rid, v.version"
         ).fetchall()
         audit = connection.execute(
-            "SELECT request_id, count(*) FROM audit WHERE outcome < 400 GROUP BY request_id"
+            f"SELECT request_id, count(*) FROM ({_AUDIT}) a WHERE outcome < 400 GROUP BY request_id"
         ).fetchall()
         waiting = connection.execute(
             "SELECT type, resource_id, version FROM outbox"
@@ -242,7 +245,9 @@ def audit_findings(store: DatabaseStore, ledger: Ledger) -> list[str]:
     row: there was no room for it either.
     """
     with store.database.reading() as connection:
-        rows = connection.execute("SELECT request_id, count(*) FROM audit GROUP BY request_id").fetchall()
+        rows = connection.execute(
+            f"SELECT request_id, count(*) FROM ({_AUDIT}) a GROUP BY request_id"
+        ).fetchall()
     audited = dict(rows)
     wrong = []
     for request in ledger.requests:
