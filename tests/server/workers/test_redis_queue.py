@@ -49,7 +49,7 @@ def put(fhir: Any, store: Any) -> Any:
 
     def write(*ids: str) -> None:
         for id in ids:
-            fhir.put(f"Patient/{id}", {"resourceType": "Patient", "id": id})
+            assert fhir.put(f"Patient/{id}", {"resourceType": "Patient", "id": id}).status in (200, 201)
 
     return write
 
