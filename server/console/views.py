@@ -5,23 +5,27 @@ Navigation is data (NAVIGATION); a page more is a row more. Nothing here reads r
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Blueprint, Response, g, make_response, redirect, request, url_for
 
-from server.auth.context import AuthContext
+from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
+from server.console.audit_views import AUDIT_PAGES, add_audit_pages, may_see_audit
 from server.console.queue_views import POLLED, add_queue_pages
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
 from server.errors import FhirError
 from server.fhir.validation import RESOURCE_TYPES
 from server.interactions.request import Context
-from server.policy.roles import role
+from server.policy.roles import Role, role
 from server.staff_area import page, sentences, staff_area, staff_principal
 
 CLIENT_ID = "console"
 NAVIGATION = (
     ("Data", (("Resources", "console.resources"),)),
     ("Operation", (("Queue", "console.queue"),)),
+    ("Oversight", (("Audit trail", "console.audit"),)),
 )
 DEFAULT_TYPE = "Patient"
 
@@ -29,21 +33,30 @@ DEFAULT_TYPE = "Patient"
 def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool) -> Blueprint:
     """The pages below /console."""
     pages = staff_area(
-        "console", __name__, auth, login_url=login_url, home="console.home", enter=_enter, polled=POLLED
+        "console",
+        __name__,
+        auth,
+        login_url=login_url,
+        home="console.home",
+        enter=partial(_enter, auth),
+        polled=POLLED,
     )
 
     @pages.context_processor
     def shell() -> dict[str, object]:
-        items = [
-            (group, [{"label": label, "endpoint": name, "url": url_for(name)} for label, name in rows])
-            for group, rows in NAVIGATION
-        ]
         mine = role(g.staff.role)
-        return {"navigation": items if mine.console else [], "role_title": mine.title, "demo": demo}
+        items = []
+        for group, rows in NAVIGATION:
+            mine_here = [(label, name) for label, name in rows if _may_open(mine, name)]
+            if mine_here:
+                links = [{"label": label, "endpoint": name, "url": url_for(name)} for label, name in mine_here]
+                items.append((group, links))
+        return {"navigation": items, "role_title": mine.title, "demo": demo}
 
     @pages.get("/", strict_slashes=False)
     def home() -> Response:
-        return make_response(redirect(url_for("console.resources"), 302))
+        start = "console.resources" if role(g.staff.role).console else "console.audit"
+        return make_response(redirect(url_for(start), 302))
 
     @pages.get("/resources")
     def resources() -> Response:
@@ -73,9 +86,22 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
         return page("console/instance.html", shown=shown)
 
     add_queue_pages(pages, auth)
+    add_audit_pages(pages, context.store, auth)
     return pages
 
 
-def _enter(session: Session) -> None:
-    if not role(session.role).console:
+def _enter(auth: AuthContext, session: Session) -> None:
+    endpoint = request.endpoint or ""
+    if not _may_open(role(session.role), endpoint):
+        if endpoint in AUDIT_PAGES:
+            who = session.fhir_user or f"User/{session.username}"
+            record(auth, "audit-search", 403, principal=who, client_id=CLIENT_ID, username=session.username)
         raise FhirError("forbidden", "Your role may not use the console. Ask whoever administers Baton.")
+
+
+def _may_open(held: Role, endpoint: str) -> bool:
+    """The audit trail is for those who may search it, every other page for roles with a console."""
+    if endpoint in AUDIT_PAGES:
+        return may_see_audit(held)
+    either = endpoint in ("console.home", "console.sign_out") and may_see_audit(held)
+    return held.console or either
