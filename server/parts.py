@@ -58,12 +58,15 @@ def web() -> None:
 
 
 def worker() -> None:
-    """What happens beside the requests: events to consumers, jobs, audit segments, checkpoints."""
+    """What happens beside the requests: events to consumers, jobs, the audit trail, checkpoints."""
     from server.app import now
+    from server.auth.audit_heads import head_signer
+    from server.auth.keys import signing_keys
     from server.logs import Log, configure_logging, describe
     from server.storage import open_store
     from server.workers.consumers import installed_consumers
     from server.workers.housekeeping import tasks
+    from server.workers.sealing import sealing
     from server.workers.worker import Worker
 
     settings = _settings()
@@ -73,9 +76,11 @@ def worker() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     store = open_store(settings.database_url)
+    keys = signing_keys(settings.home, settings.secret_key)
+    seal = sealing(store, settings.home / "audit", head_signer(keys, settings.base_url, now), now)
     ended = Worker(
         store=store,
-        todo=tasks(store, settings.home, now),
+        todo=(*tasks(store, settings.home, now), seal),
         consumers=installed_consumers(),
         redis_url=settings.redis_url,
         clock=now,
