@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from server.api.exchange import Authenticate
+from server.api.queue_metrics import queue_metrics
 from server.errors import FhirError
 from server.logs import Log
 from server.origin import set_origin
@@ -140,7 +141,7 @@ def observability_blueprint(store: Store, metrics: Metrics, authenticate: Authen
             principal = authenticate(request.headers.get("Authorization", ""))
             if not any(scope.level == "system" for scope in principal.scopes):
                 raise FhirError("forbidden", "metrics need a token with a system scope")
-        return Response(metrics.text(), content_type=CONTENT_TYPE_LATEST)
+        return Response(metrics.text() + queue_metrics(store), content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
 

@@ -26,6 +26,7 @@ FUNCTION = "server.workers.delivery.Carrier.carry"  # what RQ's own tools show; 
 TRY_AGAIN_SECONDS = 5.0  # Redis away: carry locally for so long before asking it again
 TELL_AGAIN_SECONDS = 300.0
 _WAIT_SECONDS = 1  # for a job, before looking whether to stop
+_KEEP_SECONDS = 3_600  # in a queue that nobody works on; the lease ended long before
 _WORKER_SECONDS = 120  # how long RQ remembers a worker without a sign of life
 
 
@@ -54,8 +55,8 @@ class RedisQueue:
         if time.monotonic() >= self._away_until:
             try:
                 self._queue.enqueue(
-                    FUNCTION, token, job_id=token, unique=True, result_ttl=0, failure_ttl=60, job_timeout=-1,
-                    description=token,
+                    FUNCTION, token, job_id=token, unique=True, ttl=_KEEP_SECONDS, result_ttl=0,
+                    failure_ttl=60, job_timeout=-1, description=token,
                 )  # fmt: skip
                 return
             except DuplicateJobError:
@@ -72,6 +73,8 @@ class RedisQueue:
         try:
             while not stop.is_set():
                 worker.heartbeat()
+                if worker.should_run_maintenance_tasks:  # what a killed worker had taken from the queue
+                    worker.run_maintenance_tasks()
                 try:
                     found = Queue.dequeue_any(
                         worker.queues, _WAIT_SECONDS, self._connection, job_class=worker.job_class,

@@ -1,4 +1,4 @@
-"""Workers as processes of their own: killed in the middle, asked to stop, several at a time, over Redis as well.
+"""Workers as processes of their own: killed in the middle, asked to stop, several at a time, also over Redis.
 
 Covers server/parts.py (worker), server/workers/consumers.py.
 """
