@@ -34,12 +34,17 @@ def _module(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def deploy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """`deploy(host="localhost")`: a running Baton; all are stopped at the end."""
+def deploy(
+    tmp_path_factory: pytest.TempPathFactory, database_kind: str, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Any]]:
+    """`deploy(host="localhost")`: a running Baton on the database of the run; all are stopped at the end."""
     started: list[Any] = []
 
     def make(**options: Any) -> Any:
         home = tmp_path_factory.mktemp("baton")
+        if database_kind == "postgresql":
+            url = request.getfixturevalue("cluster").create_database(f"journey_{len(started)}")
+            options["environment"] = {"BATON_DATABASE_URL": url, **options.get("environment", {})}
         deployment = _module("deployment").Deployment(home=home, **options).start()
         started.append(deployment)
         return deployment
@@ -52,8 +57,12 @@ def deploy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., A
 
 @pytest.fixture(scope="session")
 def baton(deploy: Callable[..., Any]) -> Any:
-    """One deployment with the synthetic charts, EHR and app on the same site."""
-    return deploy()
+    """One deployment with the synthetic charts, EHR and app on the same site.
+
+    It has one server process: a page, a launch or a signing that waited for another request of the same
+    deployment would wait for ever.
+    """
+    return deploy(environment={"BATON_WORKERS": "1"})
 
 
 @pytest.fixture(scope="session")
