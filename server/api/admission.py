@@ -11,13 +11,11 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from server.api.errors import error_parts
 from server.api.exchange import Authenticate
-from server.api.protection import FORWARDED_SCHEME
+from server.api.protection import FORWARDED_SCHEME, REFUSAL
 from server.api.rates import Rate, address_key
 from server.errors import FhirError
 from server.interactions.request import Limits
 
-# A key of the WSGI environment: (kind, text) of what the server in front has already decided to turn away.
-REFUSAL = "baton.refusal"
 # A key of `Flask.extensions`: what `most_body` returned, for the server in front.
 MOST_BODY = "baton.most_body"
 # The largest form of a page or of the token endpoint; they read no more themselves.

@@ -14,6 +14,8 @@ from server.api.cross_origin import ANSWER_HEADERS, PREFLIGHT_HEADERS, is_open, 
 from server.api.errors import error_parts
 from server.errors import FhirError
 
+# A key of the WSGI environment: (kind, text) of what the server in front has already decided to turn away.
+REFUSAL = "baton.refusal"
 # A key of the WSGI environment: the scheme a trusted proxy was asked by.
 FORWARDED_SCHEME = "baton.forwarded_scheme"
 # For whoever looks after the process by whatever address it has.
@@ -62,10 +64,14 @@ def protected(application: WSGIApplication, base_url: str) -> WSGIApplication:
                 headers.extend(ANSWER_HEADERS)
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
-        if path not in _ANY_HOST and (
-            _without_default_port(environ.get("HTTP_HOST", ""), split.scheme) != host
-            # Taken by a proxy without TLS; a connection of our own is what the operator made it.
-            or (https and environ.get(FORWARDED_SCHEME) == "http")
+        if (
+            path not in _ANY_HOST
+            and REFUSAL not in environ
+            and (
+                _without_default_port(environ.get("HTTP_HOST", ""), split.scheme) != host
+                # Taken by a proxy without TLS; a connection of our own is what the operator made it.
+                or (https and environ.get(FORWARDED_SCHEME) == "http")
+            )
         ):
             return _other_host(environ, start, base_url)
         if open_to_others and is_preflight(
