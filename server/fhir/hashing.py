@@ -94,6 +94,7 @@ def of_type_hash(parameter: int, type_system: str, type_code: str, value: str) -
     return hash64("of-type", type_system, type_code, value) ^ parameter_mask(parameter)
 
 
+@lru_cache(maxsize=8192)  # the resources of one chart refer to the same few others
 def reference_hash(reference: str) -> int:
     """A target, whoever refers to it: "Type/id" of this server, or an absolute or canonical URL."""
     return hash64("reference", reference)

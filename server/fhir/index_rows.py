@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class DateRow:
+class DateRow(NamedTuple):
     """[low, high) in UTC microseconds; open ends are the smallest and largest 64-bit values."""
 
     parameter: int
@@ -14,8 +14,7 @@ class DateRow:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
-class StringRow:
+class StringRow(NamedTuple):
     """normal: case and accents folded, for `=`, `:contains` and sorting. exact: as written, for `:exact`."""
 
     parameter: int
@@ -23,8 +22,7 @@ class StringRow:
     exact: str
 
 
-@dataclass(frozen=True, slots=True)
-class QuantityRow:
+class QuantityRow(NamedTuple):
     """Numbers and quantities. value: canonical where the unit is known; unit: hash of its code, 0 for numbers.
 
     low and high are the value's implicit range or the ends of a Range, as floats.
@@ -36,14 +34,12 @@ class QuantityRow:
     unit: int
 
 
-@dataclass(frozen=True, slots=True)
-class UriRow:
+class UriRow(NamedTuple):
     parameter: int
     uri: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceRow:
+class ReferenceRow(NamedTuple):
     """A reference parameter's target: what `_include` and chains follow. target: hashing.reference_hash."""
 
     parameter: int

@@ -36,11 +36,11 @@ def index_values(resource: Mapping[str, Any], *, base_url: str = "", time_zone: 
     main_date = module.MAIN_DATE
     return IndexRows(
         tokens=frozenset(o.tokens),
-        dates=tuple([DateRow(*row) for row in o.dates]),
-        strings=tuple([StringRow(*row) for row in o.strings]),
-        quantities=tuple([QuantityRow(*row) for row in o.quantities]),
-        uris=tuple([UriRow(*row) for row in o.uris]),
-        references=tuple([ReferenceRow(*row) for row in o.references]),
+        dates=tuple(map(DateRow._make, o.dates)),
+        strings=tuple(map(StringRow._make, o.strings)),
+        quantities=tuple(map(QuantityRow._make, o.quantities)),
+        uris=tuple(map(UriRow._make, o.uris)),
+        references=tuple(map(ReferenceRow._make, o.references)),
         compartments=tuple(o.compartments),
         patient=next(iter(o.charts)) if len(o.charts) == 1 else None,
         main_date=min((low for number, low, _ in o.dates if number == main_date), default=None),

@@ -11,9 +11,11 @@ Sources: hl7.org/fhir/R4/references.html, hl7.org/fhir/R4/http.html#trules
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from html import escape, unescape
 from typing import Any
 
@@ -148,41 +150,66 @@ def rewrite_references(resource: Json, mapping: Mapping) -> Json:
     mapping: a link -> its replacement, or None to leave it. Asked for Reference.reference, for every uri,
     url, oid and uuid element, and for href and src in narratives. Parts that do not change are shared.
     """
-    described = _table_of(resource)
-    return resource if described is None else _rewrite(described, resource, mapping)
+    return _rewrite_resource(resource, mapping)
 
 
-def _rewrite(described: Table, value: Json, mapping: Mapping) -> Json:
+# A value and the mapping -> the value with its links replaced, the same object where none was.
+_Replace = Callable[[Any, Mapping], Any]
+
+
+def _rewrite(places: dict[str, _Replace], value: Json, mapping: Mapping) -> Json:
     changed: Json = {}
     for name, item in value.items():
-        element = described.elements.get(name.removeprefix("_"))
-        if element is None:
+        replace = places.get(name)
+        if replace is None:
             continue
-        companion = name[0] == "_"
-        if isinstance(item, list):
-            replaced: Any = [_rewrite_item(described, element, companion, one, mapping) for one in item]
-            differs = any(new is not old for new, old in zip(replaced, item, strict=True))
+        if type(item) is list:
+            replaced: Any = [replace(one, mapping) for one in item]
+            differs = any(map(operator.is_not, replaced, item))
         else:
-            replaced = _rewrite_item(described, element, companion, item, mapping)
+            replaced = replace(item, mapping)
             differs = replaced is not item
         if differs:
             changed[name] = replaced
     return {**value, **changed} if changed else value
 
 
-def _rewrite_item(described: Table, element: Element, companion: bool, item: Any, mapping: Mapping) -> Any:
-    if isinstance(item, str):
-        if element.type in _LINK_TYPES or (element.name == "reference" and described.name == "Reference"):
-            replacement = mapping(item)
-            return item if replacement is None else replacement
-        return _rewrite_narrative(item, mapping) if element.type == "xhtml" else item
-    if element.is_primitive and not companion:
-        return item
-    inner = _table_of_item(element, item)
-    return item if inner is None else _rewrite(inner, item, mapping)
+@cache
+def _places(name: str) -> dict[str, _Replace]:
+    """What to do with each property of a type that may hold a link itself or further down."""
+    found: dict[str, _Replace] = {}
+    for element in table(name).elements.values():
+        if element.type in _LINK_TYPES or (element.name == "reference" and name == "Reference"):
+            found[element.name] = _rewrite_link
+        elif element.type == "xhtml":
+            found[element.name] = _rewrite_narrative
+        elif element.type == "Resource":
+            found[element.name] = _rewrite_resource
+        elif not element.is_primitive:
+            found[element.name] = _below(element.type)
+        if element.is_primitive:
+            found["_" + element.name] = _below("Element")
+    return found
 
 
-def _rewrite_narrative(xhtml: str, mapping: Mapping) -> str:
+def _below(name: str) -> _Replace:
+    return lambda item, mapping: _rewrite(_places(name), item, mapping) if type(item) is dict else item
+
+
+def _rewrite_resource(item: Any, mapping: Mapping) -> Any:
+    described = _table_of(item)
+    return item if described is None else _rewrite(_places(described.name), item, mapping)
+
+
+def _rewrite_link(item: Any, mapping: Mapping) -> Any:
+    replacement = mapping(item) if type(item) is str else None
+    return item if replacement is None else replacement
+
+
+def _rewrite_narrative(xhtml: Any, mapping: Mapping) -> Any:
+    if type(xhtml) is not str:
+        return xhtml
+
     def link(match: re.Match[str]) -> str:
         replacement = mapping(unescape(match[2] if match[2] is not None else match[3]))
         return match[0] if replacement is None else f'{match[1]}"{escape(replacement)}"'

@@ -37,6 +37,11 @@ class Visibility:
         """The rules for a type; empty means nothing of it may be seen."""
         return self.rules.get(resource_type, self.rules.get("*", ()))
 
+    def whole(self, resource_type: str) -> bool:
+        """Every resource of the type is in reach, whatever it says."""
+        return _ANY in self.of(resource_type)
 
-EVERYTHING = Visibility({"*": (Rule(),)})
+
+_ANY = Rule()
+EVERYTHING = Visibility({"*": (_ANY,)})
 NOTHING = Visibility()

@@ -1,20 +1,36 @@
-"""The body of a write is a valid resource of the type it is written to."""
+"""The body of a write: a valid resource of the type it is written to, made ready before anybody is held up."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from server.errors import FhirError
+from server.fhir.index_values import index_values
 from server.fhir.validation import validate
-from server.interactions.request import InteractionRequest
+from server.interactions.request import Context, InteractionRequest
 
 
-def check_content(request: InteractionRequest) -> None:
-    """Nothing for interactions without a body.
+def prepared(context: Context, request: InteractionRequest) -> InteractionRequest:
+    """The request with its body found valid and indexed, and with an id where it creates.
+
+    This is most of the work of a write and needs nothing of the store, so it is done before the writers' lock.
+    Interactions without a body stay as they are. Raises: as `_check`.
+    """
+    if request.interaction not in ("create", "update"):
+        return request
+    body = _check(request)
+    id = request.id or context.new_id()
+    index = index_values({**body, "id": id}, base_url=context.base_url, time_zone=context.time_zone)
+    return replace(request, id=id, index=index)
+
+
+def _check(request: InteractionRequest) -> dict[str, Any]:
+    """The body.
 
     Raises: FhirError required, invalid-request (another type than the URL's), invalid-resource with every
     error that was found and its path.
     """
-    if request.interaction not in ("create", "update"):
-        return
     body = request.body
     if body is None:
         raise FhirError("required", "a resource is needed as the body")
@@ -23,3 +39,4 @@ def check_content(request: InteractionRequest) -> None:
     issues = validate(body)
     if any(issue.severity in ("error", "fatal") for issue in issues):
         raise FhirError("invalid-resource", issues=tuple(issues))
+    return body

@@ -18,7 +18,7 @@ def create(call: Call[Writer]) -> InteractionResponse:
     """Store the body under a new id. With If-None-Exist only where nothing matches yet; one match is answered
     with 200 instead.
 
-    request.id: set by a transaction, which knew the id before; a client cannot choose it here.
+    request.id: chosen by the door or by the transaction; a client cannot choose it here.
     Raises: FhirError multiple-matches, also where the one match is hidden from the caller.
     """
     request = call.request
@@ -29,7 +29,7 @@ def create(call: Call[Writer]) -> InteractionResponse:
     body = request.body
     if body is None:
         raise FhirError("required", "a create needs a resource as its body")
-    version, index = store_version(call, body, request.id or call.context.new_id(), None, "POST")
+    version, index = store_version(call, body, request.id, None, "POST")
     return answer_version(call.context, request, version, 201, patients=index.compartments)
 
 

@@ -131,17 +131,18 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
     pairs = tuple(pair for pair in given if pair[0] not in ("_format", "_pretty"))
     if pairs and method not in ("GET", "HEAD"):
         raise FhirError("invalid-request", f"{method} with a condition in its URL is not offered")
+    conditional = "ifNoneExist" in asked  # such a create gets its id when it is known whether it creates
     request = InteractionRequest(
         interaction=route.interaction,  # type: ignore[arg-type]
         resource_type=route.resource_type,
-        id=route.id,
+        id=context.new_id() if route.interaction == "create" and not conditional else route.id,
         version_id=route.version_id,
         query=pairs,
         body=resource,
         if_match=read_if_match(_text(asked, "ifMatch")),
         if_none_match=read_if_none_match(_text(asked, "ifNoneMatch")),
         if_modified_since=_moment(_text(asked, "ifModifiedSince")),
-        if_none_exist=_text(asked, "ifNoneExist") if "ifNoneExist" in asked else None,
+        if_none_exist=_text(asked, "ifNoneExist") if conditional else None,
         prefer_return=parent.prefer_return or "minimal",
         prefer_handling=parent.prefer_handling,
         request_id=parent.request_id,

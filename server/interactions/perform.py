@@ -14,7 +14,7 @@ from server.interactions.audit import audit_row
 from server.interactions.batch import batch
 from server.interactions.call import Call, ReadingHandler, Unit, WritingHandler
 from server.interactions.capabilities import capabilities
-from server.interactions.content import check_content
+from server.interactions.content import prepared
 from server.interactions.create import create
 from server.interactions.delete import delete
 from server.interactions.history import history
@@ -83,7 +83,7 @@ def _perform(context: Context, principal: Principal, request: InteractionRequest
         )
     if interaction in WRITING:
         decide(principal, interaction, request.resource_type)  # before anything is said about the content
-        check_content(request)
+        request = prepared(context, request)
         with context.store.writing() as writer:
             return _run_within(context, principal, writer, request)
     decide(principal, interaction, request.resource_type)

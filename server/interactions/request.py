@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from server.errors import Issue
+from server.fhir.index_rows import IndexRows
 from server.storage.interface import AuditRow, Store
 
 InteractionName = Literal[
@@ -70,7 +71,7 @@ class InteractionRequest:
 
     if_match and if_none_match: version ids without W/ and quotes, or "*". if_none_exist: its query string.
     prefer_return: minimal, representation, OperationOutcome. prefer_handling: strict or lenient.
-    request_id: names the request in logs and audit.
+    request_id: names the request in logs and audit. index: the body's rows, once it was found valid.
     """
 
     interaction: InteractionName
@@ -86,6 +87,7 @@ class InteractionRequest:
     prefer_return: Literal["", "minimal", "representation", "OperationOutcome"] = ""
     prefer_handling: Literal["", "strict", "lenient"] = ""
     request_id: str = ""
+    index: IndexRows | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from server.fhir.references import (
 )
 from server.interactions.call import Call
 from server.interactions.condition import find_by_condition, find_reference
-from server.interactions.content import check_content
+from server.interactions.content import prepared
 from server.interactions.entries import Entry, at_entry, entries_of, read_entry, row
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.storage.interface import Writer
@@ -47,11 +47,11 @@ def transaction(
     entries = [
         read_entry(context, request, position, raw) for position, raw in enumerate(entries_of(context, request))
     ]
-    entries = [_with_identity(context, entry) for entry in entries]
     _refuse_overlap(entries)
     searches = any(_is_conditional(entry) for entry in entries)
-    if not searches:  # the usual case: rewriting and validating need not hold up other writers
-        entries = [_with_content(entry, links) for links in [_links(entries)] for entry in entries]
+    if not searches:  # the usual case: nobody is held up by rewriting, validating and indexing
+        links = _links(entries)
+        entries = [_with_content(context, entry, links) for entry in entries]
     rows: dict[int, dict[str, Any]] = {}
     with context.store.writing() as writer:
         ordered = [entries[position] for position in transaction_order([entry.method for entry in entries])]
@@ -62,7 +62,7 @@ def transaction(
             decided = [_decide_identity(writer, entry, open_call) for entry in entries]
             _refuse_overlap(decided)
             links = _links(decided) | _conditional_references(writer, decided, open_call)
-            entries = [_with_content(entry, links) for entry in decided]
+            entries = [_with_content(context, entry, links) for entry in decided]
             ordered = [entries[entry.position] for entry in ordered]
         for entry in ordered:
             if entry.position not in rows:
@@ -86,14 +86,6 @@ def _run(context: Context, writer: Writer, entry: Entry, run: Run) -> dict[str, 
             f"Bundle.entry[{entry.position}]",
         )
     return row(context, request, response)
-
-
-def _with_identity(context: Context, entry: Entry) -> Entry:
-    """The entry with the id its resource will have; conditional creates get theirs later."""
-    request = entry.request
-    if request.interaction == "create" and request.if_none_exist is None:
-        return replace(entry, request=replace(request, id=context.new_id()))
-    return entry
 
 
 def _decide_identity(writer: Writer, entry: Entry, open_call: Open) -> Entry:
@@ -190,15 +182,17 @@ def _resolver(full_url: str, links: Mapping[str, str]) -> Callable[[str], str | 
     return lambda link: links.get(link) or links.get(f"{root}/{link}")
 
 
-def _with_content(entry: Entry, links: Mapping[str, str]) -> Entry:
-    """The entry with the references of its resource rewritten, and the resource validated."""
+def _with_content(context: Context, entry: Entry, links: Mapping[str, str]) -> Entry:
+    """The entry with the references of its resource rewritten, and the resource validated and indexed."""
     request = entry.request
     if request.interaction not in _CONTENT:
         return entry
     if request.body is not None:
-        request = replace(request, body=rewrite_references(request.body, _resolver(entry.full_url, links)))
+        body = rewrite_references(request.body, _resolver(entry.full_url, links))
+        if body is not request.body:
+            request = replace(request, body=body)
     try:
-        check_content(request)
+        request = prepared(context, request)
     except FhirError as error:
         raise at_entry(error, entry.position, "resource") from None
     return replace(entry, request=request)

@@ -40,7 +40,7 @@ def update(call: Call[Writer]) -> InteractionResponse:
     current = call.unit.read(request.resource_type, request.id, visible)
     check_if_match(request, current)
     check_if_none_match(request, current)
-    if current is None and call.unit.read(request.resource_type, request.id, EVERYTHING) is not None:
+    if current is None and _is_hidden(call):
         # Neither overwritten nor explained: the caller may not see what has this id.
         raise FhirError("forbidden", "the token does not allow this id to be written")
     if current is None or current.deleted:
@@ -108,11 +108,21 @@ def check_writable(call: Call[Writer], current: StoredVersion) -> None:
 
     Raises: FhirError forbidden.
     """
+    if call.decision.writable.whole(current.resource_type):
+        return
     content = decode(current.body)
     context = call.context
     rows = index_values(content, base_url=context.base_url, time_zone=context.time_zone)
     if not may_write(call.decision, current.resource_type, rows, content):
         raise FhirError("forbidden", "the token does not allow this resource to be changed")
+
+
+def _is_hidden(call: Call[Writer]) -> bool:
+    """What has this id is there, but out of the caller's sight."""
+    request = call.request
+    if call.decision.visible.whole(request.resource_type):
+        return False
+    return call.unit.read(request.resource_type, request.id, EVERYTHING) is not None
 
 
 def _before(call: Call[Writer], deletion: StoredVersion) -> StoredVersion:

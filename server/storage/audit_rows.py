@@ -50,7 +50,7 @@ def audit_row(values: Iterable[Any]) -> AuditRow:
 
 def insert(connection: Connection, row: AuditRow) -> None:
     """Add a row to the open transaction."""
-    connection.execute(INSERT, row_values(row))
+    connection.later(INSERT, row_values(row))
 
 
 def newest_rows(connection: Connection, *, limit: int) -> tuple[AuditRow, ...]:

@@ -51,6 +51,10 @@ class Connection(Protocol):
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
         """Insert the index rows of a resource: whole numbers, fractions or texts, none of them NULL."""
 
+    def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
+        """Insert a row that nobody looks at yet: written before a statement that names its table, at the latest
+        with the commit. The same holds of `insert`."""
+
     def lock(self, name: str, /) -> None:
         """Within `writing`: wait for the lock of that name and hold it until the transaction ends.
 

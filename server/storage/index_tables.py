@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from server.fhir.hashing import reference_hash
@@ -19,7 +20,7 @@ class IndexTable:
 
     name: str
     columns: tuple[str, ...]
-    rows: Callable[[IndexRows], Iterable[Values]]
+    rows: Callable[[IndexRows], tuple[Values, ...]]
 
     @property
     def delete(self) -> str:
@@ -35,27 +36,27 @@ TABLES = (
     IndexTable(
         "date_value",
         ("parameter", "low", "high"),
-        lambda index: {(row.parameter, row.low, row.high) for row in index.dates},
+        attrgetter("dates"),
     ),
     IndexTable(
         "string_value",
         ("parameter", "normal", "exact"),
-        lambda index: {(row.parameter, row.normal, row.exact) for row in index.strings},
+        attrgetter("strings"),
     ),
     IndexTable(
         "quantity_value",
         ("parameter", "low", "high", "unit"),
-        lambda index: {(row.parameter, row.low, row.high, row.unit) for row in index.quantities},
+        attrgetter("quantities"),
     ),
     IndexTable(
         "uri_value",
         ("parameter", "uri"),
-        lambda index: {(row.parameter, row.uri) for row in index.uris},
+        attrgetter("uris"),
     ),
     IndexTable(
         "reference_value",
         ("parameter", "target"),
-        lambda index: {(row.parameter, row.target) for row in index.references},
+        attrgetter("references"),
     ),
 )
 
@@ -66,8 +67,13 @@ _STATEMENTS = tuple((table, ("rid", *table.columns), table.delete, table.select)
 def write_values(connection: Connection, rid: int, index: IndexRows, *, new: bool) -> None:
     """Make the typed tables hold exactly these rows of the resource. new: it has none yet."""
     for table, columns, delete, select in _STATEMENTS:
-        wanted = set(table.rows(index))
-        present = set() if new else set(connection.execute(select, {"rid": rid}).fetchall())
+        rows = table.rows(index)
+        if new:
+            if rows:
+                connection.insert(table.name, columns, [(rid, *row) for row in rows])
+            continue
+        wanted = set(rows)
+        present = set(connection.execute(select, {"rid": rid}).fetchall())
         if wanted == present:
             continue
         if present:
@@ -108,10 +114,11 @@ def write_compartments(
     """Turn the compartments the resource is in from present into wanted."""
     if wanted == present:
         return
-    connection.executemany(
-        "DELETE FROM compartment WHERE patient = :patient AND type = :type AND rid = :rid",
-        [{"patient": patient, "type": resource_type, "rid": rid} for patient in present - wanted],
-    )
+    if present - wanted:
+        connection.executemany(
+            "DELETE FROM compartment WHERE patient = :patient AND type = :type AND rid = :rid",
+            [{"patient": patient, "type": resource_type, "rid": rid} for patient in present - wanted],
+        )
     connection.insert(
         "compartment",
         ("patient", "type", "rid"),

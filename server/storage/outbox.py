@@ -66,7 +66,7 @@ class Failure:
 
 def add_event(connection: Connection, version: Mapping[str, Any]) -> None:
     """Add the row of a version: rid, type, id, version, method, patient, updated."""
-    connection.execute(
+    connection.later(
         "INSERT INTO outbox (rid, type, resource_id, version, method, patient, created)"
         " VALUES (:rid, :type, :id, :version, :method, :patient, :updated)",
         version,

@@ -188,6 +188,10 @@ class Link:
         types = tuple(kind for kind, _ in dumped)
         self._send(text.encode(), types, [value for _, value in dumped], [0] * len(dumped))
 
+    def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
+        """Insert a row; no statement is waited for anyway."""
+        self.execute(sql, parameters)
+
     def named(self, sql: str, parameters: Mapping[str, Any] = {}, /) -> list[Mapping[str, Any]]:
         """All rows of one statement, by column name."""
         answer = self.execute(sql, parameters)

@@ -154,5 +154,5 @@ def put(connection: Connection, new: NewVersion) -> None:
         write_tokens(connection, rid, index.tokens, connection.dialect.unpack(current[7]))
         write_values(connection, rid, index, new=False)
         write_compartments(connection, rid, new.resource_type, compartments, before)
-    connection.execute(_NEW_VERSION, values)
+    connection.later(_NEW_VERSION, values)
     add_event(connection, values)

@@ -16,14 +16,14 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from server.errors import FhirError
-from server.storage.database import Connection, Row
+from server.storage.database import Connection
 from server.storage.dialect import SQLITE, Dialect
+from server.storage.sqlite_connection import SqliteConnection
 
 # A commit that leaves the log longer than this checkpoints at once, so that it stays bounded where no worker
 # runs (a bulk load from the command line). 64 MiB is about 10,000 small transactions.
@@ -78,36 +78,6 @@ def _translated(error: sqlite3.Error) -> Exception:
     if code in _AWAY:
         return FhirError("unavailable", "The database cannot be reached at the moment.")
     return error
-
-
-class SqliteConnection(sqlite3.Connection):
-    """A connection that knows how SQL for it is written."""
-
-    dialect: Dialect = SQLITE
-
-    def named(self, sql: str, parameters: Mapping[str, Any] = {}, /) -> list[Mapping[str, Any]]:
-        """All rows of a statement, by column name."""
-        cursor = self.execute(sql, parameters)
-        cursor.row_factory = sqlite3.Row
-        return cursor.fetchall()
-
-    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
-        """Insert rows."""
-        places = ", ".join("?" * len(columns))
-        self.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
-
-    def lock(self, name: str, /) -> None:
-        """Nothing: a writer is alone."""
-
-    def stream(self, sql: str, /) -> Iterator[Row]:
-        """The rows of a statement one after the other."""
-        return iter(self.execute(sql))
-
-    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
-        """Insert many rows."""
-        names = ", ".join(f'"{column}"' for column in columns)
-        places = ", ".join("?" for _ in columns)
-        self.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({places})', rows)
 
 
 class _Deadline:

@@ -1,0 +1,104 @@
+"""A connection to SQLite as the rest of this package uses it.
+
+Rows that nobody looks at yet are kept back and written together, a table at a time and in the order of its key:
+a transaction of a hundred resources is some dozens of calls then instead of a thousand. Whoever names a table
+in a statement finds its rows there.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from server.storage.database import Row
+from server.storage.dialect import SQLITE, Dialect
+
+_TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)")
+_LIST = re.compile(r"\bFROM\s+\w+(?:\s+(?:AS\s+)?\w+)?\s*,")  # FROM a, b
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A connection that knows how SQL for it is written."""
+
+    dialect: Dialect = SQLITE
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._waiting: dict[str, list[Any]] = {}  # INSERT -> rows
+        self._tables: set[str] = set()
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Run one statement."""
+        if self._waiting:
+            self._before(sql)
+        return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        """Run one statement for each of the parameters."""
+        if self._waiting:
+            self._before(sql)
+        return super().executemany(sql, parameters)
+
+    def named(self, sql: str, parameters: Mapping[str, Any] = {}, /) -> list[Mapping[str, Any]]:
+        """All rows of a statement, by column name."""
+        cursor = self.execute(sql, parameters)
+        cursor.row_factory = sqlite3.Row
+        return cursor.fetchall()
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
+        """Insert the index rows of a resource."""
+        self._keep(_insertion(table, tuple(columns)), table, rows)
+
+    def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
+        """Insert a row that nobody looks at yet."""
+        self._keep(sql, next(iter(_tables_of(sql))), (parameters,))
+
+    def lock(self, name: str, /) -> None:
+        """Nothing: a writer is alone."""
+
+    def stream(self, sql: str, /) -> Iterator[Row]:
+        """The rows of a statement one after the other."""
+        return iter(self.execute(sql))
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        """Insert many rows."""
+        names = ", ".join(f'"{column}"' for column in columns)
+        places = ", ".join("?" for _ in columns)
+        self.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({places})', rows)
+
+    def _keep(self, sql: str, table: str, rows: Sequence[Any]) -> None:
+        if not rows:
+            return
+        if not self.in_transaction:
+            super().executemany(sql, rows)
+            return
+        self._waiting.setdefault(sql, []).extend(rows)
+        self._tables.add(table)
+
+    def _before(self, sql: str) -> None:
+        """Write what waits, if the statement could notice that it is missing."""
+        if sql.startswith("ROLLBACK"):  # a savepoint leaves nothing waiting, so all of it came after
+            self._waiting, self._tables = {}, set()
+            return
+        named = _tables_of(sql)
+        if named and named.isdisjoint(self._tables):
+            return
+        waiting, self._waiting, self._tables = self._waiting, {}, set()
+        for insertion, rows in waiting.items():
+            if type(rows[0]) is tuple:  # index rows, in the order of the table's key
+                rows.sort()
+            super().executemany(insertion, rows)
+
+
+@lru_cache(maxsize=256)
+def _insertion(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+@lru_cache(maxsize=1024)
+def _tables_of(sql: str) -> frozenset[str]:
+    """The tables that a statement names; empty where that is not certain (and for COMMIT and SAVEPOINT)."""
+    return frozenset() if _LIST.search(sql) else frozenset(_TABLE.findall(sql))
