@@ -7,14 +7,19 @@ Where that is not allowed those tests are skipped loudly, and the ones with a li
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import psycopg
 import pytest
 from baton_processes import Baton, until
 from checks import audit_findings, evidence, findings, search_findings
@@ -48,16 +53,16 @@ class SmallDisk:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], SmallDisk]]:
+def small_disk() -> Iterator[Callable[[int], SmallDisk]]:
     """`small_disk(24)`: one of 24 MiB."""
     mounted: list[Path] = []
 
     def make(megabytes: int) -> SmallDisk:
-        folder = tmp_path / f"disk{len(mounted)}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="baton-disk-"))  # not in tmp_path, which PostgreSQL may not enter
         command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=1777", "tmpfs", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
+            folder.rmdir()
             pytest.skip(f"A FULL DISK IS NOT TESTED: nothing may be mounted here ({done.stderr.strip()})")
         mounted.append(folder)
         return SmallDisk(folder)
@@ -65,6 +70,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], SmallDisk]]:
     yield make
     for folder in mounted:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+        folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -140,6 +146,7 @@ def ask_every_route(baton: Baton) -> set[int]:
     return found
 
 
+@pytest.mark.sqlite("the database is a file on that disk")
 def test_a_full_disk_refuses_writes_and_recovers_when_there_is_room(
     small_disk: Callable[[int], SmallDisk],
 ) -> None:
@@ -167,6 +174,7 @@ def test_a_full_disk_refuses_writes_and_recovers_when_there_is_room(
         store.close()
 
 
+@pytest.mark.sqlite("PostgreSQL writes its files itself")
 def test_a_limit_on_the_size_of_files_is_a_full_disk_too(tmp_path: Path) -> None:
     """EFBIG, which a quota of the system or a small file system answers instead of ENOSPC."""
     ledger = Ledger()
@@ -184,3 +192,67 @@ def test_a_limit_on_the_size_of_files_is_a_full_disk_too(tmp_path: Path) -> None
         with load(baton, ledger):
             until(lambda: len(writes(ledger, again)) > 50, "writes after the limit was lifted")
         assert wrong(baton, ledger) == []
+
+
+@pytest.mark.postgresql("its tables and its log are files of their own")
+def test_a_full_disk_of_the_tables_is_507_and_of_the_log_503(
+    small_disk: Callable[[int], SmallDisk],
+    postgresql: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without room for tables a statement fails and PostgreSQL lives; without room for its log it stops.
+
+    It starts again by itself or by its supervisor when there is room, and Baton has it back then.
+    """
+    tables, whole, ledger = small_disk(48), small_disk(200), Ledger()
+    monkeypatch.setattr(tempfile, "tempdir", str(whole.folder))
+    cluster = postgresql.Cluster(max_wal_size="32MB", min_wal_size="32MB")
+    cluster.start()
+    try:
+        with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
+            _own_by_server(tables.folder, cluster.folder)
+            connection.execute(f"CREATE TABLESPACE small LOCATION '{tables.folder}/space'")
+            connection.execute("CREATE DATABASE baton TABLESPACE small")
+        with running(
+            Baton(tmp_path / "home", cluster.url("baton"), environment={"BATON_WORKERS": "2"})
+        ) as baton:
+            _fills_and_recovers(baton, ledger, tables, FULL)
+            _fills_and_recovers(baton, ledger, whole, FULL | {503}, lambda: _start_again(cluster))
+            assert baton.stop() == 0
+    finally:
+        cluster.remove()
+
+
+def _own_by_server(folder: Path, owned: Path) -> None:
+    space = folder / "space"
+    space.mkdir()
+    os.chown(space, owned.stat().st_uid, owned.stat().st_gid)
+
+
+def _start_again(cluster: Any) -> None:
+    """What its supervisor does where it gave up; where it lives, this changes nothing that was committed."""
+    cluster.kill()
+    cluster.start()
+
+
+def _fills_and_recovers(
+    baton: Baton,
+    ledger: Ledger,
+    disk: SmallDisk,
+    tolerated: frozenset[int],
+    then: Callable[[], None] = lambda: None,
+) -> None:
+    """Fill the disk under load, see refusals, make room; writes go on and nothing was lost."""
+    before = ledger.count("acknowledged")
+    with load(baton, ledger, tolerated=tolerated):
+        until(lambda: ledger.count("acknowledged") > before + 50, "first answers")
+        disk.fill()
+        full = len(ledger.requests)
+        until(lambda: sum(answers(ledger, full)[status] for status in tolerated) > 50, "refusals")
+    disk.free()
+    then()
+    again = len(ledger.requests)
+    with load(baton, ledger, tolerated=tolerated):
+        until(lambda: len(writes(ledger, again)) > 50, "writes after space has returned")
+    assert wrong(baton, ledger) == []

@@ -219,6 +219,7 @@ def _end(scene: Scene) -> None:
         _tell_the_rest(store)
         store.ingest_audit(scene.baton.home / "audit")
         assert audit_findings(store, scene.ledger) == []
+        scene.baton.command("audit", "verify")  # the chain is whole
         found = evidence(store)
         assert found.waiting == frozenset()
         assert delivery(found, recorded(scene.events)) == []
