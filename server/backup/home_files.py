@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from server.backup.manifest import BackupError, private_file
+from server.backup.manifest import BackupError, private_file, private_folder
 
 AUDIT_FOLDER = "audit"  # taken with the snapshot of the database, which has the other part of its rows
 RECORD = "last-backup.json"  # tells of backups and is none of what they keep
@@ -39,7 +39,7 @@ def copy_file(source: Path, target: Path) -> None:
 
     Raises: FileNotFoundError, OSError, BackupError.
     """
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(target.parent)
     with source.open("rb") as stream:
         is_database = stream.read(len(_SQLITE)) == _SQLITE
         if not is_database:

@@ -14,7 +14,15 @@ from datetime import datetime
 from pathlib import Path
 
 from server.backup.home_files import AUDIT_FOLDER
-from server.backup.manifest import AUDIT_FILE, HOME_FOLDER, BackupError, Manifest, check_files, table_file
+from server.backup.manifest import (
+    AUDIT_FILE,
+    HOME_FOLDER,
+    BackupError,
+    Manifest,
+    check_files,
+    private_folder,
+    table_file,
+)
 from server.backup.table_files import read_table
 from server.backup.take import Progress
 from server.storage import table_copy
@@ -132,7 +140,7 @@ def _place(source: Path, target: Path) -> None:
     """Copy a file for its owner alone, whole or not at all; one that is there already is the same."""
     if target.exists():
         return
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(target.parent)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as copy, source.open("rb") as stream:

@@ -23,6 +23,7 @@ from server.backup.manifest import (
     Table,
     described,
     private_file,
+    private_folder,
     table_file,
     write_manifest,
 )
@@ -74,7 +75,7 @@ def back_up(
 def _make_folder(folder: Path, home: Path) -> None:
     if folder.resolve().is_relative_to(home.resolve()):
         raise BackupError(f"{folder} lies in BATON_HOME: a backup belongs on another disk")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     if any(folder.iterdir()):
         raise BackupError(f"{folder} is not empty: name a folder that does not exist yet")
     folder.chmod(0o700)

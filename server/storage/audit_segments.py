@@ -251,9 +251,12 @@ def _move(database: Database, name: str, segment: IO[bytes], ended: bool) -> int
         return None
     rows = list(_parsed(name, position, piece, int(os.fstat(segment.fileno()).st_mtime * 1000)))
     with database.writing() as connection:
+        connection.lock(f"audit segment {name}")
         row = connection.execute(_KNOWN, {"name": name}).fetchone()
         if (int(row[0]) if row else 0) != position:
             return 0  # another worker was quicker
+        if os.fstat(segment.fileno()).st_nlink == 0:
+            return None  # and has finished with it: that it is not known means nothing any more
         connection.executemany(INSERT, rows)
         connection.execute(
             "INSERT INTO audit_segment (name, position) VALUES (:name, :position)"
