@@ -9,6 +9,7 @@ from datetime import datetime
 from server.storage.database import Connection, Database
 from server.storage.dialect import Parameters
 from server.storage.instants import instant, milliseconds, optional_instant
+from server.storage.outbox import SHOWN_STATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class DeadLetters:
         with self._database.reading() as connection:
             names = [row[0] for row in connection.execute("SELECT name FROM consumer ORDER BY name").fetchall()]
             rows = connection.execute(
-                "SELECT consumer, state, count(*), min(created) FROM delivery GROUP BY consumer, state"
+                f"SELECT consumer, {SHOWN_STATE}, count(*), min(created) FROM delivery GROUP BY 1, 2"
             ).fetchall()
         counts = {(row[0], row[1]): row[2] for row in rows}
         oldest: dict[str, int] = {}
@@ -89,7 +90,7 @@ class DeadLetters:
 
     def retry(self, now: datetime, consumer: str = "", numbers: Collection[int] = ()) -> int:
         """Try dead letters again from the first attempt on: those named, or all; how many."""
-        change = "UPDATE delivery SET state = 'retry', available = :now, attempts = 0"
+        change = "UPDATE delivery SET state = 'held', owner = '', available = :now, attempts = 0"
         with self._database.writing() as connection:
             return _change(connection, change, consumer, numbers, now=milliseconds(now))
 

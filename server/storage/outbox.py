@@ -25,6 +25,9 @@ ALONE_AFTER = 2
 
 _PAGE = 2_000  # rows looked at together when a batch is put together
 
+# What people see: a held delivery is with a batch, or waits for its retry.
+SHOWN_STATE = "CASE WHEN state <> 'held' THEN state WHEN owner <> '' THEN 'claimed' ELSE 'retry' END"
+
 _EVENT_COLUMNS = "event, type, resource_id, version, method, created, attempts, rid, patient"
 
 
@@ -144,7 +147,7 @@ class Outbox:
             parameters = Parameters(connection.dialect)
             among = parameters.among(chosen)
             rows = connection.execute(
-                "UPDATE delivery SET state = 'claimed', owner = :owner, available = :until,"
+                "UPDATE delivery SET state = 'held', owner = :owner, available = :until,"
                 f" attempts = attempts + 1 WHERE consumer = :consumer AND event {among}"
                 # Once more, for its last holder may just have renewed the lease or settled it.
                 f" AND state <> 'dead' AND available <= :now RETURNING {_EVENT_COLUMNS}",
@@ -156,7 +159,7 @@ class Outbox:
         """What a token still holds; None where all of it was settled, taken over or never there."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                f"SELECT {_EVENT_COLUMNS}, consumer FROM delivery WHERE state = 'claimed' AND owner = :token",
+                f"SELECT {_EVENT_COLUMNS}, consumer FROM delivery WHERE state = 'held' AND owner = :token",
                 {"token": token},
             ).fetchall()
         return Batch(token, rows[0][-1], _events(row[:-1] for row in rows)) if rows else None
@@ -165,7 +168,7 @@ class Outbox:
         """Prolong the lease of a batch; how many deliveries it still holds."""
         with self._database.writing() as connection:
             return connection.execute(
-                "UPDATE delivery SET available = :until WHERE state = 'claimed' AND owner = :token",
+                "UPDATE delivery SET available = :until WHERE state = 'held' AND owner = :token",
                 {"until": milliseconds(until), "token": token},
             ).rowcount
 
@@ -187,18 +190,18 @@ class Outbox:
             held += self._change(connection, batch, "DELETE FROM delivery", done)
             for failure in failed:
                 held += self._fail(connection, batch, failure)
-            change = "UPDATE delivery SET state = 'retry', available = :again, attempts = attempts - 1"
+            change = "UPDATE delivery SET owner = '', available = :again, attempts = attempts - 1"
             held += self._change(connection, batch, change, back, again=milliseconds(again) if again else 0)
         return held
 
     def _fail(self, connection: Connection, batch: Batch, failure: Failure) -> int:
-        change = "UPDATE delivery SET state = :state, available = :retry, error = :error"
+        change = "UPDATE delivery SET state = :state, owner = '', available = :retry, error = :error"
         return self._change(
             connection,
             batch,
             change,
             [failure.number],
-            state="dead" if failure.retry is None else "retry",
+            state="dead" if failure.retry is None else "held",
             retry=milliseconds(failure.retry) if failure.retry else 0,
             error=failure.error,
         )
@@ -211,7 +214,7 @@ class Outbox:
             return 0
         parameters = Parameters(connection.dialect)
         among = parameters.among(numbers)
-        which = f"consumer = :consumer AND event {among} AND state = 'claimed' AND owner = :token"
+        which = f"consumer = :consumer AND event {among} AND state = 'held' AND owner = :token"
         own = {"consumer": batch.consumer, "token": batch.token}
         return connection.execute(f"{change} WHERE {which}", parameters.values | own | values).rowcount
 
@@ -219,8 +222,8 @@ class Outbox:
         """Free what a batch still holds, as if it had not been claimed: another one may take it at once."""
         with self._database.writing() as connection:
             return connection.execute(
-                "UPDATE delivery SET state = 'retry', available = :now, attempts = attempts - 1"
-                " WHERE state = 'claimed' AND owner = :token",
+                "UPDATE delivery SET owner = '', available = :now, attempts = attempts - 1"
+                " WHERE state = 'held' AND owner = :token",
                 {"now": milliseconds(now), "token": token},
             ).rowcount
 
@@ -229,7 +232,7 @@ class Outbox:
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT count(DISTINCT owner) FROM delivery WHERE consumer = :consumer"
-                " AND state IN ('claimed', 'retry') AND available > :now AND state = 'claimed'",
+                " AND state = 'held' AND owner <> '' AND available > :now",
                 {"consumer": consumer, "now": milliseconds(now)},
             ).fetchone()
         return int(row[0])
@@ -237,7 +240,8 @@ class Outbox:
     def waiting(self) -> dict[str, int]:
         """How many events wait: `new` ones (not handed over or not claimed yet), claimed, retry, dead."""
         with self._database.reading() as connection:
-            counts = dict(connection.execute("SELECT state, count(*) FROM delivery GROUP BY state").fetchall())
+            rows = connection.execute(f"SELECT {SHOWN_STATE}, count(*) FROM delivery GROUP BY 1").fetchall()
+            counts = dict(rows)
             fresh = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
         if fresh:
             counts["new"] = counts.get("new", 0) + fresh
@@ -249,15 +253,13 @@ class Outbox:
 _CANDIDATES = """
 SELECT d.event, d.rid, d.patient, d.attempts,
   EXISTS (SELECT 1 FROM delivery e WHERE e.consumer = :consumer AND e.patient = d.patient
-          AND e.state IN ('claimed', 'retry') AND e.event < d.event{earlier})
+          AND e.state = 'held' AND e.event < d.event{earlier})
   OR EXISTS (SELECT 1 FROM delivery e WHERE e.consumer = :consumer AND e.rid = d.rid
-             AND e.state IN ('claimed', 'retry') AND e.event < d.event{earlier})
+             AND e.state = 'held' AND e.event < d.event{earlier})
 FROM delivery d
 WHERE d.consumer = :consumer AND {which} AND d.event > :after
 ORDER BY d.event LIMIT :page"""
-_DUE = _CANDIDATES.format(
-    earlier=" AND e.available > :now", which="d.state IN ('claimed', 'retry') AND d.available <= :now"
-)
+_DUE = _CANDIDATES.format(earlier=" AND e.available > :now", which="d.state = 'held' AND d.available <= :now")
 _NEW = _CANDIDATES.format(earlier="", which="d.state = 'new'")
 
 

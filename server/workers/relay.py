@@ -5,6 +5,7 @@ A loop of its own keeps a consumer that is slow or unwell from holding up anothe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,10 +57,10 @@ def loop(work: Callable[[], int], stop: Event, timing: Timing, failed: Callable[
     """
     failures = 0
     while not stop.is_set():
-        pause = timing.idle.total_seconds()
+        began = time.monotonic()
         try:
-            if work():
-                pause = 0.0
+            # A look that is dear, over a long chart that waits for its first event, is taken more seldom.
+            pause = 0.0 if work() else max(timing.idle.total_seconds(), 4 * (time.monotonic() - began))
             failures = 0
         except Exception as error:  # the next round must come whatever this one met
             failures += 1

@@ -31,18 +31,18 @@ CREATE TABLE delivery (
     method TEXT NOT NULL,
     patient INTEGER,
     created INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('new', 'claimed', 'retry', 'dead')),
-    owner TEXT NOT NULL,                -- the batch it was last claimed for
+    state TEXT NOT NULL CHECK (state IN ('new', 'held', 'dead')),
+    owner TEXT NOT NULL,                -- held: the batch that has it, '' while it waits for its retry
     available INTEGER NOT NULL,         -- when it may be claimed: at once, at the end of a lease, at a retry
     attempts INTEGER NOT NULL,
     error TEXT NOT NULL,                -- the class of the last error, never its text
-    PRIMARY KEY (consumer, event)
+    PRIMARY KEY (event, consumer)       -- in this order: without statistics SQLite would scan a consumer's rows
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX delivery_new ON delivery (consumer, event) WHERE state = 'new';
-CREATE INDEX delivery_due ON delivery (consumer, available) WHERE state IN ('claimed', 'retry');
-CREATE INDEX delivery_patient ON delivery (consumer, patient, event) WHERE state IN ('claimed', 'retry');
-CREATE INDEX delivery_resource ON delivery (consumer, rid, event) WHERE state IN ('claimed', 'retry');
-CREATE INDEX delivery_owner ON delivery (owner, event) WHERE state = 'claimed';
+CREATE INDEX delivery_held ON delivery (consumer, event) WHERE state = 'held';
+CREATE INDEX delivery_patient ON delivery (consumer, patient, event) WHERE state = 'held';
+CREATE INDEX delivery_resource ON delivery (consumer, rid, event) WHERE state = 'held';
+CREATE INDEX delivery_owner ON delivery (owner) WHERE state = 'held';
 CREATE INDEX delivery_dead ON delivery (consumer, event) WHERE state = 'dead';
 
 -- Work in the background that is no event. payload: ids, as JSON.

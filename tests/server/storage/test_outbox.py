@@ -6,13 +6,17 @@ Covers server/storage/outbox.py and dead_letters.py.
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 import uuid
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.storage import open_store, outbox
+from server.storage.migrations import migrations
 from server.storage.outbox import Failure
 
 LEASE = timedelta(seconds=30)
@@ -256,6 +260,36 @@ def test_parallel_relays_never_claim_one_delivery_twice(chart: Any) -> None:
     for process in processes:
         process.join(timeout=30)
     assert sorted(claimed) == list(range(1, 41))
+
+
+@pytest.mark.sqlite("it is SQLite's planner that knows no statistics")
+def test_what_blocks_a_delivery_is_looked_up_and_never_scanned(store: Any) -> None:
+    values = {"consumer": "one", "now": 0, "after": 0, "page": 10}
+    with store.database.reading() as connection:
+        for query, own in ((outbox._NEW, "delivery_new"), (outbox._DUE, "delivery_held")):
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()]
+            used = [step.partition("INDEX ")[2].partition(" ")[0] for step in plan if step.startswith("SEARCH")]
+            assert used == [own, "delivery_patient", "delivery_resource"], plan
+
+
+@pytest.mark.sqlite("the first schema that was released is SQLite's")
+def test_events_of_the_first_schema_are_delivered_after_the_upgrade(chart: Any, tmp_path: Any) -> None:
+    path = tmp_path / "first.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(migrations("sqlite")[0].script)
+        connection.execute("CREATE TABLE schema_version (only INTEGER PRIMARY KEY, value INTEGER NOT NULL)")
+        connection.execute("INSERT INTO schema_version VALUES (1, 1)")
+        connection.executemany(
+            "INSERT INTO outbox VALUES (?, 1, 'Patient', 'p0', ?, 'PUT', NULL, 0, ?, 'somebody', 5, 1)",
+            [(1, 1, "claimed"), (2, 2, "new")],
+        )
+    connection.close()
+    store = open_store(f"sqlite:///{path}")
+    store.upgrade()
+    store.outbox.register(["one"], chart.now)
+    assert store.outbox.hand_over() == 2
+    assert names(store.outbox.claim("one", chart.now, lease=LEASE, limit=10)) == ["p0/1", "p0/2"]
+    store.close()
 
 
 STEPS = st.lists(

@@ -178,4 +178,4 @@ def test_over_redis_too_nothing_is_lost_when_worker_and_redis_are_killed(
 def _end_leases(store: Any) -> None:
     """As if a minute had passed: what is claimed now may be taken over."""
     with store.database.writing() as connection:
-        connection.execute("UPDATE delivery SET available = 0 WHERE state = 'claimed'")
+        connection.execute("UPDATE delivery SET available = 0 WHERE state = 'held'")
