@@ -54,12 +54,14 @@ def transaction(
         entries = [_with_content(context, entry, links) for entry in entries]
     rows: dict[int, dict[str, Any]] = {}
     with context.store.writing() as writer:
-        ordered = [entries[position] for position in transaction_order([entry.method for entry in entries])]
+        ordered = _in_turn(entries)
         for entry in ordered:
             if entry.request.interaction == "delete":
                 rows[entry.position] = _run(context, writer, entry, run)
         if searches:
-            decided = [_decide_identity(writer, entry, open_call) for entry in entries]
+            by_condition = sorted(entries, key=lambda entry: entry.request.if_none_exist or "")
+            decided = [_decide_identity(writer, entry, open_call) for entry in by_condition]
+            decided.sort(key=lambda entry: entry.position)
             _refuse_overlap(decided)
             links = _links(decided) | _conditional_references(writer, decided, open_call)
             entries = [_with_content(context, entry, links) for entry in decided]
@@ -70,6 +72,21 @@ def transaction(
     return InteractionResponse(
         200, bundle("transaction-response", (rows[position] for position in range(len(entries))))
     )
+
+
+def _in_turn(entries: list[Entry]) -> list[Entry]:
+    """The entries in FHIR's order, those that name a resource by its identity within it.
+
+    Transactions that write the same resources take hold of them in one order, so that none waits for another
+    that waits for it. The same is why conditions are decided in the order of their text.
+    """
+
+    def identity(entry: Entry) -> tuple[str, ...]:
+        request = entry.request
+        return () if request.interaction == "create" else (request.resource_type, request.id)
+
+    ordered = sorted(entries, key=identity)
+    return [ordered[position] for position in transaction_order([entry.method for entry in ordered])]
 
 
 def _run(context: Context, writer: Writer, entry: Entry, run: Run) -> dict[str, Any]:

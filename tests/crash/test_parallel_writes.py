@@ -135,7 +135,7 @@ def test_of_fifty_updates_with_one_if_match_one_wins(baton: Baton, turn: int) ->
 
 @turns
 def test_of_fifty_updates_that_create_one_id_one_creates(baton: Baton, turn: int) -> None:
-    """Without a condition everybody may write: the others become later versions, or hear of the conflict."""
+    """Without a condition everybody may write: the others become later versions."""
     id = uuid.uuid4().hex
     answers = at_once(
         CLIENTS,
@@ -143,12 +143,10 @@ def test_of_fifty_updates_that_create_one_id_one_creates(baton: Baton, turn: int
             baton, "PUT", f"/Patient/{id}", patient(id, id=id, name=[{"family": f"Client {number}"}])
         ),
     )
-    counted = statuses(answers)
-    assert counted[201] == 1
-    assert set(counted) <= {200, 201, 409}
+    assert statuses(answers) == {201: 1, 200: CLIENTS - 1}
     history = send(baton, "GET", f"/Patient/{id}/_history?_count=100").body
     versions = sorted(int(entry["resource"]["meta"]["versionId"]) for entry in history["entry"])
-    assert versions == list(range(1, counted[200] + counted[201] + 1))
+    assert versions == list(range(1, CLIENTS + 1))
 
 
 @turns
@@ -166,7 +164,7 @@ def test_of_fifty_updates_that_mean_to_create_one_id_one_does(baton: Baton, turn
     )
     counted = statuses(answers)
     assert counted[201] == 1
-    assert counted[412] + counted[409] == CLIENTS - 1
+    assert counted[412] == CLIENTS - 1
     assert send(baton, "GET", f"/Patient/{id}/_history").body["total"] == 1
 
 
@@ -208,10 +206,10 @@ def test_parallel_transactions_with_one_condition_create_once_and_refer_to_it(ba
 
 
 @turns
-def test_transactions_that_touch_the_same_resources_in_opposite_orders_all_get_an_answer(
+def test_transactions_that_touch_the_same_resources_in_opposite_orders_are_all_done(
     baton: Baton, turn: int
 ) -> None:
-    """A, B and B, A: who has to give way is tried again or told of the conflict; nobody waits for ever."""
+    """A, B and B, A: entries are processed in one order, so nobody waits for somebody who waits for him."""
     ids = [uuid.uuid4().hex for _ in range(2)]
 
     def bundle(number: int) -> dict[str, Any]:
@@ -231,8 +229,6 @@ def test_transactions_that_touch_the_same_resources_in_opposite_orders_all_get_a
     for number in range(2):
         assert send(baton, "POST", "", bundle(number)).status == 200
     answers = at_once(CLIENTS, lambda number: send(baton, "POST", "", bundle(number + 2)))
-    counted = statuses(answers)
-    assert set(counted) <= {200, 409}
-    assert counted[200] >= 1
+    assert statuses(answers) == {200: CLIENTS}
     families = {send(baton, "GET", f"/Patient/{id}").body["name"][0]["family"] for id in ids}
     assert len(families) == 1, "both resources are of the same transaction"
