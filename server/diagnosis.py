@@ -1,100 +1,204 @@
-"""`baton doctor`: what it looks at, and what to do about each finding."""
+"""`baton doctor`: what it looks at, and what to do about each finding.
+
+Here: configuration, files, keys, backups and disk of this machine; `database_diagnosis` asks the database.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
-import sqlite3
 import stat
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from server.auth.keys import SigningKeyError, SigningKeys
+from server.backup.home_files import RECORD
+from server.database_diagnosis import Finding, diagnose_database, row
 from server.settings import Settings
-from server.storage import DatabaseUrlError, open_store
 
-Finding = dict[str, str]
-
-# SQLite releases before this one can corrupt a database when a checkpoint meets a log reset
-# (sqlite.org/wal.html#walresetbug); Baton's own lock keeps the two apart.
-WAL_RESET_FIXED = (3, 51, 3)
 FREE_BYTES_WANTED = 1_000_000_000
 EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
+CERTIFICATE_WARNING = timedelta(days=30)
+KEY_AGE = timedelta(days=365)
+BACKUP_AGE = timedelta(days=2)
+_PRIVATE_FILES = ("secret-key", "app-keys.json", "app-issuers.json", "app-sessions.sqlite3", "demo-logins.json")
 
 
 def diagnose(settings: Settings) -> list[Finding]:
     """Findings as {check, level: ok | warning | error, finding}, in the order a person would look."""
-    return [*_home(settings), *_database(settings), *_sqlite(), *_keys(settings), *_clock(), *_disk(settings)]
+    now = datetime.now(UTC)
+    in_database, holds_data = diagnose_database(settings, now)
+    return [
+        *_settings(settings),
+        *_certificate(settings, now),
+        *_home(settings),
+        *in_database,
+        *_keys(settings, now),
+        *_clock(now),
+        *_disk(settings),
+        *_backups(settings, now, holds_data),
+    ]
 
 
-def _row(check: str, level: str, finding: str) -> Finding:
-    return {"check": check, "level": level, "finding": finding}
+def _settings(settings: Settings) -> Iterator[Finding]:
+    wrong = False
+    for name, url in (("BATON_BASE_URL", settings.base_url), ("BATON_APP_URL", settings.app_url)):
+        parts = urlsplit(url)
+        if not parts.hostname or parts.scheme not in ("http", "https") or parts.path or parts.query:
+            wrong = True
+            yield row("settings", "error", f"{name} is {url}: give an origin such as https://fhir.example.org")
+        elif parts.scheme == "http" and not _is_loopback(parts.hostname):
+            wrong = True
+            yield row(
+                "settings",
+                "error",
+                f"{name} is {url}: tokens and patient data would travel unencrypted. Give the https address,"
+                " and end TLS in Baton (BATON_TLS_CERT, BATON_TLS_KEY) or in a proxy before it",
+            )
+    if settings.demo and not _is_loopback(urlsplit(settings.base_url).hostname or ""):
+        wrong = True
+        yield row("settings", "warning", "a demonstration is open to other machines: use synthetic data only")
+    if not wrong:
+        yield row("settings", "ok", f"{settings.base_url}, time zone {settings.time_zone}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _certificate(settings: Settings, now: datetime) -> Iterator[Finding]:
+    if not settings.tls_cert and not settings.tls_key:
+        return
+    if not settings.tls_cert or not settings.tls_key:
+        yield row("tls", "error", "BATON_TLS_CERT and BATON_TLS_KEY go together: set both or none")
+        return
+    try:
+        certificate = x509.load_pem_x509_certificate(Path(settings.tls_cert).read_bytes())
+        key = load_pem_private_key(Path(settings.tls_key).read_bytes(), None)
+    except OSError as error:
+        yield row(
+            "tls", "error", f"{error.filename} cannot be read ({error.strerror}): name files this user may"
+        )
+        return
+    except (ValueError, TypeError):
+        yield row("tls", "error", "BATON_TLS_CERT or BATON_TLS_KEY is no PEM file, or its key has a passphrase")
+        return
+    left = certificate.not_valid_after_utc - now
+    until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+    if key.public_key() != certificate.public_key():
+        yield row("tls", "error", "BATON_TLS_KEY is not the key of BATON_TLS_CERT")
+    elif certificate.not_valid_before_utc > now:
+        yield row(
+            "tls", "error", f"the certificate is valid only from {certificate.not_valid_before_utc:%Y-%m-%d}"
+        )
+    elif left <= timedelta(0):
+        yield row("tls", "error", f"the certificate ended on {until}: renew it and start again")
+    elif left < CERTIFICATE_WARNING:
+        yield row("tls", "warning", f"the certificate ends on {until}, in {left.days} days: renew it")
+    else:
+        yield row("tls", "ok", f"the certificate is valid until {until}")
 
 
 def _home(settings: Settings) -> Iterator[Finding]:
     if not settings.home.is_dir():
-        yield _row("home", "warning", f"{settings.home} does not exist yet; `baton db upgrade` makes it")
+        yield row("home", "warning", f"{settings.home} does not exist yet; `baton db upgrade` makes it")
         return
     mode = stat.S_IMODE(settings.home.stat().st_mode)
+    loose = [name for name in _PRIVATE_FILES if _is_open(settings.home / name)]
     if mode & 0o077:
-        yield _row("home", "warning", f"{settings.home} is open to other users (mode {mode:o}); chmod 700 it")
+        yield row("home", "warning", f"{settings.home} is open to other users (mode {mode:o}); chmod 700 it")
+    elif loose:
+        yield row("home", "warning", f"readable by other users: {', '.join(loose)}; chmod 600 them")
     else:
-        yield _row("home", "ok", str(settings.home))
+        yield row("home", "ok", str(settings.home))
 
 
-def _database(settings: Settings) -> Iterator[Finding]:
-    try:
-        store = open_store(settings.database_url)
-    except DatabaseUrlError as error:
-        yield _row("database", "error", str(error))
-        return
-    started = time.monotonic()
-    if store.ready():
-        milliseconds = (time.monotonic() - started) * 1000
-        yield _row("database", "ok", f"answers in {milliseconds:.1f} ms with the schema of this release")
-        waiting = store.outbox.waiting()
-        dead = waiting.get("dead", 0)
-        yield _row("outbox", "warning" if dead else "ok", f"{sum(waiting.values())} waiting, {dead} given up")
-    else:
-        yield _row("database", "error", "does not answer, or has another schema; run `baton db upgrade`")
-    store.close()
+def _is_open(path: Path) -> bool:
+    return path.exists() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
-def _sqlite() -> Iterator[Finding]:
-    if sqlite3.sqlite_version_info < WAL_RESET_FIXED:
-        yield _row(
-            "sqlite",
-            "ok",
-            f"{sqlite3.sqlite_version}; its checkpoint fault (fixed in 3.51.3) is kept out by our lock:"
-            " let no other program write to the database file",
-        )
-    else:
-        yield _row("sqlite", "ok", sqlite3.sqlite_version)
-
-
-def _keys(settings: Settings) -> Iterator[Finding]:
+def _keys(settings: Settings, now: datetime) -> Iterator[Finding]:
     folder = settings.home / "keys"
-    if not folder.is_dir():
-        yield _row("keys", "ok", "none yet; they are made at the first start")
+    if not any(folder.glob("*")):
+        yield row("keys", "ok", "none yet; they are made at the first start")
         return
-    loose = [path.name for path in folder.iterdir() if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    loose = sorted(path.name for path in folder.iterdir() if _is_open(path))
     if loose:
-        yield _row("keys", "error", f"readable by other users: {', '.join(sorted(loose))}; chmod 600 them")
+        yield row("keys", "error", f"readable by other users: {', '.join(loose)}; chmod 600 them")
+        return
+    keys = SigningKeys(settings.home, settings.secret_key, lambda: now)
+    try:
+        current = keys.signing()
+        keys.public_set()
+        made = datetime.fromtimestamp((folder / current.file).stat().st_mtime, UTC)
+    except SigningKeyError as error:
+        yield row("keys", "error", str(error))
+        return
+    except OSError as error:
+        yield row("keys", "error", f"{error.filename} is missing ({error.strerror}): restore it from a backup")
+        return
+    began = max(current.signs_from, made)
+    if now - began > KEY_AGE:
+        yield row("keys", "warning", f"the signing key is {(now - began).days} days old: `baton keys rotate`")
     else:
-        yield _row("keys", "ok", f"in {folder.name}/, readable by their owner only")
+        yield row("keys", "ok", f"{len(keys.published())} published, the one that signs is of {began:%Y-%m-%d}")
 
 
-def _clock() -> Iterator[Finding]:
-    now = datetime.now(UTC)
+def _clock(now: datetime) -> Iterator[Finding]:
     if now < EARLIEST_PLAUSIBLE:
-        yield _row(
+        yield row(
             "clock", "error", f"says {now:%Y-%m-%d}, which has passed; tokens and deadlines need the time"
         )
     else:
-        yield _row("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+        yield row("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
-    folder = settings.home if settings.home.exists() else settings.home.parent
-    free = shutil.disk_usage(folder).free
-    level = "ok" if free >= FREE_BYTES_WANTED else "warning"
-    yield _row("disk", level, f"{free / 1e9:.1f} GB free")
+    places = {"BATON_HOME": settings.home}
+    if settings.database_url.startswith("sqlite:///"):
+        places["the database"] = Path(settings.database_url.removeprefix("sqlite:///")).parent
+    seen = set()
+    for name, folder in places.items():
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        device = there.stat().st_dev
+        if device in seen:
+            continue
+        seen.add(device)
+        free = shutil.disk_usage(there).free
+        if free >= FREE_BYTES_WANTED:
+            yield row("disk", "ok", f"{free / 1e9:.1f} GB free for {name}")
+        else:
+            yield row(
+                "disk", "warning", f"{free / 1e9:.1f} GB free for {name}: make room, or writes are refused soon"
+            )
+
+
+def _backups(settings: Settings, now: datetime, holds_data: bool) -> Iterator[Finding]:
+    try:
+        last = json.loads((settings.home / RECORD).read_bytes())
+        taken = datetime.fromisoformat(last["taken"])
+        where = str(last["directory"])
+    except FileNotFoundError:
+        if holds_data and not settings.demo:
+            yield row("backups", "warning", "none was ever taken: `baton backup DIR`, every night")
+        else:
+            yield row("backups", "ok", "none was taken yet")
+        return
+    except (OSError, ValueError, KeyError, TypeError):
+        yield row("backups", "warning", f"{RECORD} cannot be read: take a backup, which writes it anew")
+        return
+    age = now - taken
+    said = f"the last one is of {taken:%Y-%m-%d %H:%M} UTC, in {where}"
+    if age > BACKUP_AGE and not settings.demo:
+        yield row("backups", "warning", f"{said}, {age.days} days ago: `baton backup DIR`, every night")
+    else:
+        yield row("backups", "ok", said)
