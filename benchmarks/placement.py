@@ -174,7 +174,8 @@ def report(populations: Sequence[int], sizes: Sizes) -> Iterator[str]:
     dice = np.random.default_rng(SEED)
     mean = sizes.resources * sizes.bytes / 1e6
     yield f"`python benchmarks/placement.py`, seed {SEED}. Measured on {sizes.database}, indexes included:"
-    yield f"{sizes.resources:.0f} resources a chart, {sizes.rows:.1f} rows and {sizes.bytes / 1e3:.1f} kB a resource,"
+    rows, kilobytes = f"{sizes.rows:.1f}", f"{sizes.bytes / 1e3:.1f}"
+    yield f"{sizes.resources:.0f} resources a chart, {rows} rows and {kilobytes} kB a resource,"
     yield f"{mean:.2f} MB a chart. Spread of the synthetic charts {sizes.spread:.2f}, simulated {SPREAD}."
     yield f"The real hash puts 500,000 random ids into {BUCKETS} buckets as evenly as chance does"
     yield f"(chi-square, p = {hash_evenness():.2f})."

@@ -358,6 +358,22 @@ def test_a_caller_cannot_choose_the_address_it_is_known_by(machine: Machine) -> 
 
 
 @pytest.mark.network
+def test_the_audit_trail_has_the_callers_address_and_not_the_proxys(proxy: Machine) -> None:
+    assert until(lambda: proxy.healthy("web"))
+    url = f"https://{WEB}:{proxy.ports['https']}/fhir/Patient"
+    lie = ["-H", "X-Forwarded-For: 6.6.6.6", "-H", "Authorization: Bearer wrong", "--interface", "127.0.0.2"]
+    assert proxy.ask(url, *lie)[0] == 401
+
+    def addresses() -> set[str]:
+        with psycopg.connect(proxy.environment["BATON_DATABASE_URL"]) as connection:
+            rows = connection.execute("select address from audit union select address from audit_chain")
+            return {row[0] for row in rows.fetchall()}
+
+    assert until(lambda: "127.0.0.2" in addresses(), 30), addresses()
+    assert "6.6.6.6" not in addresses()
+
+
+@pytest.mark.network
 def test_a_part_that_ended_is_not_healthy_and_ends_in_time_when_asked(machine: Machine) -> None:
     assert until(lambda: machine.healthy("worker") and machine.healthy("web"))
     assert not machine.healthy("no-such-part")
