@@ -35,12 +35,13 @@ _CONNECT = {
     "tcp_user_timeout": "30000",
 }
 # Plans that do not depend on statistics or on the values of parameters: see `postgresql_dialect`.
-_SESSION = """
+SESSION = """
 SET plan_cache_mode = force_generic_plan;
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
+SET enable_sort = off;
 SET join_collapse_limit = 1;
 SET max_parallel_workers_per_gather = 0;
 SET jit = off;
@@ -117,7 +118,7 @@ class PostgresqlDatabase:
         if connection.pgconn.parameter_status(b"server_encoding") != b"UTF8":
             connection.close()
             raise FhirError("unavailable", "The database must have the encoding UTF8.")
-        connection.pgconn.exec_(_SESSION.encode())
+        connection.pgconn.exec_(SESSION.encode())
         return Link(connection, deadline or [math.inf])
 
     def _state(self) -> _ThreadState:
@@ -184,8 +185,10 @@ class PostgresqlDatabase:
             try:
                 link.execute(_WRITE)
                 yield link
-                link.execute("COMMIT")
+                committed = link.execute("COMMIT")
                 link.wait()
+                if committed.command != "COMMIT":  # a statement had failed and somebody hid it: ROLLBACK
+                    raise FhirError("unavailable", "The transaction was rolled back.")
             except BaseException:
                 link.abandon()
                 raise

@@ -111,12 +111,7 @@ def put(connection: Connection, new: NewVersion) -> None:
     hash of its identity is taken by another resource (at 64 bits: never by chance).
     """
     self_hash = reference_hash(f"{new.resource_type}/{new.id}")
-    lock = connection.dialect.for_update
-    current = connection.execute(f"{_CURRENT} {lock}", {"self": self_hash}).fetchone()
-    if current is not None and current[1:3] != (new.resource_type, new.id):
-        raise FhirError("conflict", "This id cannot be used; choose another one.")
-    if (current[3] if current else 0) != new.expected_version:
-        raise VersionConflict
+    current = _current(connection, new, self_hash) if new.expected_version else None
     deletion = new.method == "DELETE"
     index = IndexRows() if deletion else new.index
     values: dict[str, Any] = {
@@ -136,7 +131,8 @@ def put(connection: Connection, new: NewVersion) -> None:
     compartments = compartment_hashes(index)
     if current is None:
         created = connection.execute(_INSERT, values).fetchall()
-        if not created:  # somebody else created it since it was looked for
+        if not created:
+            _current(connection, new, self_hash)
             raise VersionConflict
         rid = values["rid"] = created[0][0]
         write_tokens(connection, rid, index.tokens, frozenset())
@@ -156,3 +152,17 @@ def put(connection: Connection, new: NewVersion) -> None:
         write_compartments(connection, rid, new.resource_type, compartments, before)
     connection.later(_NEW_VERSION, values)
     add_event(connection, values)
+
+
+def _current(connection: Connection, new: NewVersion, self_hash: int) -> tuple[Any, ...]:
+    """The row of the version that is to be replaced, held until the transaction ends.
+
+    Raises: as `put`.
+    """
+    sql = f"{_CURRENT} {connection.dialect.for_update}"
+    row: tuple[Any, ...] | None = connection.execute(sql, {"self": self_hash}).fetchone()
+    if row is not None and row[1:3] != (new.resource_type, new.id):
+        raise FhirError("conflict", "This id cannot be used; choose another one.")
+    if row is None or row[3] != new.expected_version:
+        raise VersionConflict
+    return row

@@ -53,7 +53,7 @@ CREATE TABLE date_value (
     PRIMARY KEY (rid, parameter, low, high)
 );
 CREATE INDEX date_value_low ON date_value (parameter, low, high, rid);
-CREATE INDEX date_value_high ON date_value (parameter, high, rid);
+CREATE INDEX date_value_high ON date_value (parameter, high, low, rid);
 
 CREATE TABLE string_value (
     rid bigint NOT NULL,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,7 +14,21 @@ import pytest
 from server.fhir.index_rows import IndexRows
 from server.fhir.index_values import index_values
 from server.fhir.search_parameters import parameter
-from server.fhir.search_query import Clause, SearchQuery, Value
+from server.fhir.search_query import (
+    Chained,
+    Clause,
+    Condition,
+    DateValue,
+    Has,
+    NumberValue,
+    QuantityValue,
+    ReferenceValue,
+    SearchQuery,
+    StringValue,
+    TokenValue,
+    UriValue,
+    Value,
+)
 from server.fhir.visibility import EVERYTHING, Visibility
 from server.storage import open_store
 from server.storage.database_store import DatabaseStore
@@ -112,3 +128,52 @@ def chart(store: DatabaseStore) -> Chart:
 def new_chart() -> type[Chart]:
     """For tests that open stores of their own."""
     return Chart
+
+
+@pytest.fixture
+def shapes() -> dict[str, tuple[str, tuple[Condition, ...]]]:
+    """The main shapes of a search: name -> type and conditions."""
+    clause = Chart.clause
+    subject = clause("Observation", "patient", ReferenceValue("Patient", "p1"))
+    family = clause("Patient", "family", StringValue("family1"))
+    link = subject.parameter
+    day = DateValue("ge", 1_700_000_000_000_000, 1_700_100_000_000_000)
+    amount = NumberValue("gt", Decimal(5), Decimal("4.5"), Decimal("5.5"))
+    return {
+        "token": ("Observation", (clause("Observation", "code", TokenValue("urn:x", "c1")),)),
+        "tokens": (
+            "Observation",
+            (clause("Observation", "code", TokenValue(None, "c1"), TokenValue(None, "c2")),),
+        ),
+        "reference": ("Observation", (subject,)),
+        "reference and token and date": (
+            "Observation",
+            (
+                subject,
+                clause("Observation", "status", TokenValue(None, "final")),
+                clause("Observation", "date", day),
+            ),
+        ),
+        "date": ("Observation", (clause("Observation", "date", day),)),
+        "date eq": ("Observation", (clause("Observation", "date", replace(day, prefix="eq")),)),
+        "date le": ("Observation", (clause("Observation", "date", replace(day, prefix="le")),)),
+        "string": ("Patient", (family,)),
+        "string exact": ("Patient", (clause("Patient", "family", StringValue("Family1"), modifier="exact"),)),
+        "quantity": (
+            "Observation",
+            (clause("Observation", "value-quantity", QuantityValue(amount, None, None)),),
+        ),
+        "uri": ("ValueSet", (clause("ValueSet", "url", UriValue("urn:x")),)),
+        "id": ("Observation", (clause("Observation", "_id", TokenValue(None, "o1")),)),
+        "last updated": ("Observation", (clause("Observation", "_lastUpdated", day),)),
+        "chain": ("Observation", (Chained(link, (("Patient", family),)),)),
+        "has": (
+            "Patient",
+            (family, Has("Observation", link, clause("Observation", "code", TokenValue(None, "c1")))),
+        ),
+        "has alone": (
+            "Patient",
+            (Has("Observation", link, clause("Observation", "code", TokenValue(None, "c1"))),),
+        ),
+        "nothing": ("Observation", ()),
+    }

@@ -22,13 +22,11 @@ from server.fhir.search_query import (
     Has,
     Include,
     NumberValue,
-    QuantityValue,
     ReferenceValue,
     SearchQuery,
     SortKey,
     StringValue,
     TokenValue,
-    UriValue,
 )
 from server.fhir.visibility import EVERYTHING, Rule, Visibility
 from server.storage import open_store
@@ -59,54 +57,6 @@ def patient(number: int) -> dict[str, Any]:
     return {"resourceType": "Patient", "id": f"p{number}", "name": [{"family": f"Family{number}"}]}
 
 
-def conditions(chart: Any) -> dict[str, tuple[str, tuple[Condition, ...]]]:
-    """The main shapes of a search: name -> type and conditions."""
-    clause = chart.clause
-    subject = clause("Observation", "patient", ReferenceValue("Patient", "p1"))
-    family = clause("Patient", "family", StringValue("family1"))
-    link = subject.parameter
-    day = DateValue("ge", 1_700_000_000_000_000, 1_700_100_000_000_000)
-    amount = NumberValue("gt", Decimal(5), Decimal("4.5"), Decimal("5.5"))
-    return {
-        "token": ("Observation", (clause("Observation", "code", TokenValue("urn:x", "c1")),)),
-        "tokens": (
-            "Observation",
-            (clause("Observation", "code", TokenValue(None, "c1"), TokenValue(None, "c2")),),
-        ),
-        "reference": ("Observation", (subject,)),
-        "reference and token and date": (
-            "Observation",
-            (
-                subject,
-                clause("Observation", "status", TokenValue(None, "final")),
-                clause("Observation", "date", day),
-            ),
-        ),
-        "date": ("Observation", (clause("Observation", "date", day),)),
-        "date eq": ("Observation", (clause("Observation", "date", replace(day, prefix="eq")),)),
-        "date le": ("Observation", (clause("Observation", "date", replace(day, prefix="le")),)),
-        "string": ("Patient", (family,)),
-        "string exact": ("Patient", (clause("Patient", "family", StringValue("Family1"), modifier="exact"),)),
-        "quantity": (
-            "Observation",
-            (clause("Observation", "value-quantity", QuantityValue(amount, None, None)),),
-        ),
-        "uri": ("ValueSet", (clause("ValueSet", "url", UriValue("urn:x")),)),
-        "id": ("Observation", (clause("Observation", "_id", TokenValue(None, "o1")),)),
-        "last updated": ("Observation", (clause("Observation", "_lastUpdated", day),)),
-        "chain": ("Observation", (Chained(link, (("Patient", family),)),)),
-        "has": (
-            "Patient",
-            (family, Has("Observation", link, clause("Observation", "code", TokenValue(None, "c1")))),
-        ),
-        "has alone": (
-            "Patient",
-            (Has("Observation", link, clause("Observation", "code", TokenValue(None, "c1"))),),
-        ),
-        "nothing": ("Observation", ()),
-    }
-
-
 class Explained:
     """A connection that notes the plan of each statement that runs on it."""
 
@@ -125,12 +75,12 @@ class Explained:
 @pytest.mark.parametrize("visible", [EVERYTHING, PATIENT_SCOPE], ids=["system", "patient"])
 @pytest.mark.parametrize("caps", [(500, 20_000), (0, 0)], ids=["driven", "walked"])
 def test_no_search_scans_a_table(
-    chart: Any, visible: Visibility, caps: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    chart: Any, shapes: Any, visible: Visibility, caps: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planner, "_SMALL", caps[0])
     monkeypatch.setattr(planner, "_LARGE", caps[1])
     chart.put(*[patient(n) for n in range(3)], *[observation(n) for n in range(20)])
-    for name, (resource_type, asked) in conditions(chart).items():
+    for name, (resource_type, asked) in shapes.items():
         sorts: list[tuple[SortKey, ...]] = [(), (SortKey(_known(resource_type, "_lastUpdated"), True),)]
         if resource_type == "Observation":
             sorts.append((SortKey(_known("Observation", "date"), True),))

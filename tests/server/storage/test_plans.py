@@ -1,0 +1,152 @@
+"""PostgreSQL's plans: whatever it knows of the tables, a search looks rows up by an index, and reads no table.
+
+Plans are taken as they run (prepared, generic), on a few thousand rows, before any statistics exist and after.
+Covers the cost of hl7.org/fhir/R4/search.html; SQLite's plans are in test_search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from server.fhir.search_parameters import parameter
+from server.fhir.search_query import Include, SearchQuery, SortKey
+from server.fhir.visibility import EVERYTHING, Rule, Visibility
+from server.storage import search as planner
+from server.storage.postgresql_dialect import numbered
+from server.storage.search import Search
+
+pytestmark = pytest.mark.postgresql("its plans")
+
+PATIENT_SCOPE = Visibility(
+    {
+        "Observation": (Rule(patients=frozenset({"p1"})),),
+        "Patient": (Rule(patients=frozenset({"p1"})),),
+        "Practitioner": (Rule(referred=True),),
+    }
+)
+UNIQUE = {"resource_pkey", "resource_self"}  # the indexes that find one resource
+VALUES = ("date_value", "string_value", "quantity_value", "uri_value", "reference_value")
+
+
+def known(resource_type: str, code: str) -> Any:
+    found = parameter(resource_type, code)
+    assert found is not None
+    return found
+
+
+class Explained:
+    """A connection that notes the plan of each statement that runs on it, as it runs.
+
+    asking: another connection with the same settings; plans: those already known, by statement.
+    """
+
+    def __init__(self, connection: Any, asking: psycopg.Connection[Any], plans: dict[str, Any]) -> None:
+        self.connection, self.dialect = connection, connection.dialect
+        self.plans = plans
+        self._asking = asking
+
+    def execute(self, sql: str, parameters: Any) -> Any:
+        if sql not in self.plans:
+            self.plans[sql] = self._plan(sql, parameters)
+        return self.connection.execute(sql, parameters)
+
+    def _plan(self, sql: str, parameters: Any) -> dict[str, Any]:
+        text, names = numbered(sql)
+        types = {int: "bigint", str: "text", float: "double precision", bytes: "bytea"}
+        values = [parameters[name] for name in names]
+        kinds = ", ".join("bigint[]" if isinstance(value, list) else types[type(value)] for value in values)
+        asking = self._asking
+        asking.execute(b"PREPARE asked" + (f" ({kinds}) AS ".encode() if kinds else b" AS ") + text)
+        literals = ", ".join(psycopg.sql.Literal(value).as_string(asking) for value in values)
+        execute = f"EXECUTE asked ({literals})" if values else "EXECUTE asked"
+        found = asking.execute(f"EXPLAIN (FORMAT JSON) {execute}").fetchone()
+        asking.execute("DEALLOCATE asked")
+        assert found is not None
+        plan: dict[str, Any] = found[0][0]["Plan"]
+        return plan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)
+
+
+@pytest.fixture
+def thousands(chart: Any) -> None:
+    """Three patients, one of whom has nearly everything; every kind of index row."""
+    observations = [
+        {
+            "resourceType": "Observation",
+            "id": f"o{number}",
+            "status": "final",
+            "code": {"coding": [{"system": "urn:x", "code": f"c{number % 5}"}]},
+            "subject": {"reference": f"Patient/p{2 if number > 8 else 1}"},
+            "effectiveDateTime": f"20{10 + number % 15}-01-01",
+            "valueQuantity": {"value": number % 100},
+        }
+        for number in range(1_000)
+    ]
+    for number in range(3):
+        chart.put({"resourceType": "Patient", "id": f"p{number}", "name": [{"family": f"Family{number}"}]})
+    chart.put(*observations)
+
+
+@pytest.mark.usefixtures("thousands")
+@pytest.mark.parametrize("analysed", [False, True], ids=["no statistics", "analysed"])
+@pytest.mark.parametrize("visible", [EVERYTHING, PATIENT_SCOPE], ids=["system", "patient"])
+@pytest.mark.parametrize("caps", [(500, 20_000), (0, 0)], ids=["driven", "walked"])
+def test_no_search_reads_a_table(
+    chart: Any,
+    shapes: Any,
+    database_url: str,
+    visible: Visibility,
+    caps: tuple[int, int],
+    analysed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(planner, "_SMALL", caps[0])
+    monkeypatch.setattr(planner, "_LARGE", caps[1])
+    from server.storage.postgresql_database import SESSION
+
+    asking = psycopg.connect(database_url, autocommit=True)
+    asking.execute(SESSION)
+    if analysed:
+        asking.execute("ANALYZE")
+    plans: dict[str, Any] = {}
+    for resource_type, asked in shapes.values():
+        sorts: list[tuple[SortKey, ...]] = [(), (SortKey(known(resource_type, "_lastUpdated"), True),)]
+        includes: tuple[Include, ...] = ()
+        if resource_type == "Observation":
+            sorts.append((SortKey(known("Observation", "date"), True),))
+            includes = (Include("Observation", known("Observation", "patient")),)
+        for sort in sorts:
+            with chart.store.database.reading() as connection:
+                explained = Explained(connection, asking, plans)
+                query = SearchQuery(resource_type, asked, sort, count=5, includes=includes)
+                search = Search(explained, query, visible)  # type: ignore[arg-type]
+                search.page(100)
+                search.total(100)
+    asking.close()
+    assert len(plans) > 30
+    for sql, plan in plans.items():
+        check(plan, sql)
+
+
+def check(plan: dict[str, Any], about: str) -> None:
+    for node in nodes(plan):
+        kind = node["Node Type"]
+        assert kind not in ("Seq Scan", "Bitmap Heap Scan", "Hash Join", "Merge Join", "Materialize"), about
+        if not kind.startswith("Index"):
+            continue
+        bound = node.get("Index Cond", "")
+        assert bound, about
+        index, table = node["Index Name"], node["Relation Name"]
+        if table == "resource" and " driver " in about:
+            assert index in UNIQUE or "every" in about, (index, about)
+        if table in VALUES:
+            assert "parameter" in bound or "target" in bound, (index, bound, about)
