@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: setup setup-dev system run check test verify bench generate lock third-party format clean
+.PHONY: audit setup setup-dev system run check test verify bench generate lock third-party format clean
 
 setup: $(VENV)/.installed ## venv, locked dependencies, the `baton` command
 
@@ -45,6 +45,9 @@ verify: setup-dev system ## the full counts, written to docs/verification.md
 
 bench: setup-dev system ## the benchmarks, written to docs/performance.md
 	$(BIN)/python benchmarks/run.py
+
+audit: setup-dev ## known vulnerabilities of the locked dependencies, by PyPI's advisory database
+	$(BIN)/pip-audit --disable-pip --require-hashes --strict -r requirements.lock -r requirements-dev.lock
 
 generate: setup-dev ## validators, search tables and the third-party list from their sources
 	$(BIN)/python -m server.fhir.generate_validators

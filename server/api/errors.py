@@ -20,6 +20,8 @@ Parts = tuple[str, list[tuple[str, str]], bytes]
 
 # HTTP errors of the web framework -> the kind whose issue code says it best.
 _KIND_OF_STATUS = {kind.status: name for name, kind in reversed(KINDS.items())}
+# What people see of the authorization server; the rest of it speaks with programs.
+_OAUTH_PAGES = ("/oauth2/authorize", "/oauth2/grants", "/oauth2/login", "/oauth2/logout", "/oauth2/static/")
 # RFC 6749 section 5.2 has one code for what a client did; RFC 8628 the word for too often.
 _OAUTH_ERRORS = {429: "slow_down", 503: "temporarily_unavailable", 507: "temporarily_unavailable"}
 
@@ -71,7 +73,7 @@ def error_body(path: str, status: int, issues: tuple[Issue, ...]) -> tuple[str, 
     """Content type and body of an error, in the form of the part that the path belongs to."""
     if path == "/fhir" or path.startswith("/fhir/"):
         body, content_type = encode(operation_outcome(issues)), FHIR_JSON
-    elif path.startswith(("/oauth2/", "/.well-known/")):
+    elif path.startswith(("/oauth2/", "/.well-known/")) and not path.startswith(_OAUTH_PAGES):
         error = _OAUTH_ERRORS.get(status, "invalid_request" if status < 500 else "server_error")
         body = encode({"error": error, "error_description": issues[0].diagnostics})
         content_type = JSON

@@ -126,7 +126,7 @@ class Server:
         getattr(parts, "close", lambda: None)()
         seconds = time.perf_counter() - started
         if seconds > self.slowest[0]:
-            self.slowest = (seconds, f"{request.kind} {request.method} {request.path[:80]}")
+            self.slowest = (round(seconds, 2), f"{request.kind} {request.method} {request.path[:80]}")
         return int(seen[0][:3]), {name.lower(): value for name, value in seen[1]}, body, seconds
 
 
@@ -199,6 +199,8 @@ def test_no_input_breaks_the_server(server: Any, grammar: Any, hostile_requests:
         except Exception as error:
             failures.append(f"{error!r} for {request!r:.600}")
             continue
+        if seconds > SLOWEST:  # on a busy machine once is no proof
+            seconds = min(seconds, server.ask(request)[3])
         statuses[request.kind.split()[0], status] += 1
         what = f"{status} in {seconds:.2f} s for {request!r:.600} -> {body[:300]!r}"
         if status >= 500:

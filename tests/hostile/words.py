@@ -91,7 +91,7 @@ PLACES: dict[str, tuple[Callable[[Any], dict[str, Any]], ...]] = {
     "string": (
         lambda v: {"resourceType": "Patient", "name": [{"family": v, "given": [v, None]}]},
         lambda v: {"resourceType": "Patient", "address": [{"line": [v], "city": v}]},
-        lambda v: {"resourceType": "Patient", v: v, "_name": [v]},
+        lambda v: {"resourceType": "Patient", str(v): v, "_name": [v]},
     ),
     "time": (
         lambda v: {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "valueTime": v},
