@@ -104,6 +104,7 @@ def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
             lines=lines(found) if found else (),
             plot=plot,
             after=after,
+            numbers=request.args.get("numbers", "") == "1",
             following=next_key(found) if found else "",
             problem=problem,
         )

@@ -51,6 +51,8 @@ def test_what_was_done_to_a_patients_record_is_listed(
     assert "Patient/two" not in page.text
     everything = browser.get("/console/audit", base_url=BASE)
     assert '<rect class="count"' in everything.text
+    numbers = browser.get("/console/audit?numbers=1", base_url=BASE).text
+    assert '<td class="num" data-label="Events">5</td>' in numbers
     assert "Patient/two" in everything.text
 
 
