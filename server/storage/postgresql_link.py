@@ -103,6 +103,11 @@ class Answer:
         return (self._arrived().command_status or b"").decode()
 
     @property
+    def command(self) -> str:
+        """What the server says it did: COMMIT of a failed transaction is answered ROLLBACK, and no error."""
+        return (self._arrived().command_status or b"").decode()
+
+    @property
     def columns(self) -> tuple[str, ...]:
         result = self._arrived()
         return tuple((result.fname(n) or b"").decode() for n in range(result.nfields))
