@@ -316,7 +316,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
             """() => {
               const element = document.activeElement;
               if (element === document.body) return null;
-              if (element.dataset.reached) return element.type === "date" ? "within" : null;  // year, month, day
+              if (element.dataset.reached) return element.type === "date" ? "within" : null;
               if (element.tagName === "IFRAME") return null;
               element.dataset.reached = "yes";
               const style = getComputedStyle(element);
