@@ -26,8 +26,6 @@ from server.auth.launches import issue_launch
 from server.auth.sessions import Session
 from server.auth.tokens import Authenticator
 from server.console.views import blueprint as console_blueprint
-from server.demo_ehr.views import App as EhrApp
-from server.demo_ehr.views import blueprint as demo_ehr_blueprint
 from server.dispatch import dispatched
 from server.interactions.perform import perform
 from server.interactions.request import Context, Limits
@@ -129,6 +127,8 @@ def create_app(
 
 def _register_demo_ehr(app: Flask, context: Context, authorization: AuthContext) -> None:
     """The demonstration EHR offers every registered app that has a launch address."""
+    from server.demo_ehr.views import App as EhrApp
+    from server.demo_ehr.views import blueprint as demo_ehr_blueprint
 
     def apps() -> tuple[EhrApp, ...]:
         return tuple(

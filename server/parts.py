@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from importlib import import_module
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,6 +17,10 @@ _GRANIAN_LOGS: dict[str, Any] = {
     "handlers": {},
     "loggers": {name: {"handlers": [], "propagate": True} for name in ("_granian", "granian.access")},
 }
+
+# Imported once, before the workers are forked: they start sooner and share the memory. Nothing that makes
+# metrics is among them: prometheus_client has to be imported after `wsgi.share_metrics`.
+SHARED = ("flask", "server.auth.build", "server.console.views", "server.interactions.perform")
 
 
 def _settings() -> Settings:
@@ -36,6 +41,8 @@ def web() -> None:
 
     settings = _settings()
     configure_logging(Log(settings.log_level))
+    for name in SHARED:
+        import_module(name)
     Server(
         "server.rsgi:web",
         factory=True,
