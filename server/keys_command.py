@@ -113,7 +113,7 @@ def rotate_command(only: str | None, delay: int, overlap: int, at_once: bool, as
                 _rotate_other(points[name], context, settings, now, window, after)
         except (SigningKeyError, ValueError) as error:
             refused[name] = str(error)
-    rows = list(_rows(settings, context.keys))
+    rows = list(_rows(settings, SigningKeys(settings.home, settings.secret_key, _now)))
     if as_json:
         click.echo(json.dumps({"keys": rows, "refused": refused}, indent=2))
     else:

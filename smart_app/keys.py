@@ -25,6 +25,7 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 ALGORITHMS = ("ES384", "RS384")  # in the order of preference
 PRIVATE_FILE = "app-keys.json"
 PUBLIC_FILE = "app-jwks.json"
+RSA_BITS = 3072
 ASSERTION_SECONDS = 300  # SMART: exp no more than five minutes ahead
 
 Record = dict[str, Any]
@@ -120,7 +121,7 @@ def prepare_keys(home: Path) -> AppKeys:
 def _fresh() -> list[Record]:
     pairs: list[ECKey | RSAKey] = [
         ECKey.generate_key("P-384", {"use": "sig", "alg": "ES384"}, auto_kid=True),
-        RSAKey.generate_key(3072, {"use": "sig", "alg": "RS384"}, auto_kid=True),
+        RSAKey.generate_key(RSA_BITS, {"use": "sig", "alg": "RS384"}, auto_kid=True),
     ]
     return [dict(key.as_dict(private=True)) for key in pairs]
 
