@@ -1,7 +1,7 @@
 """What segment files of read audits hold beyond a snapshot of the database.
 
-A row of a read stands in its process's segment file until the worker moves it into the table (`audit_segments`).
-A snapshot and the rest of every file together hold each row exactly once.
+A row of a read stands in its process's segment file until the worker moves it into the table
+(`audit_segments`). A snapshot and the rest of every file together hold each row exactly once.
 """
 
 from __future__ import annotations
