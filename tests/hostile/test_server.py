@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -159,6 +160,11 @@ def routes(app: Any) -> list[tuple[list[str], str]]:
     return found
 
 
+def slowest() -> float:
+    """How many seconds an answer may take: two, and more on a machine that has more to do than it has cores."""
+    return SLOWEST * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def resident() -> int:
     """Resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -199,13 +205,13 @@ def test_no_input_breaks_the_server(server: Any, grammar: Any, hostile_requests:
         except Exception as error:
             failures.append(f"{error!r} for {request!r:.600}")
             continue
-        if seconds > SLOWEST:  # on a busy machine once is no proof
+        if seconds > slowest():
             seconds = min(seconds, server.ask(request)[3])
         statuses[request.kind.split()[0], status] += 1
         what = f"{status} in {seconds:.2f} s for {request!r:.600} -> {body[:300]!r}"
         if status >= 500:
             failures.append(f"5xx: {what}")
-        if seconds > SLOWEST:
+        if seconds > slowest():
             failures.append(f"slow: {what}")
         if status >= 400 and not in_form(request, status, headers, body):
             failures.append(f"form: {what}")
@@ -219,7 +225,7 @@ def test_no_input_breaks_the_server(server: Any, grammar: Any, hostile_requests:
             ordinary = load("ordinary", "GET", "/fhir/Patient/p2")
             status, _, body, seconds = server.ask(ordinary)
             assert (status, b"Synthetic" in body) == (200, True), f"after {request!r:.300}"
-            assert seconds < SLOWEST
+            assert seconds < slowest()
         if len(failures) > 20:
             break
     growth = resident() - base

@@ -1,4 +1,4 @@
-"""What is looked at before a request goes anywhere: rates, size of its head, proxies: docs/reference/limits.md."""
+"""What is looked at before a request goes anywhere: rates, size of its head, proxies (reference: limits.md)."""
 
 from __future__ import annotations
 
