@@ -5,7 +5,7 @@ only a result that is asked for, or a commit that must be durable, costs a round
 first statement, the index rows of a resource travel with COMMIT, and the end of a snapshot is not waited for.
 
 This is libpq as psycopg wraps it (`psycopg.pq`). psycopg's own cursors cost twice as much for a read and wait
-after every statement. Statements are prepared when first used; ints are bigint, whatever their size.
+after every statement. Statements are prepared when first used.
 Source: postgresql.org/docs/current/libpq-pipeline-mode.html
 """
 
@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import math
 import select
-import struct
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +26,7 @@ from psycopg.adapt import Transformer
 from server.errors import FhirError
 from server.storage.dialect import Dialect
 from server.storage.postgresql_dialect import POSTGRESQL, numbered
+from server.storage.postgresql_values import ARRAYS, Dumped, dump
 
 _PREPARED_MAXIMUM = 1_000  # a connection; each holds some tens of kB on the server
 _STREAM_ROWS = 1_000
@@ -34,44 +34,6 @@ _SENDING_MAXIMUM = 500  # commands on the way before their answers are taken off
 
 _Status = pq.ExecStatus
 _FAILED = (_Status.FATAL_ERROR, _Status.NONFATAL_ERROR, _Status.BAD_RESPONSE)
-_BIGINT, _TEXT, _BYTEA, _DOUBLE = 20, 25, 17, 701
-_BIGINTS, _TEXTS, _DOUBLES = 1016, 1009, 1022
-_TYPE_NAMES = {_BIGINTS: "bigint[]", _TEXTS: "text[]", _DOUBLES: "double precision[]"}
-
-
-def _text(value: str) -> bytes:
-    # No stored text holds a NUL, and PostgreSQL takes none.
-    return value.replace("\0", "\ufffd").encode()
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _list(values: Sequence[Any]) -> tuple[int, bytes]:
-    """A list of one type as an array: its type and its text."""
-    first = values[0] if values else 0
-    if isinstance(first, str):
-        return _TEXTS, _text("{" + ",".join(map(_quoted, values)) + "}")
-    kind = _DOUBLES if isinstance(first, float) else _BIGINTS
-    return kind, ("{" + ",".join(map(repr, values)) + "}").encode()
-
-
-_PACK_BIGINT = struct.Struct(">q").pack
-_PACK_DOUBLE = struct.Struct(">d").pack
-# Python type -> type on the wire and its binary form
-_DUMPS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
-    int: (_BIGINT, _PACK_BIGINT),
-    bool: (_BIGINT, _PACK_BIGINT),
-    float: (_DOUBLE, _PACK_DOUBLE),
-    str: (_TEXT, _text),
-    bytes: (_BYTEA, bytes),
-}
-
-
-def _dump_of(value: Any) -> tuple[int, Callable[[Any], bytes]]:
-    """The same for a value of a derived type, an enumeration for example."""
-    return next(found for kind, found in _DUMPS.items() if isinstance(value, kind))
 
 
 class Answer:
@@ -96,11 +58,6 @@ class Answer:
     @property
     def rowcount(self) -> int:
         return self._arrived().command_tuples or 0
-
-    @property
-    def command(self) -> str:
-        """What the server says it did: COMMIT of a failed transaction is answered ROLLBACK, and no error."""
-        return (self._arrived().command_status or b"").decode()
 
     @property
     def command(self) -> str:
@@ -160,26 +117,8 @@ class Link:
     def execute(self, sql: str, parameters: Mapping[str, Any] = {}, /) -> Answer:
         """Send one statement; its answer is waited for when it is looked at, its error at the latest then."""
         text, names = numbered(sql)
-        types: list[int] = []
-        values: list[bytes | None] = []
-        formats: list[int] = []
-        for name in names:
-            value = parameters[name]
-            if value is None:
-                types.append(0)
-                values.append(None)
-                formats.append(1)
-            elif type(value) is list:
-                kind, dumped = _list(value)
-                types.append(kind)
-                values.append(dumped)
-                formats.append(0)
-            else:
-                kind, dump = _DUMPS.get(type(value)) or _dump_of(value)
-                types.append(kind)
-                values.append(dump(value))
-                formats.append(1)
-        return self._send(text, tuple(types), values, formats)
+        dumped = [dump(parameters[name]) for name in names]
+        return self._send(text, dumped)
 
     def executemany(self, sql: str, parameters: Iterable[Mapping[str, Any]], /) -> None:
         """Send one statement for each of the parameters."""
@@ -192,11 +131,10 @@ class Link:
         """Insert rows of ints, floats or texts by one statement, a column as one array."""
         if not rows:
             return
-        dumped = [_list([row[n] for row in rows]) for n in range(len(columns))]
-        arrays = ", ".join(f"${n}::{_TYPE_NAMES[kind]}" for n, (kind, _) in enumerate(dumped, 1))
+        dumped = [dump([row[n] for row in rows]) for n in range(len(columns))]
+        arrays = ", ".join(f"${n}::{ARRAYS[column[0]]}" for n, column in enumerate(dumped, 1))
         text = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
-        types = tuple(kind for kind, _ in dumped)
-        self._send(text.encode(), types, [value for _, value in dumped], [0] * len(dumped))
+        self._send(text.encode(), dumped)
 
     def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
         """Insert a row; no statement is waited for anyway."""
@@ -260,15 +198,15 @@ class Link:
                 raise errors.error_from_result(result)
 
     def alive(self) -> bool:
-        """Take what came in since the last use off the wire; False if the connection has ended."""
+        """Whether it can be used again. What an idle server says unasked is its farewell, or as rare."""
         try:
             self.wait()
-            if self._poll.poll(0):
-                self._wire.consume_input()
         except (psycopg.Error, FhirError):
             return False
         return (
-            self._wire.status == pq.ConnStatus.OK and self._wire.transaction_status == pq.TransactionStatus.IDLE
+            not self._poll.poll(0)
+            and self._wire.status == pq.ConnStatus.OK
+            and self._wire.transaction_status == pq.TransactionStatus.IDLE
         )
 
     def close(self) -> None:
@@ -301,15 +239,14 @@ class Link:
         self._transformer.set_pgresult(result)
         return self._transformer.load_rows(0, result.ntuples, tuple)
 
-    def _send(
-        self, text: bytes, types: tuple[int, ...], values: Sequence[bytes | None], formats: Sequence[int]
-    ) -> Answer:
-        key = (text, types)
+    def _send(self, text: bytes, dumped: Sequence[Dumped]) -> Answer:
+        key = (text, tuple(value[0] for value in dumped))
         name = self._prepared.get(key)
         if name is None:
             name = self._prepare(key)
         else:
             self._prepared.move_to_end(key)
+        values, formats = [value[1] for value in dumped], [value[2] for value in dumped]
         self._wire.send_query_prepared(name, values, formats, 1)
         answer = Answer(self)
         self._pending.append(answer)

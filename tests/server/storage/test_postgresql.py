@@ -40,7 +40,6 @@ def fragile(postgresql: ModuleType, cluster: Any) -> Iterator[Any]:
 @pytest.fixture
 def mortal(fragile: Any, new_chart: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A chart in a database of that cluster."""
-    fragile.start() if fragile.port == 0 else None
     store = open_store(fragile.create_database(f"t{abs(hash(request.node.name))}"))
     store.upgrade()
     yield new_chart(store)
@@ -180,8 +179,11 @@ def test_texts_longer_than_an_index_entry_are_found_and_told_apart(chart: Any) -
     long = "x" * 100_000
     chart.put(*[{**PATIENT, "id": id, "name": [{"family": long + id}]} for id in "ab"])
     for text, modifier, want in (
-        (long, "", ["a", "b"]), (long + "b", "", ["b"]), (long + "a", "exact", ["a"]), ("xxb", "contains", ["b"]),
-    ):  # fmt: skip
+        (long, "", ["a", "b"]),
+        (long + "b", "", ["b"]),
+        (long + "a", "exact", ["a"]),
+        ("xxb", "contains", ["b"]),
+    ):
         asked = chart.clause("Patient", "family", StringValue(text), modifier=modifier)
         assert chart.found(SearchQuery("Patient", (asked,))) == want
 
