@@ -256,3 +256,30 @@ def _fills_and_recovers(
     with load(baton, ledger, tolerated=tolerated):
         until(lambda: len(writes(ledger, again)) > 50, "writes after space has returned")
     assert wrong(baton, ledger) == []
+
+
+@pytest.mark.postgresql("the database is elsewhere")
+def test_without_room_for_the_audit_trail_writes_go_on_and_no_read_is_answered(
+    small_disk: Callable[[int], SmallDisk], database_url: str
+) -> None:
+    disk, ledger = small_disk(32), Ledger()
+    environment = {"BATON_WORKERS": "1"}
+    with running(Baton(disk.folder / "home", database_url, environment=environment)) as baton:
+        with load(baton, ledger):
+            until(lambda: ledger.count("acknowledged") > 20, "first answers")
+            disk.fill()
+            until(lambda: _last(ledger, "read").status == 507, "a read that could not be audited")
+            full = len(ledger.requests)
+            until(lambda: len(writes(ledger, full)) > 20, "writes, whose audit row goes with them")
+            reads = [request.status for request in ledger.requests[full:-8] if request.interaction == "read"]
+            assert set(reads) <= {507}
+        disk.free()
+        again = len(ledger.requests)
+        with load(baton, ledger):
+            until(lambda: answers(ledger, again)[200] > 20, "reads after space has returned")
+        assert wrong(baton, ledger) == []
+
+
+def _last(ledger: Ledger, interaction: str) -> Request:
+    """The last answered request of a kind."""
+    return next(r for r in reversed(ledger.requests) if r.interaction == interaction and r.status)
