@@ -93,3 +93,37 @@ def test_a_home_that_was_started_as_a_demonstration_stays_one(tmp_path: Path) ->
 def test_every_setting_stands_in_the_reference() -> None:
     page = PAGE.read_text("utf-8")
     assert [name for name in KNOWN if f"`{name}`" not in page] == []
+
+
+def test_limits_are_named_as_they_are_published(tmp_path: Path) -> None:
+    chosen = read_settings(
+        GIVEN | {"BATON_LIMITS": "body-bytes=10, bundle-entries=9", "BATON_HOME": str(tmp_path)}
+    )
+    assert chosen.limits == {"body_bytes": 10, "bundle_entries": 9}
+    for wrong in (
+        "body-byte=1",
+        "body-bytes",
+        "body-bytes=0",
+        "body-bytes=-1",
+        "body-bytes=1e3",
+        "body-bytes=\u0661",
+    ):
+        with pytest.raises(SettingsError, match="BATON_LIMITS"):
+            read_settings(GIVEN | {"BATON_LIMITS": wrong})
+
+
+def test_proxies_are_networks_and_rates_are_numbers(tmp_path: Path) -> None:
+    home = {"BATON_HOME": str(tmp_path)}
+    chosen = read_settings(
+        GIVEN | home | {"BATON_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::/32", "BATON_RATE_LIMIT": "0"}
+    )
+    assert [str(network) for network in chosen.trusted_proxies] == ["10.0.0.0/8", "2001:db8::/32"]
+    assert (chosen.rate_limit, chosen.rate_limit_address) == (0, 3_000)
+    for name, wrong in (
+        ("BATON_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("BATON_TRUSTED_PROXIES", "*"),
+        ("BATON_RATE_LIMIT", "-1"),
+        ("BATON_RATE_LIMIT_ADDRESS", "many"),
+    ):
+        with pytest.raises(SettingsError, match=name):
+            read_settings(GIVEN | home | {name: wrong})
