@@ -130,14 +130,21 @@ class Inserts:
     def insert(self, number: int) -> None:
         """One transaction with the rows of one create."""
         rows = self._fresh(self._templates[number % len(self._templates)])
-        self._connection.execute("BEGIN IMMEDIATE" if self._sqlite else "BEGIN")
-        many = self._connection.executemany if self._sqlite else self._connection.cursor().executemany
+        if self._sqlite:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._send(rows, self._connection)
+            self._connection.execute("COMMIT")
+        else:  # every statement is on its way before the first is answered
+            with self._connection.pipeline(), self._connection.transaction():
+                self._send(rows, self._connection.cursor())
+
+    @staticmethod
+    def _send(rows: Rows, to: Any) -> None:
         for sql, values in rows:
             if len(values) == 1:
-                self._connection.execute(sql, values[0])
+                to.execute(sql, values[0])
             else:
-                many(sql, values)
-        self._connection.execute("COMMIT")
+                to.executemany(sql, values)
 
     def _fresh(self, template: list[tuple[str, list[dict[str, Any]]]]) -> Rows:
         self._next += 1
