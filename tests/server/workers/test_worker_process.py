@@ -19,7 +19,7 @@ import pytest
 
 from server.process import die_with_parent
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 
 @dataclass
