@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,24 @@ def _fill(store: DatabaseStore, size: int, label: str) -> None:
         for written in grow(store, range(size // CHART)):
             bar.update(written)
     store.checkpoint(truncate=True)
+
+
+def _tests_postgresql() -> Any:
+    """The module of the tests that starts throwaway clusters."""
+    folder = str(ROOT / "tests")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return import_module("postgresql")
+
+
+def can_run_postgresql() -> bool:
+    """Whether the server programs are installed."""
+    module = _tests_postgresql()
+    try:
+        module.programs()
+    except module.PostgresqlMissing:
+        return False
+    return True
 
 
 class Sqlite:
@@ -86,9 +104,9 @@ class Postgresql:
     name = "postgresql"
 
     def __init__(self, folder: Path) -> None:
-        sys.path.insert(0, str(ROOT / "tests"))
-        make: Callable[..., Any] = __import__("postgresql").Cluster
-        self._cluster = make(max_connections="200", shared_buffers="512MB", max_wal_size="4GB")
+        self._cluster = _tests_postgresql().Cluster(
+            max_connections="200", shared_buffers="512MB", max_wal_size="4GB"
+        )
         self._cluster.start()
 
     def open(self, size: int) -> tuple[str, str]:

@@ -69,7 +69,7 @@ def bars_table(verdicts: Sequence[Verdict]) -> list[str]:
 def http_tables(results: Results, plan: Plan) -> list[str]:
     """By size at the most clients, then by clients at the middle size, for each database."""
     most, middle = max(plan.clients), sorted(plan.sizes)[len(plan.sizes) // 2]
-    lines: list[str] = []
+    lines = ["![Answers a second against the number of resources](images/performance.svg)", ""]
     for database in plan.databases:
         lines += [
             f"### {_NAMES[database]}",

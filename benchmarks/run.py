@@ -24,7 +24,7 @@ import page
 import storage
 from bars import Verdict, verdicts
 from charts import CHART
-from data_sets import DATABASES
+from data_sets import DATABASES, can_run_postgresql
 from operations import OPERATIONS
 from over_http import Plan, Results, measure
 
@@ -72,7 +72,7 @@ def main(
     if "http" in chosen and not shutil.which("wrk"):
         raise click.ClickException("wrk is not installed (Debian: apt-get install wrk, or make system)")
     plan = Plan(
-        databases=databases or ("sqlite", "postgresql"),
+        databases=databases or _databases_here(),
         sizes=sizes or ((1_000, 10_000) if quick else (1_000, 10_000, 100_000)),
         clients=clients or ((8,) if quick else (1, 8, 16)),
         rounds=rounds or (2 if quick else 5),
@@ -105,6 +105,14 @@ def main(
         click.echo(f"written to {page.PAGE.relative_to(page.ROOT)}")
     if check and not all(one.holds for one in found):
         sys.exit(1)
+
+
+def _databases_here() -> tuple[str, ...]:
+    """Both, or SQLite alone where no PostgreSQL is installed."""
+    if can_run_postgresql():
+        return ("sqlite", "postgresql")
+    click.echo("PostgreSQL is not installed here (Debian: apt-get install postgresql): left out", err=True)
+    return ("sqlite",)
 
 
 def _with_bar(length: int, label: str, work: Callable[[Callable[[str], None]], Any]) -> Any:
