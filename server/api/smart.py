@@ -41,7 +41,9 @@ def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | Non
 
 def endpoint_request(server: AuthorizationServer, parameters: list[tuple[str, str]]) -> Request:
     """The current request as the authorization server sees it: at the configured address, never the Host's."""
-    headers = {name: request.headers[name] for name in ("Authorization",) if name in request.headers}
+    given = request.headers.get("Authorization", "").strip()
+    # A blank one would be taken apart as if it held a scheme; credentials are ASCII (RFC 7617, RFC 6750).
+    headers = {"Authorization": given} if given.isascii() and given else {}
     uri = server.context.base_url + request.path
     return Request(request.method, uri, parameters, headers, request_id=request_id(request.environ))
 

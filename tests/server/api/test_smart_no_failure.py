@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -60,3 +61,20 @@ def test_every_request_is_answered(
         assert page.location.startswith(("/oauth2/", "/console", "/ehr", "https://app.example/callback?"))
     if started and name == "logout" and page.status == 303:
         smart.nurse.sign_in()
+
+
+@pytest.mark.parametrize(
+    "authorization", [" ", "\t", "Basic", "Basic ", "Basic :", "Basic =", "Bearer", "Basic \u00ff"]
+)
+@pytest.mark.parametrize("endpoint", ["token", "revoke", "introspect"])
+def test_an_authorization_header_without_credentials_is_a_refusal(
+    app: Any, endpoint: str, authorization: str
+) -> None:
+    answer = app.test_client().post(
+        f"/oauth2/{endpoint}",
+        base_url="http://127.0.0.1:8000",
+        data={"token": "a", "grant_type": "client_credentials"},
+        headers={"Authorization": authorization},
+    )
+    assert answer.status_code in (400, 401)
+    assert "error" in answer.get_json()
