@@ -10,14 +10,17 @@ from pathlib import Path
 
 from server.backup.manifest import BackupError, private_file, private_folder
 
-AUDIT_FOLDER = "audit"  # taken with the snapshot of the database, which has the other part of its rows
-RECORD = "last-backup.json"  # tells of backups and is none of what they keep
+AUDIT_FOLDER = "audit"
+RECORD = "last-backup.json"
+# Audit segments are taken with the snapshot of the database, which has the other part of their rows; the others
+# tell of this home and of its running processes.
+_LEFT_OUT = frozenset({AUDIT_FOLDER, RECORD, "metrics"})
 _BESIDE_SQLITE = ("-wal", "-shm", "-journal", ".lock")
 _SQLITE = b"SQLite format 3\0"
 
 
 def files_to_keep(home: Path, database: Path | None) -> Iterator[Path]:
-    """Every file of the home but the database's own, drafts (names that begin with a dot) and `audit/`.
+    """Every file of the home but the database's own, drafts (names that begin with a dot) and _LEFT_OUT.
 
     What a later release or an operator puts there is kept without being named here. Paths are relative.
     database: the file of an SQLite database, wherever it lies.
@@ -25,7 +28,7 @@ def files_to_keep(home: Path, database: Path | None) -> Iterator[Path]:
     own = database.resolve() if database else None
     for path in sorted(home.rglob("*")):
         relative = path.relative_to(home)
-        if relative.parts[0] in (AUDIT_FOLDER, RECORD) or any(part.startswith(".") for part in relative.parts):
+        if relative.parts[0] in _LEFT_OUT or any(part.startswith(".") for part in relative.parts):
             continue
         beside = next((path.name.removesuffix(end) for end in _BESIDE_SQLITE if path.name.endswith(end)), None)
         if beside and (path.with_name(beside).exists() or path.with_name(beside).resolve() == own):

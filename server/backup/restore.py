@@ -152,7 +152,7 @@ def _place(source: Path, target: Path) -> None:
 
 
 def _fill(connection: Connection, folder: Path, manifest: Manifest, advance: Callable[[int], None]) -> None:
-    table_copy.clear_seeds(connection)
+    table_copy.prepare(connection)
     for name, table in manifest.tables.items():
         for block in read_table(folder / table_file(name)):
             table_copy.write_rows(connection, name, table.columns, block)

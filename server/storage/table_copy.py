@@ -17,6 +17,7 @@ from server.storage.instants import milliseconds
 # Not copied: the number of the schema is the backup's, hashes stand in `resource` too, and positions in segment
 # files are told anew (`audit_tails`).
 LEFT_OUT = frozenset({"schema_version", "token", "audit_segment"})
+_FILLING_KIB = 256 * 1024
 _ONE_ROW = "only"  # the column of tables with one row, which the migration puts there
 _HASHES = {"resource": "tokens"}  # table -> the column that holds token hashes
 
@@ -99,8 +100,11 @@ def _has_token_table(connection: Connection) -> bool:
     return any(table == "token" for table, _ in catalog)
 
 
-def clear_seeds(connection: Connection) -> None:
-    """Empty the tables of one row, which the backup's row replaces."""
+def prepare(connection: Connection) -> None:
+    """Before the first row: empty the tables of one row, which the backup's row replaces."""
+    if connection.dialect.name == SQLITE.name:
+        # Rows of `token` fall all over its tree; pages that do not fit are written to the log again and again.
+        connection.execute(f"PRAGMA cache_size = -{_FILLING_KIB}")
     for table, columns in tables(connection).items():
         if _ONE_ROW in columns:
             connection.execute(f'DELETE FROM "{table}"')
