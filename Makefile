@@ -19,7 +19,7 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-system: ## browser and load generator for the tests and benchmarks
+system: ## browser, load generator and PostgreSQL for the tests and benchmarks
 	@.ci/install-system.sh
 
 run: setup ## everything in demonstration mode
@@ -38,6 +38,7 @@ test: setup-dev system ## everything CI runs (< 15 min)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 -m "not browser and not network"
+	$(BIN)/pytest -q -n 2 -m "not browser and not network" --database postgresql tests/server
 	$(BIN)/pytest -q -m "browser or network"
 
 verify: setup-dev system ## the full counts, written to docs/verification.md

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 KNOWN = {
     "BATON_HOME": "folder for data, keys and logs (./var)",
-    "BATON_DATABASE_URL": "sqlite:///PATH; default inside BATON_HOME",
+    "BATON_DATABASE_URL": "sqlite:///PATH or postgresql://...; default a file inside BATON_HOME",
     "BATON_REDIS_URL": "none: the local worker carries the queue",
     "BATON_HOST": "address to listen on (127.0.0.1)",
     "BATON_PORT_WEB": "port of the server (8000)",
