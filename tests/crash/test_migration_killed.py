@@ -109,7 +109,7 @@ def test_an_upgrade_killed_at_any_moment_can_be_run_again(
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            time.sleep(chance.uniform(0.4, 1.0) * whole)
+            time.sleep(chance.uniform(0.25, 0.9) * whole)
             baton.kill(process.pid)
             process.wait()
             stood.append(schema(store))
