@@ -21,6 +21,7 @@ import psycopg
 import pytest
 
 DATABASES = ("sqlite", "postgresql")
+_ASKS = frozenset(("database_url", "database_kind", "cluster"))  # fixtures of a test that works with a database
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +36,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name in DATABASES:
         config.addinivalue_line("markers", f"{name}(why): runs on this database only, and why")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL only what works with a database is run again; the rest cannot tell."""
+    if config.getoption("--database") == "sqlite":
+        return
+    kept = [item for item in items if not _ASKS.isdisjoint(getattr(item, "fixturenames", ()))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
