@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ def _key() -> str:
             if file.suffix in (".py", ".sql", ".json"):
                 digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _forget_old() -> None:
+    """Remove what earlier states of the code left a day ago or more."""
+    for folder in _KEPT.iterdir():
+        if folder.name != _key() and folder.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fill(store: DatabaseStore, size: int, label: str) -> None:
@@ -76,6 +84,7 @@ class Sqlite:
         kept = _KEPT / _key() / f"{size}.sqlite3"
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
+            _forget_old()
             making = kept.with_suffix(".making")
             making.unlink(missing_ok=True)
             store = open_store(f"sqlite:///{making}")

@@ -17,7 +17,8 @@ class Operation:
     """name: also of the file of bodies. label: for people. request: Lua, PATIENTS stands for their number.
 
     writes: changes the database, so it is measured after what only reads. resources: how many one request
-    writes. search: its time may not grow with the database. limit: the bare limit beside it.
+    writes. search: its time may not grow with the database. limit: the bare limit beside it. longer: how many
+    times longer a round lasts, where requests take so long that those under way at its end would matter.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Operation:
     resources: int = 1
     search: bool = False
     limit: str = "flask"
+    longer: int = 1
 
 
 _PATIENT = "math.random(0, PATIENTS - 1)"
@@ -91,6 +93,7 @@ OPERATIONS = (
         writes=True,
         resources=CHART,
         limit="inserts",
+        longer=4,
     ),
 )
 # The limits: no operation of Baton's.

@@ -188,7 +188,11 @@ def _rounds(
                 port = endpoints.port if operation in LIMITS else site.baton.port
                 seed = 1 + turn + plan.rounds * clients
                 done = load(
-                    site.scripts[operation.name], port, seconds=plan.seconds, clients=clients, seed=seed
+                    site.scripts[operation.name],
+                    port,
+                    seconds=plan.seconds * operation.longer,
+                    clients=clients,
+                    seed=seed,
                 )
                 rate = done.rate * operation.resources
                 taken.setdefault((operation.name, site.size, clients), []).append(
