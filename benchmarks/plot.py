@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 _WIDTH, _HEIGHT = 720, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 190, 24, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 190, 24, 44
 _COLOURS = ("#3b7dd8", "#c8611f", "#2e9d6b")
 _STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#57606a}line{stroke:#8c959f;stroke-opacity:.35}"
