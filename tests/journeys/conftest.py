@@ -45,13 +45,13 @@ def deploy(
         if database_kind == "postgresql":
             url = request.getfixturevalue("cluster").create_database(f"journey_{len(started)}")
             options["environment"] = {"BATON_DATABASE_URL": url, **options.get("environment", {})}
-        deployment = _module("deployment").Deployment(home=home, **options).start()
-        started.append(deployment)
-        return deployment
+        deployment = _module("deployment").Deployment(home=home, **options)
+        started.append(deployment)  # also one that does not get ready must be stopped
+        return deployment.start()
 
     yield make
     for deployment in started:
-        if deployment.process.poll() is None:
+        if deployment.process is not None and deployment.process.poll() is None:
             deployment.stop()
 
 
