@@ -2,6 +2,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+# Real processes on PostgreSQL: races, kills, and the journey of a signed list. `make verify` runs the rest there.
+ON_POSTGRESQL := tests/crash/test_kill_rounds.py tests/crash/test_parallel_writes.py \
+	tests/journeys/test_signed_list.py::test_a_nurse_signs_a_list_in_the_frame_of_the_ehr
 
 .PHONY: audit setup setup-dev system run check test verify bench generate lock third-party format clean
 
@@ -30,16 +33,17 @@ check: setup-dev ## lint, types, imports, fast tests: before every commit (< 2 m
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 2 -m "not browser and not network and not slow"
+	$(BIN)/pytest -q -n 2 -m "not browser and not network and not slow and not long"
 
 test: setup-dev system ## everything CI runs (< 15 min)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 2 -m "not browser and not network"
-	$(BIN)/pytest -q -n 2 -m "not browser and not network" --database postgresql tests/server
-	$(BIN)/pytest -q -m "browser or network"
+	$(BIN)/pytest -q -n 2 -m "not browser and not network and not long"
+	$(BIN)/pytest -q -n 2 -m "not browser and not network and not long" --database postgresql
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "(browser or network) and not long"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not long" --database postgresql $(ON_POSTGRESQL)
 
 verify: setup-dev system ## the full counts, written to docs/verification.md
 	$(BIN)/python benchmarks/verify.py

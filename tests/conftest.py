@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: left to `make verify`; `make test` skips it")
     for name in DATABASES:
         config.addinivalue_line("markers", f"{name}(why): runs on this database only, and why")
 

@@ -125,7 +125,7 @@ def run(command: list[Any], cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.network
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_environment_is_installed_from_the_lock_without_what_builds(
     tmp_path: Path, run_script: Script, docker_folder: Path
 ) -> None:

@@ -338,7 +338,7 @@ def test_the_log_tells_of_no_failure_of_ours(running: Running) -> None:
     assert '"level":"ERROR"' not in running.log.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_body_that_does_not_come_is_not_waited_for(running: Running) -> None:
     answers: list[tuple[int, float]] = []
 

@@ -309,7 +309,7 @@ def _pages(reader: Reader, query: SearchQuery, visible: Visibility) -> Iterator[
 
 
 @pytest.mark.postgresql("it asks both")
-@pytest.mark.parametrize("queries", [100, pytest.param(2_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("queries", [100, pytest.param(2_000, marks=pytest.mark.long)])
 def test_both_answer_any_query_alike(
     stores: tuple[DatabaseStore, DatabaseStore],
     new_chart: Any,
