@@ -23,11 +23,13 @@ def command_settings() -> Settings:
     environment of their own. Raises: click.ClickException.
     """
     home = Path(os.environ.get("BATON_HOME") or "var")
-    demo = os.environ.get("BATON_DEMO") == "1" or (home / "secret-key").exists()
     try:
+        demo = os.environ.get("BATON_DEMO") == "1" or (home / "secret-key").exists()
         return read_settings(os.environ, demo=demo)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"BATON_HOME cannot be used: {error.strerror}") from None
 
 
 def command_context() -> AuthContext:

@@ -6,7 +6,9 @@ Everything here may be repeated and may run in several processes at once.
 from __future__ import annotations
 
 import importlib.metadata
+import ssl
 
+from server.errors import FhirError
 from server.settings import Settings
 from server.storage import DatabaseUrlError, open_store
 from server.storage.migrations import SchemaTooNew
@@ -19,15 +21,25 @@ class DeploymentError(Exception):
 def migrate(settings: Settings) -> str:
     """Bring the database to this release's schema; one line that says where it stands.
 
-    Raises: DeploymentError for a URL that cannot be used or a database of a newer release.
+    Raises: DeploymentError for a home or URL that cannot be used, a database that does not answer or is of a
+    newer release.
     """
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise DeploymentError(f"BATON_HOME cannot be used: {error.strerror}") from None
     try:
         store = open_store(settings.database_url)
         version = store.upgrade()
         store.close()
     except (DatabaseUrlError, SchemaTooNew) as error:
         raise DeploymentError(str(error)) from None
+    except FhirError as error:
+        said = " ".join(issue.diagnostics for issue in error.issues)
+        raise DeploymentError(
+            f"{said} Does it run and exist, and may its user create tables?"
+            " (BATON_DATABASE_URL; `baton doctor`)"
+        ) from None
     return f"schema {version}"
 
 
@@ -38,6 +50,7 @@ def prepare(settings: Settings) -> None:
     In demonstration mode the accounts and clients of the demonstration are made, once.
     Raises: DeploymentError.
     """
+    _require_certificate(settings)
     migrate(settings)
     for point in importlib.metadata.entry_points(group="baton.prepare"):
         point.load()()
@@ -45,3 +58,20 @@ def prepare(settings: Settings) -> None:
         from server.demo_accounts import ensure_demo
 
         ensure_demo(settings)
+
+
+def _require_certificate(settings: Settings) -> None:
+    """Refuse a certificate that no server can be started with, instead of restarting the parts for ever."""
+    if not settings.tls_cert and not settings.tls_key:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = (
+            getattr(error, "reason", None)
+            or getattr(error, "strerror", None)
+            or "not a certificate and its key"
+        )
+        raise DeploymentError(
+            f"BATON_TLS_CERT and BATON_TLS_KEY cannot be used ({reason}); `baton doctor` looks closer"
+        ) from None

@@ -126,19 +126,17 @@ def _secret_key(environment: Mapping[str, str], home: Path, demo: bool) -> bytes
             text = Path(file).read_text().strip()
         except OSError as error:
             raise SettingsError(f"BATON_SECRET_KEY_FILE cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(
+                "BATON_SECRET_KEY_FILE is not text: fill it with `openssl rand -base64 48`"
+            ) from None
     else:
         text = environment.get("BATON_SECRET_KEY", "")
     if not text and demo:
-        path = home / "secret-key"
-        if not path.exists():
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w") as stream:
-                    stream.write(secrets.token_urlsafe(48))
-            except FileExistsError:
-                pass  # another process of the same start was quicker
-        text = path.read_text().strip()
+        try:
+            text = _demonstration_key(home)
+        except OSError as error:
+            raise SettingsError(f"BATON_HOME cannot be used: {error.strerror}") from None
     if not text:
         raise SettingsError(
             "BATON_SECRET_KEY is not set: give at least 32 random bytes, "
@@ -147,6 +145,27 @@ def _secret_key(environment: Mapping[str, str], home: Path, demo: bool) -> bytes
     if len(text.encode()) < 32:
         raise SettingsError("BATON_SECRET_KEY is shorter than 32 bytes")
     return text.encode()
+
+
+def _demonstration_key(home: Path) -> str:
+    """The key that the first start of a demonstration leaves in its home. Raises: OSError."""
+    path = home / "secret-key"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(secrets.token_urlsafe(48))
+        except FileExistsError:
+            pass  # another process of the same start was quicker
+    return path.read_text().strip()
+
+
+def _is_demonstration(home: Path) -> bool:
+    try:
+        return (home / DEMO_MARK).exists()
+    except OSError as error:
+        raise SettingsError(f"BATON_HOME cannot be used: {error.strerror}") from None
 
 
 def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Settings:
@@ -161,7 +180,7 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
             raise SettingsError(f"{name} is not a setting of Baton; did you mean {near[0]}?")
     home = Path(given.get("BATON_HOME", "var")).resolve()
     # What was started as a demonstration stays one, for every command that is run beside it.
-    demo = demo or given.get("BATON_DEMO") == "1" or (home / DEMO_MARK).exists()
+    demo = demo or given.get("BATON_DEMO") == "1" or _is_demonstration(home)
     port_web = _port(given, "BATON_PORT_WEB", 8000)
     port_app = _port(given, "BATON_PORT_APP", 8001)
     zone = given.get("BATON_TIME_ZONE") or ("America/New_York" if demo else "")
@@ -177,12 +196,15 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
     level = given.get("BATON_LOG_LEVEL", "WARNING" if demo else "INFO").upper()
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise SettingsError("BATON_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR")
+    redis_url = given.get("BATON_REDIS_URL", "")
+    if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingsError("BATON_REDIS_URL must be redis://:PASSWORD@HOST:PORT/0, rediss:// or unix://")
     allow = given.get("BATON_OUTBOUND_ALLOW") or ("127.0.0.0/8,::1/128,localhost" if demo else "")
     host = given.get("BATON_HOST", "127.0.0.1")
     return Settings(
         home=home,
         database_url=given.get("BATON_DATABASE_URL") or f"sqlite:///{home / 'baton.sqlite3'}",
-        redis_url=given.get("BATON_REDIS_URL", ""),
+        redis_url=redis_url,
         host=host,
         port_web=port_web,
         port_app=port_app,

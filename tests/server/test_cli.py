@@ -32,7 +32,21 @@ def baton(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "load", "client", "token", "db", "doctor", "app", "reconcile", "terminology"],
+    [
+        "serve",
+        "load",
+        "client",
+        "token",
+        "db",
+        "backup",
+        "restore",
+        "keys",
+        "audit",
+        "doctor",
+        "app",
+        "reconcile",
+        "terminology",
+    ],
 )
 def test_every_command_has_help_that_teaches(baton: Callable[..., Result], command: str) -> None:
     assert command in baton("--help").output
@@ -85,6 +99,47 @@ def test_a_database_of_a_newer_release_is_refused_and_left_alone(
         answer = baton(*command)
         assert answer.exit_code == 1
         assert "schema 999" in answer.output
+
+
+@pytest.mark.parametrize(
+    "command", [("serve",), ("db", "upgrade"), ("backup", "copy"), ("token", "mint", "--scope", "system/*.rs")]
+)
+def test_a_database_that_does_not_answer_is_said_in_plain_words_without_its_password(
+    baton: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    with socket.socket() as free:  # bound and never listening: connections are refused
+        free.bind(("127.0.0.1", 0))
+        url = f"postgresql://baton:do-not-print-me@127.0.0.1:{free.getsockname()[1]}/baton"
+        monkeypatch.setenv("BATON_DATABASE_URL", url)
+        answer = baton(*command)
+    assert (answer.exit_code, type(answer.exception)) == (1, SystemExit)
+    assert "database" in answer.output
+    assert "do-not-print-me" not in answer.output
+
+
+@pytest.mark.parametrize(
+    "command", [("serve",), ("serve", "--demo"), ("db", "upgrade"), ("token", "mint", "--scope", "system/*.rs")]
+)
+def test_a_home_that_is_no_folder_is_said_in_plain_words(
+    baton: Callable[..., Result], home: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    if "--demo" in command:
+        monkeypatch.delenv("BATON_SECRET_KEY")  # then the demonstration looks for its own in the home
+    home.write_text("not a folder")
+    answer = baton(*command)
+    assert (answer.exit_code, type(answer.exception)) == (1, SystemExit)
+    assert "BATON_HOME cannot be used" in answer.output
+
+
+def test_a_certificate_that_cannot_be_used_stops_the_start_instead_of_every_part(
+    baton: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATON_TLS_CERT", str(tmp_path / "missing.pem"))
+    for key in ("", str(tmp_path / "missing.pem")):
+        monkeypatch.setenv("BATON_TLS_KEY", key)
+        answer = baton("serve")
+        assert (answer.exit_code, type(answer.exception)) == (1, SystemExit)
+        assert "BATON_TLS_CERT and BATON_TLS_KEY cannot be used" in answer.output
 
 
 def test_the_doctor_finds_nothing_in_a_fresh_deployment(baton: Callable[..., Result]) -> None:

@@ -59,6 +59,7 @@ def test_outside_demo_mode_there_is_no_default_secret_or_zone(missing: str, tmp_
         ("BATON_WORKERS", "0"),
         ("BATON_LOG_LEVEL", "loud"),
         ("BATON_SECRET_KEY_FILE", "/nowhere/at/all"),
+        ("BATON_REDIS_URL", "http://:secret@queue.example"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_without_repeating_it(
@@ -67,6 +68,13 @@ def test_a_value_that_cannot_be_used_is_named_without_repeating_it(
     with pytest.raises(SettingsError, match=name) as caught:
         read_settings(GIVEN | {"BATON_HOME": str(tmp_path), name: value})
     assert value not in str(caught.value)
+
+
+def test_a_key_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(bytes(range(128, 192)))
+    given = {"BATON_HOME": str(tmp_path), "BATON_SECRET_KEY_FILE": str(tmp_path / "key")}
+    with pytest.raises(SettingsError, match="BATON_SECRET_KEY_FILE is not text"):
+        read_settings(GIVEN | given)
 
 
 def test_demo_mode_makes_its_key_once_for_its_owner_only(tmp_path: Path) -> None:
