@@ -35,10 +35,9 @@ def row_values(row: AuditRow) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in NAMES}
     values["recorded"] = milliseconds(row.recorded)
     for name, value in values.items():
-        if isinstance(value, str) and not value.isascii():
-            values[name] = value.encode("utf-8", "replace").decode("utf-8")
-        elif isinstance(value, str) and "\0" in value:  # PostgreSQL's text cannot hold it
-            values[name] = value.replace("\0", "\ufffd")
+        if isinstance(value, str) and not (value.isascii() and "\0" not in value):
+            # PostgreSQL's text cannot hold a NUL.
+            values[name] = value.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
     return values
 
 

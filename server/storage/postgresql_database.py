@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
+from psycopg import pq
 
 from server.errors import FhirError
 from server.storage.database import Connection
@@ -118,7 +119,10 @@ class PostgresqlDatabase:
         if connection.pgconn.parameter_status(b"server_encoding") != b"UTF8":
             connection.close()
             raise FhirError("unavailable", "The database must have the encoding UTF8.")
-        connection.pgconn.exec_(SESSION.encode())
+        result = connection.pgconn.exec_(SESSION.encode())
+        if result.status != pq.ExecStatus.TUPLES_OK:  # one that fails takes all with it
+            connection.close()
+            raise psycopg.errors.error_from_result(result)
         return Link(connection, deadline or [math.inf])
 
     def _state(self) -> _ThreadState:
@@ -150,13 +154,14 @@ class PostgresqlDatabase:
         Raises: FhirError too-costly, unavailable.
         """
         state = self._state()
-        if state.writer is not None:
-            yield state.writer
-            return
         try:
+            if state.writer is not None:
+                yield state.writer
+                return
             if state.reader is None:
-                state.reader = self._link(state)
-                state.reader.execute(_READ)
+                link = self._link(state)
+                link.execute(_READ)
+                state.reader = link
             state.reading_depth += 1
             try:
                 yield state.reader

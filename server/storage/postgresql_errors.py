@@ -20,9 +20,10 @@ _KINDS = {
     "53100": ("storage-full", "There is no room left to store this."),  # disk_full
     "08": ("unavailable", ""),  # connection_exception
     "0A000": ("unavailable", ""),  # a schema that changed under a prepared statement: the next connection works
-    "25006": ("unavailable", ""),  # read_only_sql_transaction: a standby
+    "25": ("unavailable", ""),  # invalid_transaction_state: a standby, one that failed or that the server ended
     "26000": ("unavailable", ""),  # a pooler that loses prepared statements
     "28": ("unavailable", ""),  # invalid_authorization_specification
+    "3B": ("unavailable", ""),  # savepoint_exception: its transaction is gone
     "3D000": ("unavailable", ""),  # no such database
     "53": ("unavailable", ""),  # insufficient_resources, too_many_connections among them
     "55": ("unavailable", ""),  # object_not_in_prerequisite_state, lock_not_available among them
@@ -38,7 +39,8 @@ def translated(error: psycopg.Error) -> Exception:
     """The error a caller can answer; a defect of ours stays a psycopg.Error."""
     state = error.sqlstate
     if state is None:  # no word from the server: it is not there, or went away
-        return FhirError("unavailable", _AWAY) if isinstance(error, psycopg.OperationalError) else error
+        away = isinstance(error, psycopg.OperationalError) or type(error) is psycopg.DatabaseError
+        return FhirError("unavailable", _AWAY) if away else error
     if state in _OVERTAKEN:
         return Overtaken()
     kind, text = _KINDS.get(state) or _KINDS.get(state[:2]) or ("", "")

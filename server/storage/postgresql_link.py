@@ -31,9 +31,15 @@ from server.storage.postgresql_values import ARRAYS, Dumped, dump
 _PREPARED_MAXIMUM = 1_000  # a connection; each holds some tens of kB on the server
 _STREAM_ROWS = 1_000
 _SENDING_MAXIMUM = 500  # commands on the way before their answers are taken off the wire
+_CANCEL_SECONDS = 5  # for the server to take a cancellation, and again to follow it
 
 _Status = pq.ExecStatus
 _FAILED = (_Status.FATAL_ERROR, _Status.NONFATAL_ERROR, _Status.BAD_RESPONSE)
+# A prepared statement that its table has outgrown, or that a pooler has lost: only a new connection helps.
+_OUTDATED = ("0A000", "26000")
+
+# A statement as it is prepared: its text and the types of its parameters.
+_Key = tuple[bytes, tuple[int, ...]]
 
 
 class Answer:
@@ -101,11 +107,12 @@ class Link:
         self._wire = connection.pgconn
         self._deadline = deadline
         self._transformer = Transformer(connection)
-        self._prepared: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()
-        self._fresh: list[tuple[bytes, tuple[int, ...]]] = []  # prepared in the batch under way
+        self._prepared: OrderedDict[_Key, bytes] = OrderedDict()
         self._names = 0
-        self._pending: deque[Answer | None] = deque()  # None: the end of a batch
+        # What is sent and not answered: a statement, one that is being prepared, None for the end of a batch.
+        self._pending: deque[Answer | _Key | None] = deque()
         self._error: psycopg.Error | None = None
+        self._outdated = False
         self._poll = select.poll()
         self._poll.register(self._wire.socket, select.POLLIN)
         self._poll_both = select.poll()
@@ -147,16 +154,16 @@ class Link:
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
     def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
-        """The rows of one statement one after the other, fetched a thousand at a time."""
+        """The rows of one statement one after the other, fetched a thousand at a time.
+
+        One that is given up ends with its transaction, not when it is collected: that may be in a later one.
+        """
         self._names += 1
         name = f"stream_{self._names}"
         self.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {sql}")
-        try:
-            while rows := self.execute(f"FETCH {_STREAM_ROWS} FROM {name}").fetchall():
-                yield from rows
-        finally:
-            if self.in_transaction:
-                self.execute(f"CLOSE {name}")
+        while rows := self.execute(f"FETCH {_STREAM_ROWS} FROM {name}").fetchall():
+            yield from rows
+        self.execute(f"CLOSE {name}")
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
         """Insert many rows by COPY."""
@@ -172,15 +179,13 @@ class Link:
 
     # -- transactions
 
-    @property
-    def in_transaction(self) -> bool:
-        """A transaction is open and has not failed, as far as the server has answered."""
-        return self._wire.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.ACTIVE)
-
     def end(self, sql: str) -> None:
-        """Send the end of a snapshot without waiting for it."""
-        self.execute(sql)
-        self._sync()
+        """Send the end of a snapshot without waiting for it; errors of it are of no interest."""
+        with suppress(psycopg.Error):
+            if self._pending:
+                self._sync()  # what fails before it must not keep the end from being reached
+            self.execute(sql)
+            self._sync()
 
     def abandon(self) -> None:
         """Roll back whatever is open; errors of it are of no interest."""
@@ -204,12 +209,15 @@ class Link:
         except (psycopg.Error, FhirError):
             return False
         return (
-            not self._poll.poll(0)
+            not self._outdated
+            and not self._poll.poll(0)
             and self._wire.status == pq.ConnStatus.OK
             and self._wire.transaction_status == pq.TransactionStatus.IDLE
         )
 
     def close(self) -> None:
+        """What was not answered never will be."""
+        self._pending.clear()
         self._connection.close()
 
     def wait(self) -> None:
@@ -219,17 +227,23 @@ class Link:
         """
         if not self._pending:
             return
-        if self._pending[-1] is not None:
-            self._sync()
-        self._flush()
-        while self._pending:
-            while self._wire.is_busy():
-                self._readable()
-                self._wire.consume_input()
-            self._take(self._wire.get_result())
-        self._fresh.clear()
+        try:
+            if self._pending[-1] is not None:
+                self._sync()
+            self._flush()
+            while self._pending:
+                while self._wire.is_busy():
+                    self._readable()
+                    self._wire.consume_input()
+                self._take(self._wire.get_result())
+        except BaseException:  # broken off anywhere: which answer is whose is not known any more
+            self.close()
+            raise
         if self._error is not None:
             error, self._error = self._error, None
+            if self._wire.transaction_status != pq.TransactionStatus.INERROR:
+                # No transaction is left to fail as a whole: what follows would be kept, each by itself.
+                self.close()
             raise error
 
     # -- the wire
@@ -241,18 +255,22 @@ class Link:
 
     def _send(self, text: bytes, dumped: Sequence[Dumped]) -> Answer:
         key = (text, tuple(value[0] for value in dumped))
-        name = self._prepared.get(key)
-        if name is None:
-            name = self._prepare(key)
-        else:
-            self._prepared.move_to_end(key)
         values, formats = [value[1] for value in dumped], [value[2] for value in dumped]
-        self._wire.send_query_prepared(name, values, formats, 1)
         answer = Answer(self)
-        self._pending.append(answer)
+        try:
+            name = self._prepared.get(key)
+            if name is None:
+                name = self._prepare(key)
+            else:
+                self._prepared.move_to_end(key)
+            self._wire.send_query_prepared(name, values, formats, 1)
+            self._pending.append(answer)
+        except BaseException:  # as in `wait`
+            self.close()
+            raise
         return answer
 
-    def _prepare(self, key: tuple[bytes, tuple[int, ...]]) -> bytes:
+    def _prepare(self, key: _Key) -> bytes:
         if len(self._prepared) >= _PREPARED_MAXIMUM:
             _, oldest = self._prepared.popitem(last=False)
             self._wire.send_query_params(b"DEALLOCATE " + oldest, None)
@@ -260,15 +278,18 @@ class Link:
         self._names += 1
         name = b"s%d" % self._names
         self._wire.send_prepare(name, key[0], key[1])
-        self._pending.append(Answer(None))
+        self._pending.append(key)
         self._prepared[key] = name
-        self._fresh.append(key)
         return name
 
     def _sync(self) -> None:
-        self._wire.pipeline_sync()
-        self._pending.append(None)
-        self._flush()
+        try:
+            self._wire.pipeline_sync()
+            self._pending.append(None)
+            self._flush()
+        except BaseException:  # as in `wait`
+            self.close()
+            raise
 
     def _flush(self) -> None:
         while self._wire.flush():
@@ -282,28 +303,31 @@ class Link:
         if until == math.inf:
             self._poll.poll()
         elif not self._poll.poll(max(0.0, (until - time.monotonic()) * 1000)):
-            self._deadline[0] = math.inf
-            try:
-                self._connection.cancel_safe(timeout=5)
-                self._poll.poll()
-            finally:
-                self._deadline[0] = until
+            self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
+            if not self._poll.poll(_CANCEL_SECONDS * 1000):
+                raise psycopg.OperationalError("the server neither answers nor gives up")
 
     def _take(self, result: pq.abc.PGresult | None) -> None:
         """Note one result of the first pending command; None ends that command."""
         if result is None or result.status == _Status.PIPELINE_SYNC:
             self._pending.popleft()
-        elif result.status in _FAILED:
-            if self._error is None:
-                self._error = errors.error_from_result(result)
-                for key in self._fresh:  # it may not have come to them
-                    self._prepared.pop(key, None)
-            if self._wire.status == pq.ConnStatus.BAD:
-                self._pending.clear()
-        elif result.status != _Status.PIPELINE_ABORTED:
-            answer = self._pending[0]
-            assert answer is not None
-            answer._result = result
+            return
+        first = self._pending[0]
+        if result.status in _FAILED or result.status == _Status.PIPELINE_ABORTED:
+            if isinstance(first, tuple):  # it was not prepared
+                self._prepared.pop(first, None)
+            if result.status in _FAILED:
+                self._failed(errors.error_from_result(result))
+        elif isinstance(first, Answer):
+            first._result = result
+        else:
+            assert first is not None
+
+    def _failed(self, error: psycopg.Error) -> None:
+        self._outdated = self._outdated or error.sqlstate in _OUTDATED
+        self._error = self._error or error
+        if self._wire.status == pq.ConnStatus.BAD:
+            self._pending.clear()
 
     def _plainly(self) -> _Plainly:
         return _Plainly(self)

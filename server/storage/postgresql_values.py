@@ -30,14 +30,16 @@ _DUMPS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
 
 
 def dump(value: Any) -> Dumped:
-    """A whole number, fraction, text, bytes, None, or a list of one of the first three."""
+    """A whole number, fraction, text, bytes, None, or a list of one of the first three. Raises: TypeError."""
     if value is None:
         return 0, None, 1
     if type(value) is list:
         return _array(value)
     known = _DUMPS.get(type(value))
     if known is None:  # of a derived type: a truth value, an enumeration
-        known = next(found for kind, found in _DUMPS.items() if isinstance(value, kind))
+        known = next((found for kind, found in _DUMPS.items() if isinstance(value, kind)), None)
+        if known is None:
+            raise TypeError(f"PostgreSQL takes no {type(value).__name__}")
     return known[0], known[1](value), 1
 
 
