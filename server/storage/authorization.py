@@ -232,7 +232,8 @@ class AuthorizationStore(Protocol):
         """Consume a launch. None: unknown. `used` is None for the first caller alone."""
 
     # Access tokens
-    def add_token(self, token: TokenRow) -> None: ...
+    def add_token(self, token: TokenRow) -> None:
+        """Add; as a revoked one where its grant was revoked meanwhile."""
 
     def token(self, token_hash: bytes) -> TokenRow | None:
         """The row as stored, expired or revoked ones too (until purged)."""
@@ -241,7 +242,8 @@ class AuthorizationStore(Protocol):
         """False if unknown or already revoked. Bumps the epoch."""
 
     # Refresh tokens
-    def add_refresh_token(self, token: RefreshTokenRow) -> None: ...
+    def add_refresh_token(self, token: RefreshTokenRow) -> None:
+        """Add, unless its grant was revoked meanwhile."""
 
     def refresh_token(self, token_hash: bytes) -> RefreshTokenRow | None: ...
 

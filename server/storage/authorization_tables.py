@@ -174,6 +174,18 @@ class AuthorizationTables:
         )
         return ended == 1
 
+    @staticmethod
+    def _hold_grant(connection: Connection, grant_id: str) -> int | None:
+        """When the grant was revoked, None while it is in force.
+
+        Held until the transaction ends, so that who revokes it meets every token made from it before.
+        """
+        row = connection.execute(
+            f"SELECT revoked FROM access_grant WHERE grant_id = :grant_id {connection.dialect.for_update}",
+            {"grant_id": grant_id},
+        ).fetchone()
+        return row[0] if row else None
+
     # -- codes and launches
 
     def add_code(self, code: CodeRow) -> None:
@@ -213,7 +225,10 @@ class AuthorizationTables:
     # -- access tokens
 
     def add_token(self, token: TokenRow) -> None:
-        self._put("access_token", rows.token_columns(token))
+        with self._database.writing() as connection:
+            revoked = self._hold_grant(connection, token.grant_id)
+            columns = rows.token_columns(token)
+            self._put("access_token", columns if revoked is None else {**columns, "revoked": revoked})
 
     def token(self, token_hash: bytes) -> TokenRow | None:
         row = self._one("SELECT * FROM access_token WHERE token_hash = :hash", {"hash": token_hash})
@@ -231,7 +246,9 @@ class AuthorizationTables:
     # -- refresh tokens
 
     def add_refresh_token(self, token: RefreshTokenRow) -> None:
-        self._put("refresh_token", rows.refresh_token_columns(token))
+        with self._database.writing() as connection:
+            if self._hold_grant(connection, token.grant_id) is None:
+                self._put("refresh_token", rows.refresh_token_columns(token))
 
     def refresh_token(self, token_hash: bytes) -> RefreshTokenRow | None:
         row = self._one(_ROTATING, {"hash": token_hash})
@@ -241,6 +258,7 @@ class AuthorizationTables:
         self, token_hash: bytes, successor: RefreshTokenRow, now: datetime
     ) -> RefreshTokenRow | None:
         with self._database.writing() as connection:
+            self._hold_grant(connection, successor.grant_id)  # first, as `_end_grant` does
             lock = connection.dialect.for_update
             found = connection.named(f"{_ROTATING} {lock}", {"hash": token_hash})
             before = rows.refresh_token_row(found[0]) if found else None
