@@ -5,18 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from importlib import import_module
-from pathlib import Path
 from threading import Event
-from typing import Any
 
 from server.settings import Settings, read_settings
-
-# granian's own words go the way of all logs: through the root logger, one JSON object a line.
-_GRANIAN_LOGS: dict[str, Any] = {
-    "formatters": {},
-    "handlers": {},
-    "loggers": {name: {"handlers": [], "propagate": True} for name in ("_granian", "granian.access")},
-}
 
 # Imported once, before the workers are forked: they start sooner and share the memory. Nothing that makes
 # metrics is among them: prometheus_client has to be imported after `wsgi.share_metrics`.
@@ -30,38 +21,21 @@ def _settings() -> Settings:
 def web() -> None:
     """FHIR API, authorization server, console, and in demo mode the demo EHR: granian, one request at a time a
     worker, whose clients wait outside of it (`server.rsgi`)."""
-    from granian.constants import HTTPModes, Interfaces, SSLProtocols
-    from granian.http import HTTP1Settings
-    from granian.log import LogLevels
-    from granian.server import Server
-
     from server.logs import Log, configure_logging
-    from server.process import open_connections
-    from server.rsgi import HEAD_BYTES
+    from server.serving import serve
 
     settings = _settings()
     configure_logging(Log(settings.log_level))
     for name in SHARED:
         import_module(name)
-    Server(
+    serve(
         "server.rsgi:web",
-        factory=True,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=20_000, max_buffer_size=HEAD_BYTES),
-        websockets=False,
-        backpressure=open_connections(),
-        address=settings.host,
+        host=settings.host,
         port=settings.port_web,
         workers=settings.workers,
-        log_level=LogLevels.warning,
-        log_dictconfig=_GRANIAN_LOGS,
-        respawn_failed_workers=True,
-        workers_kill_timeout=5,  # an idle connection holds a worker up; the supervisor waits longer
-        ssl_protocol_min=SSLProtocols.tls12,
-        ssl_cert=_path(settings.tls_cert),
-        ssl_key=_path(settings.tls_key),
-    ).serve()
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+    )
 
 
 def worker() -> None:
@@ -96,7 +70,3 @@ def worker() -> None:
     if not ended:
         os._exit(0)  # what is under way was given back; whoever still does it is not waited for
     store.close()
-
-
-def _path(text: str) -> Path | None:
-    return Path(text) if text else None

@@ -2,9 +2,10 @@
 
 A WSGI server gives a thread to every request from its first byte to its last, so a slow client costs a thread.
 Here the event loop receives bodies and sends large answers, and the application runs in the loop between two of
-its steps: a request is in it for its own work only, never for its client's connection. What the loop turns away
-itself it hands on as `baton.refusal`, so that every answer, refusals included, comes from the application with
-its headers, its log line and its form (`server.api.admission`).
+its steps: a request is in it for its own work only, never for its client's connection. An application that
+waits for others gets threads, and requests that wait for one of these wait in the loop. What the loop turns
+away itself it hands on as `baton.refusal`, so that every answer, refusals included, comes from the application
+with its headers, its log line and its form (`server.api.admission`, `smart_app.gate`).
 Sources: granian's RSGI specification, PEP 3333
 """
 
@@ -14,7 +15,8 @@ import asyncio
 import io
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
@@ -43,6 +45,9 @@ _BASE: WSGIEnvironment = {
 # Header -> its WSGI name; filled as names are seen, up to a bound, because a name costs more than a lookup.
 _NAMES = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
+Answer = tuple[int, list[tuple[str, str]], bytes]
+"""Status, headers, content."""
+
 
 class NotReadable(Exception):
     """The headers cannot be taken as they are; kind as in `errors.KINDS`."""
@@ -57,15 +62,24 @@ class Door:
     """One process's way from granian to the application.
 
     most_body: how many bytes of body the application wants of a request, seen its head. most_wait: seconds a
-    request may have waited for others of its turn before it is sent away (429).
+    request may have waited for others before it is sent away (429). threads: how many requests the application
+    may be in at once because it waits for others itself; 0 where one at a time is the fastest way.
     """
 
     application: WSGIApplication
     most_body: Callable[[WSGIEnvironment], int]
     bodies: BodyReader
     most_wait: float = 5.0
+    threads: int = 0
     unsent: int = 0
     _turn: float = 0.0
+    _pool: Executor | None = None
+    _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+    def __post_init__(self) -> None:
+        if self.threads:
+            self._pool = ThreadPoolExecutor(self.threads)
+            self._free = asyncio.Semaphore(self.threads)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
@@ -89,7 +103,10 @@ class Door:
         if self.unsent > _MOST_UNSENT:
             environ.setdefault(REFUSAL, ("throttled", _BUSY))
         try:
-            status, headers, content = run(self.application, environ)
+            if self._pool is None or REFUSAL in environ:
+                status, headers, content = run(self.application, environ)
+            else:
+                status, headers, content = await self._in_thread(self._pool, environ)
         finally:
             self.bodies.release(held)
         if len(content) <= _SEND_WHOLE or scope.method == "HEAD":
@@ -100,6 +117,20 @@ class Door:
     # A request that had to wait stands behind others in the same turn of the loop: the turn's age is its wait.
     def _end_turn(self) -> None:
         self._turn = 0.0
+
+    async def _in_thread(self, pool: Executor, environ: WSGIEnvironment) -> Answer:
+        """The application's answer from a thread, once one is free; a refusal where none is for too long."""
+        try:
+            async with asyncio.timeout(self.most_wait):
+                await self._free.acquire()
+        except TimeoutError:
+            environ[REFUSAL] = ("throttled", _BUSY)
+            return run(self.application, environ)
+        try:
+            environ["wsgi.multithread"] = True
+            return await asyncio.get_running_loop().run_in_executor(pool, run, self.application, environ)
+        finally:
+            self._free.release()
 
     async def _body(self, scope: Any, protocol: Any, environ: WSGIEnvironment) -> bytes:
         text = environ.get("CONTENT_LENGTH", "")
@@ -187,8 +218,8 @@ def _wsgi_name(name: str) -> str:
     return own
 
 
-def run(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and content of the application's answer."""
+def run(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
+    """The application's answer."""
     started: list[Any] = []
 
     def start_response(
@@ -211,9 +242,20 @@ def _no_write(data: bytes) -> None:
     raise NotImplementedError("answers are returned, not written")
 
 
+def door(
+    application: WSGIApplication,
+    most_body: Callable[[WSGIEnvironment], int],
+    *,
+    threads: int = 0,
+    most_wait: float = 5.0,
+) -> Door:
+    """What granian asks in this process, for `serving.serve`; the arguments are those of `Door`."""
+    return Door(application, most_body, BodyReader(), most_wait, threads)
+
+
 def web() -> Door:
     """The web server of this process, from the environment; granian calls it in each. Raises: SettingsError."""
     from server import wsgi
 
     app = wsgi.web()
-    return Door(app.wsgi_app, app.extensions["baton.most_body"], BodyReader())
+    return door(app.wsgi_app, app.extensions["baton.most_body"])

@@ -24,6 +24,14 @@ CSRF_HEADER = "X-Baton-CSRF"
 CSRF_FIELD = "csrf_token"
 POLL_HEADER = "X-Baton-Poll"
 SECRET_LENGTH = 43  # 256 bits in base64url; a shorter cookie is none of ours
+# A key of the WSGI environment: (kind, text) of what the server in front has already turned away.
+REFUSAL = "baton.refusal"
+_REFUSED = {
+    "headers-too-large": "headers-too-large",
+    "request-timeout": "too-slow",
+    "throttled": "too-busy",
+    "too-large": "too-large",
+}
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -89,6 +97,9 @@ def install(app: Flask, settings: Settings, sessions: Sessions, issuers: Issuers
 
     @app.before_request
     def check() -> ResponseReturnValue | None:
+        if refusal := request.environ.get(REFUSAL):
+            kind, text = refusal
+            raise ProblemError(_REFUSED.get(kind, "bad-request"), what="request", log=text)
         if request.path == "/healthz":
             return None
         if request.host.lower() != host:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 import signal
+from importlib.metadata import entry_points
 from pathlib import Path
 from threading import Event
 
 from smart_app.settings import Settings, is_demo, read_settings
-
-BLOCKING_THREADS = 8
-"""Threads that wait for FHIR servers; more pages at once than that wait in line."""
 
 
 def _settings() -> Settings:
@@ -39,32 +37,23 @@ def _make_tables(settings: Settings) -> None:
 
 def app() -> None:
     """Serve the SMART app until SIGTERM."""
-    from granian.constants import HTTPModes, Interfaces, SSLProtocols
-    from granian.log import LogLevels
-    from granian.server import Server
-
+    from smart_app.logs import configure_logging
     from terminology.rxnorm import open_rxnorm
 
     settings = _settings()
+    configure_logging(settings.log_level)
     prepare()
     _make_tables(settings)
     open_rxnorm(settings.home / "terminology")  # built here once, before anyone waits for it
-    Server(
-        "smart_app.wsgi:app",
-        factory=True,
-        interface=Interfaces.WSGI,
-        http=HTTPModes.http1,
-        address=settings.host,
+    serve = entry_points(group="baton.http")["serve"].load()
+    serve(
+        "smart_app.wsgi:front",
+        host=settings.host,
         port=settings.port,
         workers=1,
-        blocking_threads=BLOCKING_THREADS,
-        log_level=LogLevels.error,  # it warns of more threads than cores, which is meant
-        respawn_failed_workers=True,
-        workers_kill_timeout=5,  # an idle connection holds a worker up; the supervisor waits longer
-        ssl_protocol_min=SSLProtocols.tls12,
-        ssl_cert=Path(settings.tls_cert) if settings.tls_cert else None,
-        ssl_key=Path(settings.tls_key) if settings.tls_key else None,
-    ).serve()
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+    )
 
 
 def app_worker() -> None:

@@ -176,6 +176,27 @@ _ROWS = (
         N_("Shorten the text and send it again."),
     ),
     Problem(
+        "headers-too-large",
+        431,
+        N_("The browser sent too much about itself"),
+        N_("The cookies or other headers of the request are larger than the app takes."),
+        N_("Delete the cookies of this address, then open the app again from the chart."),
+    ),
+    Problem(
+        "too-slow",
+        408,
+        N_("What you sent did not arrive"),
+        N_("The connection was too slow or broke off, so nothing was done."),
+        N_("Check the connection and send it again."),
+    ),
+    Problem(
+        "too-busy",
+        429,
+        N_("The app has more to do than it can"),
+        N_("Too many pages are waiting, perhaps for an EHR that answers slowly. Nothing was changed."),
+        N_("Try again in a moment."),
+    ),
+    Problem(
         "bad-request",
         400,
         N_("The app did not understand that"),

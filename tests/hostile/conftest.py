@@ -51,3 +51,6 @@ def grammar(seeded: random.Random) -> Callable[..., Iterator[Any]]:
     load("words")
     module = load("grammar")
     return lambda *arguments: module.Grammar(seeded, *arguments).requests()
+
+
+load("sockets")

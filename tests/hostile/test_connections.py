@@ -7,21 +7,17 @@ Sources: RFC 9112 (HTTP/1.1 message syntax), OWASP testing guide (request smuggl
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+
+# `conftest` loads it first: tests are no packages.
+from hostile_sockets import SLOWEST, Running, free_port, nonsense, part, status
 
 from server.auth.context import auth_context
 from server.auth.tokens import Claims, mint
@@ -30,69 +26,11 @@ from server.storage import open_store
 
 pytestmark = pytest.mark.network
 
-ROOT = Path(__file__).resolve().parents[2]
-SLOWEST = 2.0
-
-
-@dataclass
-class Running:
-    """One worker of `baton serve web`. token: may do everything."""
-
-    port: int
-    token: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def connect(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-
-    def raw(self, data: bytes, *, half_close: bool = False) -> bytes:
-        """What comes back for these bytes until the server closes, or says nothing for a second."""
-        with self.connect() as connection:
-            answer = b""
-            with contextlib.suppress(OSError):
-                connection.sendall(data)
-                if half_close:
-                    connection.shutdown(socket.SHUT_WR)
-                connection.settimeout(1)
-                while got := connection.recv(65_536):
-                    answer += got
-            return answer
-
-    def head(self, line: str, *headers: str, token: bool = True) -> bytes:
-        """The head of a request with the headers that every honest one has."""
-        own = [line, f"Host: 127.0.0.1:{self.port}", "Connection: close"]
-        if token:
-            own.append(f"Authorization: Bearer {self.token}")
-        return "\r\n".join((*own, *headers, "", "")).encode("latin-1")
-
-    def ordinary(self) -> float:
-        """Ask something ordinary; the seconds it took."""
-        started = time.perf_counter()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/fhir/Patient?_count=1",
-            headers={"Authorization": f"Bearer {self.token}"},
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            assert answer.status == 200
-        return time.perf_counter() - started
-
-    def resident(self) -> int:
-        """Bytes of memory of the worker process."""
-        children = subprocess.run(
-            ["ps", "-o", "rss=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
-        )
-        return max(int(text) for text in children.stdout.split()) * 1024
-
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("hostile")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {
         "BATON_HOME": str(folder / "home"),
         "BATON_SECRET_KEY": "a key for tests only, long enough to be one",
@@ -114,34 +52,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     )
     token = mint(context, Claims("test", "system/*.cruds"), timedelta(hours=1))
     store.close()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
-    log = folder / "web.log"
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "server.cli", "serve", "web", "--prepared"],
-            cwd=ROOT,
-            env=clean | environment,
-            stdout=stream,
-            stderr=stream,
-        )
-    found = Running(port, token, process, log)
-    try:
-        for _ in range(150):
-            with contextlib.suppress(OSError):
-                found.ordinary()
-                break
-            time.sleep(0.1)
-        else:
-            raise AssertionError(log.read_text())
+    ask, headers = "/fhir/Patient?_count=1", (f"Authorization: Bearer {token}",)
+    with part("web", port, environment, folder / "web.log", ask, headers) as found:
         yield found
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-def status(answer: bytes) -> int:
-    """The status of the first answer, 0 for none."""
-    return int(answer[9:12]) if answer.startswith(b"HTTP/1.") else 0
 
 
 def test_a_body_of_a_byte_a_second_holds_nobody_up(running: Running) -> None:
@@ -176,7 +89,7 @@ def test_readers_who_never_read_hold_nobody_up(running: Running) -> None:
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", running.port))
-        connection.sendall(running.head("GET /fhir/metadata HTTP/1.1", token=False))
+        connection.sendall(running.head("GET /fhir/metadata HTTP/1.1", own=False))
         deaf.append(connection)
     for _ in range(5):
         assert running.ordinary() < SLOWEST
@@ -203,7 +116,7 @@ def test_a_body_that_broke_off_is_no_body(running: Running, coding: str, body: b
 
 
 def test_without_a_token_a_large_body_is_not_received(running: Running) -> None:
-    head = running.head("POST /fhir HTTP/1.1", "Content-Length: 30000000", token=False)
+    head = running.head("POST /fhir HTTP/1.1", "Content-Length: 30000000", own=False)
     started = time.perf_counter()
     answer = running.raw(head + b"{")
     assert status(answer) == 401
@@ -224,63 +137,8 @@ def test_an_endless_body_is_refused_where_it_is_too_long(running: Running) -> No
     assert running.ordinary() < SLOWEST
 
 
-def nonsense(running: Running) -> list[bytes]:
-    """Requests that are none, or nearly."""
-    host = f"Host: 127.0.0.1:{running.port}".encode()
-    get = b"GET /fhir/Patient HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n"
-    post = b"POST /fhir/Patient HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n"
-    return [
-        b"\r\n" * 900,
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 99,
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /fhir/Patient HTTP/1.0\r\n\r\n",
-        b"GET /fhir/Patient\r\n\r\n",
-        b"GET http://other.example/fhir/Patient HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        b"GET http://u:p@other.example:99999/ HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        b"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n",
-        b"OPTIONS * HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        b"TRACE /fhir HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        b"get /fhir HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        b"G\x00T / HTTP/1.1\r\n\r\n",
-        get + b"\r\n" + get + b"\r\n" + get + b"\r\n",
-        get + host + b"\r\n\r\n",
-        get + b"Host: evil.example\r\n\r\n",
-        get + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
-        get + b"X-B: \xe9\xff\r\n\r\n",
-        get + b"If-None-Exist: name=\xe9\r\n\r\n",
-        get + b"X-L: " + b"a" * 40_000 + b"\r\n\r\n",
-        get + b"X-L: " + b"a" * 400_000 + b"\r\n\r\n",
-        get + b"X-L: a\r\n" * 300 + b"\r\n",
-        get + b" folded: yes\r\n\r\n",
-        get + b"No-Colon\r\n\r\n",
-        get + b"X_Forwarded_For: 1.2.3.4\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
-        get
-        + b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
-        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        b"GET /fhir/Patient/%2e%2e/%00/%ff%c0%af?a=%FF HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        b"GET //fhir//Patient;a/../../etc HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        b"GET /fhir/Patient?a=\xe9\x00 HTTP/1.1\r\n" + host + b"\r\nConnection: close\r\n\r\n",
-        post + b"Content-Length: -1\r\n\r\n",
-        post + b"Content-Length: 1e3\r\n\r\n",
-        post + b"Content-Length: " + b"9" * 40 + b"\r\n\r\n",
-        post + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}}",
-        post + b"Content-Length: 2, 2\r\n\r\n{}",
-        post + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
-        post + b"Transfer-Encoding: identity\r\n\r\n{}",
-        post + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
-        post + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        post + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n",
-        post + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 40 + b"\r\n",
-        post + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"a" * 90_000 + b"\r\nx\r\n0\r\n\r\n",
-        post + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",
-        post + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08",
-    ]
-
-
 def test_nonsense_is_refused_and_harms_nobody(running: Running) -> None:
-    for data in nonsense(running):
+    for data in nonsense(running, "/fhir/Patient"):
         answer = running.raw(data)
         assert status(answer) < 500, (data[:80], answer[:200])
         assert b"evil.example" not in answer
@@ -296,7 +154,7 @@ def test_what_granian_lets_through_is_refused_in_our_form(running: Running) -> N
         b"X-L: " + b"a" * 40_000: 431,
     }
     for header, code in expected.items():
-        get = running.head("GET /fhir/Patient HTTP/1.1", token=False)[:-2]
+        get = running.head("GET /fhir/Patient HTTP/1.1", own=False)[:-2]
         answer = running.raw(get + header + b"\r\n\r\n")
         assert status(answer) == code, (header[:40], answer[:200])
         assert b'"OperationOutcome"' in answer
@@ -306,7 +164,7 @@ def test_what_granian_lets_through_is_refused_in_our_form(running: Running) -> N
 
 
 def test_bytes_that_were_changed_at_random_break_nothing(running: Running, seeded: random.Random) -> None:
-    good = [data for data in nonsense(running) if len(data) < 1_000]
+    good = [data for data in nonsense(running, "/fhir/Patient") if len(data) < 1_000]
     for _ in range(60):
         data = bytearray(seeded.choice(good))
         for _ in range(seeded.randint(1, 8)):
@@ -320,14 +178,14 @@ def test_bytes_that_were_changed_at_random_break_nothing(running: Running, seede
 
 
 def test_clients_that_leave_in_the_middle_are_forgotten(running: Running) -> None:
-    for part in (
+    for start in (
         b"GET",
         b"GET / HTTP/1.1\r\nHo",
         running.head("POST /fhir HTTP/1.1", "Content-Length: 99999") + b"{",
     ):
         for _ in range(50):
             with running.connect() as connection:
-                connection.sendall(part)
+                connection.sendall(start)
     for _ in range(50):
         with running.connect() as connection:
             connection.sendall(running.head("GET /fhir/metadata HTTP/1.1"))

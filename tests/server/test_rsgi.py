@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -232,6 +233,64 @@ def test_who_waited_too_long_for_others_is_sent_away() -> None:
     assert kinds[0] == ""
     assert kinds[3:6] == ["throttled"] * 3
     assert kinds[6] == ""
+
+
+def test_an_application_that_waits_for_others_does_so_in_threads_and_the_loop_goes_on() -> None:
+    meeting = threading.Barrier(4)
+
+    def waiting(environ: Any, start_response: Any) -> list[bytes]:
+        meeting.wait(5)
+        start_response("200 OK", [])
+        return [b"x"]
+
+    ours = door(waiting, threads=3)
+    protocols = [Protocol() for _ in range(3)]
+
+    async def crowd() -> None:
+        asked = [asyncio.create_task(ours.__rsgi__(scope(), protocol)) for protocol in protocols]
+        while meeting.n_waiting < 3:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(meeting.wait, 5)
+        await asyncio.gather(*asked)
+
+    asyncio.run(crowd())
+    assert [protocol.sent for protocol in protocols] == [b"x"] * 3
+
+
+def test_who_waits_too_long_for_a_thread_is_refused_without_one() -> None:
+    go_on = threading.Event()
+    application = Application(b"x")
+
+    def waiting(environ: Any, start_response: Any) -> list[bytes]:
+        if REFUSAL not in environ:
+            go_on.wait(5)
+        return application(environ, start_response)
+
+    ours = door(waiting, threads=1, most_wait=0.05)
+
+    async def crowd() -> None:
+        first = asyncio.create_task(ours.__rsgi__(scope(), Protocol()))
+        await asyncio.sleep(0.01)
+        await ours.__rsgi__(scope(), Protocol())
+        await ours.__rsgi__(scope("GET", ("x", "\u00e9")), Protocol())  # needs none to be refused
+        go_on.set()
+        await first
+        await ours.__rsgi__(scope(), Protocol())
+
+    asyncio.run(crowd())
+    kinds = [environ.get(REFUSAL, ("",))[0] for environ in application.asked]
+    assert kinds == ["throttled", "invalid-request", "", ""]
+
+
+def test_a_thread_whose_request_failed_is_free_again() -> None:
+    def failing(environ: Any, start_response: Any) -> list[bytes]:
+        raise ZeroDivisionError
+
+    ours = door(failing, threads=1, most_wait=0.5)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(ours.__rsgi__(scope("POST", ("content-length", "3")), Protocol(b"abc")))
+    assert ours.bodies.held == 0
 
 
 def test_an_application_that_fails_leaves_nothing_held() -> None:
