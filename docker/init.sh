@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make what compose.yaml needs once: secrets, a certificate to try out with, and the file .env.
+# Make what compose.yaml needs once: secrets, a certificate to try out with, the file .env, a folder for backups.
 # usage: init.sh [FOLDER]    (FOLDER: where compose.yaml is; default: beside this script)
 # BASE_URL, APP_URL: the https origins (https://fhir.localhost, https://app.localhost). TIME_ZONE: the practice's.
 # What is there already stays as it is, so it may be run again. Secrets have mode 0600 and belong to the user as whom
@@ -10,7 +10,7 @@ folder=${1:-$(cd "$(dirname "$0")" && pwd)}
 base_url=${BASE_URL:-https://fhir.localhost} app_url=${APP_URL:-https://app.localhost}
 user=$(id -u) group=$(id -g)
 [ "$user" != 0 ] || user=10001 group=10001
-mkdir -p "$folder/secrets"
+mkdir -p "$folder/secrets" "$folder/backups"
 
 random() { # random BYTES: as hexadecimal digits
     od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'
@@ -61,4 +61,4 @@ TRUSTED_CERTIFICATES=/run/secrets/tls.crt
 END
     echo "made .env"
 fi
-[ "$(id -u)" != 0 ] || chown -R "$user:$group" "$folder/secrets"
+[ "$(id -u)" != 0 ] || chown -R "$user:$group" "$folder/secrets" "$folder/backups"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
@@ -136,11 +137,26 @@ def test_each_service_gets_the_secrets_it_names_and_no_others(compose: dict[str,
 
 
 def test_volumes_are_named_and_the_app_cannot_read_the_servers_keys(compose: dict[str, Any]) -> None:
-    homes = {part: compose["services"][part]["volumes"] for part in PARTS}
+    homes = {
+        part: [volume for volume in compose["services"][part]["volumes"] if volume.endswith(":/var/lib/baton")]
+        for part in PARTS
+    }
+    assert all(len(volumes) == 1 for volumes in homes.values())
     assert homes["web"] == homes["worker"] != homes["app"] == homes["app-worker"]
     mounted = [volume for service in compose["services"].values() for volume in service.get("volumes", [])]
     named = {volume.partition(":")[0] for volume in mounted}
     assert {name for name in named if not name.startswith("./")} == set(compose["volumes"])
+
+
+def test_backups_lie_outside_of_every_home_for_the_containers_user_alone(
+    compose: dict[str, Any], docker_folder: Path, tmp_path: Path, run_script: Script
+) -> None:
+    assert "./backups:/backups" in compose["services"]["worker"]["volumes"]
+    page = (docker_folder.parent / "docs/how-to/deploy-with-containers.md").read_text("utf-8")
+    assert set(re.findall(r"(?:backup|restore) (/\S+?)/", page)) == {"/backups"}
+    assert run_script("init.sh", tmp_path).returncode == 0
+    assert stat.S_IMODE((tmp_path / "backups").stat().st_mode) == 0o700
+    assert "/backups/" in (docker_folder / ".gitignore").read_text("utf-8").split()
 
 
 def test_compose_reads_it(tmp_path: Path, run_script: Script, docker_folder: Path) -> None:
