@@ -214,8 +214,11 @@ class PostgresqlDatabase:
         except BaseException:
             with suppress(psycopg.Error, FhirError):
                 link.wait()
-            link.execute(f"ROLLBACK TO {name}")
-            link.execute(f"RELEASE {name}")
+            with suppress(
+                psycopg.Error
+            ):  # it is gone, with the transaction around this; what was raised counts
+                link.execute(f"ROLLBACK TO {name}")
+                link.execute(f"RELEASE {name}")
             raise
         else:
             link.execute(f"RELEASE {name}")

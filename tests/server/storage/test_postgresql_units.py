@@ -197,6 +197,44 @@ def test_a_failed_part_leaves_the_transaction_around_it_as_it_was(database: Any)
     assert kept(database) == [1, 4]
 
 
+def test_what_interrupts_a_part_is_passed_on_also_where_its_connection_is_gone(
+    database: Any, other: psycopg.Connection
+) -> None:
+    pid = backend(database)
+    with pytest.raises(KeyboardInterrupt), database.writing() as connection:
+        connection.execute("INSERT INTO kept VALUES (1)")
+        with database.writing() as inner:
+            inner.execute("SELECT 1").fetchall()
+            other.execute("SELECT pg_terminate_backend(%s::int)", [pid])
+            time.sleep(0.1)
+            raise KeyboardInterrupt
+    assert kept(database) == []
+
+
+def test_a_copy_that_breaks_off_takes_its_transaction_along_and_nothing_else(database: Any) -> None:
+    def rows() -> Iterator[tuple[int]]:
+        yield (1,)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), database.writing() as connection:
+        connection.fill("kept", ("n",), rows())
+    with pytest.raises(psycopg.Error), database.writing() as connection:
+        connection.fill("kept", ("n",), [("no number",)])
+    with pytest.raises((psycopg.Error, FhirError)), database.writing() as connection:
+        with suppress(psycopg.Error):
+            connection.fill("kept", ("n",), [(1,), ("no number",)])
+        connection.execute("INSERT INTO kept VALUES (2)")
+    with pytest.raises((psycopg.Error, FhirError)), database.writing() as connection:
+        with suppress(psycopg.Error):
+            database.script(connection, "INSERT INTO kept VALUES (3); nonsense")
+        connection.execute("INSERT INTO kept VALUES (3)")
+    assert kept(database) == []
+    with database.writing() as connection:
+        connection.execute("INSERT INTO kept VALUES (4)")
+        connection.fill("kept", ("n",), [(5,), (6,)])
+    assert kept(database) == [4, 5, 6]
+
+
 def test_a_failure_nobody_looked_at_is_not_hidden_by_a_part_that_works(database: Any) -> None:
     with pytest.raises((FhirError, psycopg.Error)), database.writing() as connection:
         connection.execute("INSERT INTO kept VALUES (1)")
