@@ -9,7 +9,7 @@ from datetime import datetime
 from server.storage.database import Connection, Database
 from server.storage.dialect import Parameters
 from server.storage.instants import instant, milliseconds, optional_instant
-from server.storage.outbox import SHOWN_STATE
+from server.storage.outbox import SHOWN_STATE, deciding
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,12 @@ class DeadLetters:
     def retry(self, now: datetime, consumer: str = "", numbers: Collection[int] = ()) -> int:
         """Try dead letters again from the first attempt on: those named, or all; how many."""
         change = "UPDATE delivery SET state = 'held', owner = '', available = :now, attempts = 0"
-        with self._database.writing() as connection:
+        with deciding(self._database) as connection:
             return _change(connection, change, consumer, numbers, now=milliseconds(now))
 
     def discard(self, consumer: str = "", numbers: Collection[int] = ()) -> int:
         """Throw dead letters away: those named, or all; how many. The versions they told of stay."""
-        with self._database.writing() as connection:
+        with deciding(self._database) as connection:
             return _change(connection, "DELETE FROM delivery", consumer, numbers)
 
 

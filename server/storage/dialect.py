@@ -26,7 +26,6 @@ class Dialect(Protocol):
 
     name: str
     for_update: str  # behind a SELECT in a write transaction: nobody else changes these rows before its end
-    skip_locked: str  # the same, leaving out rows that another transaction holds
 
     def placeholder(self, name: str) -> str:
         """The parameter `name` inside a statement."""
@@ -81,7 +80,7 @@ def unpack_hashes(value: bytes) -> frozenset[int]:
 
 class SqliteDialect:
     name = "sqlite"
-    for_update = skip_locked = ""  # there is one write transaction at a time
+    for_update = ""  # there is one write transaction at a time
 
     def placeholder(self, name: str) -> str:
         return f":{name}"

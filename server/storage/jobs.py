@@ -21,6 +21,7 @@ _COLUMNS = (
     " created, finished"
 )
 _OPEN = "state IN ('new', 'claimed')"
+_NAMES = "jobs"  # held by whoever opens a job: of one name at most one is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Jobs:
         """Add a job, free at once, unless one of that name is open; that one takes over `every`."""
         values = {"kind": kind, "key": key, "every": every // timedelta(milliseconds=1)}
         with self._database.writing() as connection:
+            connection.lock(_NAMES)
             added = connection.execute(
                 "INSERT INTO job (kind, key, payload, every, state, owner, available, attempts, done, total,"
                 " error, created) VALUES (:kind, :key, :payload, :every, 'new', '', :now, 0, 0, 0, '', :now)"
@@ -141,6 +143,7 @@ class Jobs:
     def retry(self, id: int, now: datetime) -> bool:
         """Free a dead job again from its first attempt on, unless one of its name is open."""
         with self._database.writing() as connection:
+            connection.lock(_NAMES)
             other = (
                 "SELECT 1 FROM job other WHERE other.kind = job.kind AND other.key = job.key"
                 " AND other.state IN ('new', 'claimed')"

@@ -7,23 +7,24 @@ Nothing is found by an id that a relay remembers: a lower id may be committed af
 Order: of one chart, and of one resource, the deliveries of a consumer are claimed in the order of their
 numbers, and none while an earlier one is unsettled outside the batch. At least once: a batch whose lease ended
 is claimed again, so consumers are idempotent. Rows carry ids and versions, never content.
+
+Whether a delivery may go depends on others, so one transaction at a time changes deliveries (`deciding`). And a
+batch is held as a whole or not at all: whoever claims a part of one whose lease ended frees the rest of it, or
+its former holder, come back, would tell a chart's second event while another one has the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from server.storage.claimable import claimable
 from server.storage.database import Connection, Database
 from server.storage.dialect import Parameters
 from server.storage.instants import instant, milliseconds
-
-# A delivery that failed, or whose carrier died, this often travels alone: what it does harms no other any more.
-ALONE_AFTER = 2
-
-_PAGE = 2_000  # rows looked at together when a batch is put together
 
 # What people see: a held delivery is with a batch, or waits for its retry.
 SHOWN_STATE = "CASE WHEN state <> 'held' THEN state WHEN owner <> '' THEN 'claimed' ELSE 'retry' END"
@@ -76,6 +77,17 @@ def add_event(connection: Connection, version: Mapping[str, Any]) -> None:
     )
 
 
+@contextmanager
+def deciding(database: Database) -> Iterator[Connection]:
+    """A write transaction that sees and changes deliveries as nobody else does at the same time.
+
+    Writers of resources do not wait for it. Raises: what `Database.writing` raises.
+    """
+    with database.writing() as connection:
+        connection.lock("outbox")
+        yield connection
+
+
 class Outbox:
     """The relay's side of the outbox."""
 
@@ -84,7 +96,7 @@ class Outbox:
 
     def register(self, consumers: Iterable[str], now: datetime) -> None:
         """Tell these consumers, too, of every event that is handed over from now on."""
-        with self._database.writing() as connection:
+        with deciding(self._database) as connection:
             connection.executemany(
                 "INSERT INTO consumer (name, registered) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING",
                 [{"name": name, "now": milliseconds(now)} for name in consumers],
@@ -92,7 +104,7 @@ class Outbox:
 
     def remove(self, consumer: str) -> bool:
         """Forget a consumer that is no longer installed, and everything that waits for it."""
-        with self._database.writing() as connection:
+        with deciding(self._database) as connection:
             connection.execute("DELETE FROM delivery WHERE consumer = :name", {"name": consumer})
             return (
                 connection.execute("DELETE FROM consumer WHERE name = :name", {"name": consumer}).rowcount > 0
@@ -103,10 +115,9 @@ class Outbox:
         with self._database.reading() as connection:  # nothing to do: leave the writers' queue alone
             if connection.execute("SELECT 1 FROM outbox LIMIT 1").fetchone() is None:
                 return 0
-        with self._database.writing() as connection:
-            # The update is the lock: relays number one after the other, and what a later one finds was not
-            # committed when the earlier one looked.
-            last = connection.execute("UPDATE relay SET event = event RETURNING event").fetchall()[0][0]
+        with deciding(self._database) as connection:
+            # Relays number one after the other: what a later one finds was not committed when this one looks.
+            last = connection.execute("SELECT event FROM relay").fetchone()[0]
             rows = connection.execute(
                 "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT :limit)"
                 " RETURNING id, rid, type, resource_id, version, method, patient, created",
@@ -133,27 +144,30 @@ class Outbox:
 
     def claim(self, consumer: str, now: datetime, *, lease: timedelta, limit: int) -> Batch | None:
         """Claim the next deliveries of a consumer as one batch; None where nothing may go now."""
-        values = {"consumer": consumer, "now": milliseconds(now)}
-        with self._database.reading() as connection:
-            if not _next(connection, values, 1):
+        with self._database.reading() as connection:  # nothing to do: leave the others alone
+            if not claimable(connection, consumer, milliseconds(now), 1):
                 return None
-        with self._database.writing() as connection:
-            # Again the lock: two claims at a time could take two parts of one chart.
-            number = connection.execute("UPDATE relay SET batch = batch + 1 RETURNING batch").fetchall()[0][0]
-            chosen = _next(connection, values, limit)
+        with deciding(self._database) as connection:
+            chosen = claimable(connection, consumer, milliseconds(now), limit)
             if not chosen:
                 return None
+            number = connection.execute("UPDATE relay SET batch = batch + 1 RETURNING batch").fetchall()[0][0]
             token = f"outbox-{number}"
+            former = {owner for owner in chosen.values() if owner}
+            if former:
+                parameters = Parameters(connection.dialect)
+                connection.execute(
+                    f"UPDATE delivery SET owner = '' WHERE state = 'held' AND owner {parameters.among(former)}",
+                    parameters.values,
+                )
             parameters = Parameters(connection.dialect)
-            among = parameters.among(chosen)
             rows = connection.execute(
                 "UPDATE delivery SET state = 'held', owner = :owner, available = :until,"
-                f" attempts = attempts + 1 WHERE consumer = :consumer AND event {among}"
-                # Once more, for its last holder may just have renewed the lease or settled it.
-                f" AND state <> 'dead' AND available <= :now RETURNING {_EVENT_COLUMNS}",
-                parameters.values | values | {"owner": token, "until": milliseconds(now + lease)},
+                " attempts = attempts + 1 WHERE consumer = :consumer"
+                f" AND event {parameters.among(chosen)} RETURNING {_EVENT_COLUMNS}",
+                parameters.values | {"consumer": consumer, "owner": token, "until": milliseconds(now + lease)},
             ).fetchall()
-        return Batch(token, consumer, _events(rows)) if rows else None
+        return Batch(token, consumer, _events(rows))
 
     def batch(self, token: str) -> Batch | None:
         """What a token still holds; None where all of it was settled, taken over or never there."""
@@ -166,7 +180,7 @@ class Outbox:
 
     def renew(self, token: str, until: datetime) -> int:
         """Prolong the lease of a batch; how many deliveries it still holds."""
-        with self._database.writing() as connection:
+        with deciding(self._database) as connection:
             return connection.execute(
                 "UPDATE delivery SET available = :until WHERE state = 'held' AND owner = :token",
                 {"until": milliseconds(until), "token": token},
@@ -186,7 +200,7 @@ class Outbox:
         Numbers are those of its events. Returns how many deliveries the batch still held.
         """
         held = 0
-        with self._database.writing() as connection:
+        with deciding(self._database) as connection:
             held += self._change(connection, batch, "DELETE FROM delivery", done)
             for failure in failed:
                 held += self._fail(connection, batch, failure)
@@ -220,7 +234,7 @@ class Outbox:
 
     def give_back(self, token: str, now: datetime) -> int:
         """Free what a batch still holds, as if it had not been claimed: another one may take it at once."""
-        with self._database.writing() as connection:
+        with deciding(self._database) as connection:
             return connection.execute(
                 "UPDATE delivery SET owner = '', available = :now, attempts = attempts - 1"
                 " WHERE state = 'held' AND owner = :token",
@@ -246,53 +260,6 @@ class Outbox:
         if fresh:
             counts["new"] = counts.get("new", 0) + fresh
         return counts
-
-
-# Due again: a retry whose time has come, a lease that ended. Blocked by an earlier one of the chart or resource
-# that is not due. A new one is blocked by every earlier one that was ever claimed: those go first.
-_CANDIDATES = """
-SELECT d.event, d.rid, d.patient, d.attempts,
-  EXISTS (SELECT 1 FROM delivery e WHERE e.consumer = :consumer AND e.patient = d.patient
-          AND e.state = 'held' AND e.event < d.event{earlier})
-  OR EXISTS (SELECT 1 FROM delivery e WHERE e.consumer = :consumer AND e.rid = d.rid
-             AND e.state = 'held' AND e.event < d.event{earlier})
-FROM delivery d
-WHERE d.consumer = :consumer AND {which} AND d.event > :after
-ORDER BY d.event LIMIT :page"""
-_DUE = _CANDIDATES.format(earlier=" AND e.available > :now", which="d.state = 'held' AND d.available <= :now")
-_NEW = _CANDIDATES.format(earlier="", which="d.state = 'new'")
-
-
-def _next(connection: Connection, values: Mapping[str, Any], limit: int) -> list[int]:
-    return _choose(connection, _DUE, values, limit) or _choose(connection, _NEW, values, limit)
-
-
-def _choose(connection: Connection, candidates: str, values: Mapping[str, Any], limit: int) -> list[int]:
-    """The events of the next batch, in order.
-
-    What must wait makes its chart and its resource wait, and through a resource that moved from one chart to
-    another also the other chart; hence row after row here rather than in SQL.
-    """
-    chosen: list[int] = []
-    charts: set[int] = set()
-    resources: set[int] = set()
-    after = 0
-    while len(chosen) < limit:
-        rows = connection.execute(candidates, {**values, "after": after, "page": _PAGE}).fetchall()
-        for event, rid, patient, attempts, blocked in rows:
-            alone = attempts >= ALONE_AFTER
-            if not (blocked or patient in charts or rid in resources or (alone and chosen)):
-                chosen.append(event)
-                if alone or len(chosen) == limit:
-                    return chosen
-                continue
-            resources.add(rid)
-            if patient is not None:
-                charts.add(patient)
-        if len(rows) < _PAGE:
-            break
-        after = rows[-1][0]
-    return chosen
 
 
 def _events(rows: Iterable[Sequence[Any]]) -> tuple[OutboxEvent, ...]:

@@ -22,7 +22,6 @@ _PARAMETER = re.compile(r"'(?:[^']|'')*'|(?<!:):([A-Za-z_]\w*)")
 
 class PostgresqlDialect:
     name = "postgresql"
-    skip_locked = "FOR UPDATE SKIP LOCKED"
     for_update = "FOR UPDATE"
 
     def placeholder(self, name: str) -> str:

@@ -28,11 +28,12 @@ class Outcome:
     left: tuple[int, ...]
 
 
-def deliver(consumer: Consumer, events: Sequence[OutboxEvent]) -> Outcome:
+def deliver(consumer: Consumer, events: Sequence[OutboxEvent], held: Callable[[], bool]) -> Outcome:
     """Tell the consumer of all events together; if that fails of one after the other, to find those that hurt.
 
     What shares a chart or a resource with a failed one is left for later, and so is everything once the
-    consumer has failed UNWELL_AFTER times and never succeeded.
+    consumer has failed UNWELL_AFTER times and never succeeded, or the events are not held any more: another
+    worker may be telling them, and what follows them.
     """
     try:
         consumer(events)
@@ -45,7 +46,7 @@ def deliver(consumer: Consumer, events: Sequence[OutboxEvent]) -> Outcome:
     left: list[int] = []
     held_up: set[int] = set()
     for event in events:
-        if not held_up.isdisjoint(event.keys) or (not done and len(failed) >= UNWELL_AFTER):
+        if not held_up.isdisjoint(event.keys) or (not done and len(failed) >= UNWELL_AFTER) or not held():
             left.append(event.number)
             held_up.update(event.keys)
             continue
@@ -83,7 +84,7 @@ class Carrier:
             batch = self.outbox.batch(token) if renew() else None
             if batch is None or batch.consumer not in self.consumers:
                 return 0
-            outcome = deliver(self.consumers[batch.consumer], batch.events)
+            outcome = deliver(self.consumers[batch.consumer], batch.events, lambda: token in self.pulse.names())
             attempts = {event.number: event.attempts for event in batch.events}
             now = self.clock()
             failures = [

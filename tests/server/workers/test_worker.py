@@ -27,6 +27,10 @@ def event(number: int, *keys: int) -> OutboxEvent:
     return OutboxEvent(number, "Patient", f"p{number}", 1, "PUT", now(), 1, keys or (number,))
 
 
+def held() -> bool:
+    return True
+
+
 def test_every_version_is_handed_to_each_consumer_and_then_forgotten(
     fhir: Any, store: Any, working: Any, until: Any
 ) -> None:
@@ -71,7 +75,9 @@ def test_the_event_that_hurts_fails_alone_and_holds_up_its_chart_only() -> None:
             raise KeyError
         told.extend(e.number for e in events)
 
-    outcome = deliver(consumer, [event(1, 10), event(2, 11), event(3, 10), event(4, 11, 12), event(5, 12)])
+    outcome = deliver(
+        consumer, [event(1, 10), event(2, 11), event(3, 10), event(4, 11, 12), event(5, 12)], held
+    )
     assert (outcome.done, tuple(outcome.failed), outcome.left) == ((1, 3), (2,), (4, 5))
     assert told == [1, 3]
 
@@ -83,9 +89,22 @@ def test_a_consumer_that_only_fails_is_left_alone_for_a_while() -> None:
         calls.append(len(events))
         raise ConnectionError
 
-    outcome = deliver(consumer, [event(number) for number in range(1, 51)])
+    outcome = deliver(consumer, [event(number) for number in range(1, 51)], held)
     assert calls == [50, 1, 1, 1]
     assert (len(outcome.failed), len(outcome.left)) == (3, 47)
+
+
+def test_a_batch_that_was_taken_over_is_told_no_further() -> None:
+    calls = []
+
+    def consumer(events: Sequence[OutboxEvent]) -> None:
+        calls.append([e.number for e in events])
+        if len(events) > 1:
+            raise TimeoutError
+
+    outcome = deliver(consumer, [event(number) for number in range(1, 6)], lambda: len(calls) < 3)
+    assert calls == [[1, 2, 3, 4, 5], [1], [2]]
+    assert (outcome.done, outcome.left) == ((1, 2), (3, 4, 5))
 
 
 def test_pauses_grow_to_an_hour_and_end_after_about_seven_hours() -> None:
