@@ -6,7 +6,7 @@ mapping; what the two databases write differently stands in `dialect`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -54,6 +54,10 @@ class Connection(Protocol):
     def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
         """Insert a row that nobody looks at yet: written before a statement that names its table, at the latest
         with the commit. The same holds of `insert`."""
+
+    def work(self, work: Callable[[], None], /) -> None:
+        """Do what nobody waits for: at once, or before the transaction's next statement, at the latest with the
+        commit. What it raises is raised there."""
 
     def lock(self, name: str, /) -> None:
         """Within `writing`: wait for the lock of that name and hold it until the transaction ends.

@@ -15,7 +15,7 @@ import math
 import select
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -146,6 +146,10 @@ class Link:
     def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
         """Insert a row; no statement is waited for anyway."""
         self.execute(sql, parameters)
+
+    def work(self, work: Callable[[], None], /) -> None:
+        """Do it now: others write meanwhile."""
+        work()
 
     def named(self, sql: str, parameters: Mapping[str, Any] = {}, /) -> list[Mapping[str, Any]]:
         """All rows of one statement, by column name."""

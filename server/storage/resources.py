@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from server.errors import FhirError
@@ -107,11 +108,11 @@ def hold(connection: Connection, resource_type: str, id: str) -> None:
 def put(connection: Connection, new: NewVersion) -> None:
     """Write a version with its history row, the difference of its index rows and its outbox row.
 
+    A new resource is made ready here and may be written later (`Connection.work`); then it is raised there.
     Raises: VersionConflict if the current version is not new.expected_version; FhirError conflict if the
     hash of its identity is taken by another resource (at 64 bits: never by chance).
     """
     self_hash = reference_hash(f"{new.resource_type}/{new.id}")
-    current = _current(connection, new, self_hash) if new.expected_version else None
     deletion = new.method == "DELETE"
     index = IndexRows() if deletion else new.index
     values: dict[str, Any] = {
@@ -128,28 +129,44 @@ def put(connection: Connection, new: NewVersion) -> None:
         "body": new.body,
         "tokens": connection.dialect.pack(index.tokens),
     }
-    compartments = compartment_hashes(index)
-    if current is None:
-        created = connection.execute(_INSERT, values).fetchall()
-        if not created:
-            _current(connection, new, self_hash)
-            raise VersionConflict
-        rid = values["rid"] = created[0][0]
-        write_tokens(connection, rid, index.tokens, frozenset())
-        write_values(connection, rid, index, new=True)
-        write_compartments(connection, rid, new.resource_type, compartments, frozenset())
+    if new.expected_version:
+        _replace(connection, new, index, values)
     else:
-        rid = values["rid"] = current[0]
-        before = present_compartments(connection, rid)
-        if deletion:
-            compartments, values["patient"] = before, current[5]
-        if compartments == before:
-            values["settled_version"] = current[4]
-        connection.execute(_KEEP_BODY, {"body": current[6], "rid": rid, "version": current[3]})
-        connection.execute(_UPDATE, values)
-        write_tokens(connection, rid, index.tokens, connection.dialect.unpack(current[7]))
-        write_values(connection, rid, index, new=False)
-        write_compartments(connection, rid, new.resource_type, compartments, before)
+        connection.work(partial(_create, connection, new, index, values))
+
+
+def _create(connection: Connection, new: NewVersion, index: IndexRows, values: dict[str, Any]) -> None:
+    """Write the first version of a resource. values: its row's, to which the rid is added."""
+    created = connection.execute(_INSERT, values).fetchall()
+    if not created:
+        _current(connection, new, values["self_hash"])
+        raise VersionConflict
+    rid = values["rid"] = created[0][0]
+    write_tokens(connection, rid, index.tokens, frozenset())
+    write_values(connection, rid, index, new=True)
+    write_compartments(connection, rid, new.resource_type, compartment_hashes(index), frozenset())
+    _note(connection, values)
+
+
+def _replace(connection: Connection, new: NewVersion, index: IndexRows, values: dict[str, Any]) -> None:
+    """Write the next version of a resource. values: its row's, to which the rid is added."""
+    current = _current(connection, new, values["self_hash"])
+    rid = values["rid"] = current[0]
+    compartments, before = compartment_hashes(index), present_compartments(connection, rid)
+    if new.method == "DELETE":
+        compartments, values["patient"] = before, current[5]
+    if compartments == before:
+        values["settled_version"] = current[4]
+    connection.execute(_KEEP_BODY, {"body": current[6], "rid": rid, "version": current[3]})
+    connection.execute(_UPDATE, values)
+    write_tokens(connection, rid, index.tokens, connection.dialect.unpack(current[7]))
+    write_values(connection, rid, index, new=False)
+    write_compartments(connection, rid, new.resource_type, compartments, before)
+    _note(connection, values)
+
+
+def _note(connection: Connection, values: dict[str, Any]) -> None:
+    """Add the version to the history and to what happened."""
     connection.later(_NEW_VERSION, values)
     add_event(connection, values)
 

@@ -1,5 +1,7 @@
 """A connection to SQLite as the rest of this package uses it.
 
+A write transaction begins with its first statement, and work that can wait is kept back until then: what only
+adds is made ready while others write, and the writers' lock is held for its statements alone.
 Rows that nobody looks at yet are kept back and written together, a table at a time and in the order of its key:
 a transaction of a hundred resources is some dozens of calls then instead of a thousand. Whoever names a table
 in a statement finds its rows there.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -27,18 +29,38 @@ class SqliteConnection(sqlite3.Connection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._wait: Callable[[], None] | None = None  # of a write transaction that has not begun
+        self._work: list[Callable[[], None]] = []
         self._waiting: dict[str, list[Any]] = {}  # INSERT -> rows
         self._tables: set[str] = set()
 
+    def begin_later(self, wait: Callable[[], None], /) -> None:
+        """Open a write transaction that begins with its first statement. wait: for its turn among writers."""
+        self._wait = wait
+
+    def complete(self) -> bool:
+        """End the write transaction with all that was kept back; whether there was anything to commit."""
+        if self._wait and not self._work and not self._waiting:
+            self._wait = None
+            return False
+        self.execute("COMMIT")
+        return True
+
+    def abandon(self) -> None:
+        """Forget the write transaction."""
+        self._wait, self._work, self._waiting, self._tables = None, [], {}, set()
+        if self.in_transaction:
+            super().execute("ROLLBACK")
+
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Run one statement."""
-        if self._waiting:
+        if self._wait or self._work or self._waiting:
             self._before(sql)
         return super().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
         """Run one statement for each of the parameters."""
-        if self._waiting:
+        if self._wait or self._work or self._waiting:
             self._before(sql)
         return super().executemany(sql, parameters)
 
@@ -56,8 +78,15 @@ class SqliteConnection(sqlite3.Connection):
         """Insert a row that nobody looks at yet."""
         self._keep(sql, next(iter(_tables_of(sql))), (parameters,))
 
+    def work(self, work: Callable[[], None], /) -> None:
+        """Keep the work until the next statement."""
+        if self._wait or self.in_transaction:
+            self._work.append(work)
+        else:
+            work()
+
     def lock(self, name: str, /) -> None:
-        """Nothing: a writer is alone."""
+        """Nothing: a writer is alone from its first statement."""
 
     def stream(self, sql: str, /) -> Iterator[Row]:
         """The rows of a statement one after the other."""
@@ -72,17 +101,29 @@ class SqliteConnection(sqlite3.Connection):
     def _keep(self, sql: str, table: str, rows: Sequence[Any]) -> None:
         if not rows:
             return
-        if not self.in_transaction:
+        if not (self._wait or self.in_transaction):
             super().executemany(sql, rows)
             return
         self._waiting.setdefault(sql, []).extend(rows)
         self._tables.add(table)
 
     def _before(self, sql: str) -> None:
-        """Write what waits, if the statement could notice that it is missing."""
+        """Begin, do the work that was kept, and write the rows that wait, if the statement could miss them."""
         if sql.startswith("ROLLBACK"):  # a savepoint leaves nothing waiting, so all of it came after
-            self._waiting, self._tables = {}, set()
+            self._work, self._waiting, self._tables = [], {}, set()
             return
+        if self._wait:
+            wait, self._wait = self._wait, None
+            wait()
+            super().execute("BEGIN IMMEDIATE")
+        if self._work:
+            kept, self._work = self._work, []
+            try:
+                for work in kept:
+                    work()
+            except BaseException:
+                self._work = kept  # whoever goes on meets the same again: such a transaction never commits
+                raise
         named = _tables_of(sql)
         if named and named.isdisjoint(self._tables):
             return

@@ -1,9 +1,10 @@
 """SQLite connections and transactions: WAL, durable commits, writers in a fair queue, safe across fork.
 
 SQLite's own waiting for the write lock is polling and unfair (stalls of up to 1.4 s with four writing
-processes), so writers first queue on a `flock` of a lock file beside the database, from BEGIN IMMEDIATE to
-COMMIT. Checkpoints run under the same lock with `wal_autocheckpoint=0`: SQLite before 3.51.3 can corrupt a
-database when a checkpoint meets a write that resets the log (sqlite.org/wal.html#walresetbug).
+processes), so writers first queue on a `flock` of a lock file beside the database, from BEGIN IMMEDIATE (that
+is from their first statement on) to COMMIT. Checkpoints run under the same lock with `wal_autocheckpoint=0`:
+SQLite before 3.51.3 can corrupt a database when a checkpoint meets a write that resets the log
+(sqlite.org/wal.html#walresetbug).
 """
 
 from __future__ import annotations
@@ -105,6 +106,10 @@ class _ThreadState:
         self.reader = database.connect(self.deadline)
         self.writer = database.connect(self.deadline)
         self.lock = os.open(database.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def wait(self) -> None:
+        """Wait for the writers before this one."""
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
 
     def close(self) -> None:
         """Once; called at the end of the thread at the latest."""
@@ -221,21 +226,18 @@ class SqliteDatabase:
             if state.writing_depth:
                 yield from self._nested(state)
                 return
-            fcntl.flock(state.lock, fcntl.LOCK_EX)
             state.writing_depth = 1
+            connection.begin_later(state.wait)
             try:
-                connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
+                    committed = connection.complete()
                 except BaseException:
-                    _roll_back(connection)
+                    with suppress(sqlite3.Error):  # the first error is the one to report
+                        connection.abandon()
                     raise
-                try:
-                    connection.execute("COMMIT")
-                except sqlite3.Error:
-                    _roll_back(connection)
-                    raise
-                self._bound_log(connection)
+                if committed:
+                    self._bound_log(connection)
             finally:
                 state.writing_depth = 0
                 fcntl.flock(state.lock, fcntl.LOCK_UN)
@@ -248,14 +250,13 @@ class SqliteDatabase:
         state.writer.execute(f"SAVEPOINT {name}")
         try:
             yield state.writer
+            state.writer.execute(f"RELEASE {name}")
         except BaseException:
             # A full disk or an I/O error has already rolled back everything, savepoints included.
             if state.writer.in_transaction:
                 state.writer.execute(f"ROLLBACK TO {name}")
                 state.writer.execute(f"RELEASE {name}")
             raise
-        else:
-            state.writer.execute(f"RELEASE {name}")
         finally:
             state.writing_depth -= 1
 
@@ -352,12 +353,6 @@ class SqliteDatabase:
                 state.close()
         finally:
             os.close(lock)
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        with suppress(sqlite3.Error):  # the first error is the one to report
-            connection.execute("ROLLBACK")
 
 
 def _close_at_exit(reference: weakref.ref[SqliteDatabase]) -> None:

@@ -120,14 +120,16 @@ def test_writers_queue_on_the_lock_file(chart: Any) -> None:
     entered, release, order = threading.Event(), threading.Event(), []
 
     def first() -> None:
-        with chart.store.writing():
+        with chart.store.writing() as writer:
+            writer.claim(b"first")
             entered.set()
             release.wait(5)
             order.append("first")
 
     def second() -> None:
         entered.wait(5)
-        with chart.store.writing():
+        with chart.store.writing() as writer:
+            writer.claim(b"second")
             order.append("second")
 
     threads = [threading.Thread(target=work) for work in (first, second)]

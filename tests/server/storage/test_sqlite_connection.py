@@ -1,9 +1,11 @@
-"""Rows that nobody looks at yet wait in the connection; nobody can tell."""
+"""Rows that nobody looks at yet and work that can wait are kept in the connection; nobody can tell."""
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,75 @@ def test_outside_of_a_transaction_nothing_waits(database: SqliteDatabase) -> Non
     connection.later(_ROW, {"id": 1, "text": "first"})
     connection.close()
     assert texts(database) == ["first"]
+
+
+def is_locked(database: SqliteDatabase) -> bool:
+    """Whether somebody is in the writers' turn."""
+    with database.lock_path.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _fail() -> None:
+    raise ZeroDivisionError
+
+
+def test_what_only_adds_holds_up_nobody_before_it_ends(database: SqliteDatabase) -> None:
+    with database.writing() as connection:
+        connection.later(_ROW, {"id": 1, "text": "first"})
+        connection.work(partial(connection.execute, _ROW, {"id": 2, "text": "second"}))
+        assert not is_locked(database)
+        connection.execute("SELECT count(*) FROM other")
+        assert is_locked(database)
+    assert not is_locked(database)
+    assert texts(database) == ["first", "second"]
+
+
+def test_work_is_done_before_the_next_statement_and_in_its_order(database: SqliteDatabase) -> None:
+    with database.writing() as connection:
+        connection.work(partial(connection.execute, _ROW, {"id": 1, "text": "first"}))
+        connection.work(partial(connection.execute, "UPDATE note SET text = text || ' changed'"))
+        assert connection.execute("SELECT text FROM note").fetchall() == [("first changed",)]
+        connection.work(partial(connection.later, _ROW, {"id": 2, "text": "second"}))
+    assert texts(database) == ["first changed", "second"]
+
+
+def test_work_that_fails_fails_the_transaction_even_of_who_goes_on(database: SqliteDatabase) -> None:
+    with pytest.raises(ZeroDivisionError), database.writing() as connection:
+        connection.later(_ROW, {"id": 1, "text": "first"})
+        connection.work(_fail)
+        with pytest.raises(ZeroDivisionError):
+            connection.execute("SELECT count(*) FROM other")
+    assert texts(database) == []
+    assert not is_locked(database)
+
+
+def test_work_of_a_part_fails_that_part_alone(database: SqliteDatabase) -> None:
+    with database.writing() as outer:
+        outer.work(partial(outer.execute, _ROW, {"id": 1, "text": "before"}))
+        with pytest.raises(ZeroDivisionError), database.writing() as inner:
+            inner.later(_ROW, {"id": 2, "text": "lost"})
+            inner.work(_fail)
+        outer.work(partial(outer.execute, _ROW, {"id": 3, "text": "after"}))
+    assert texts(database) == ["before", "after"]
+
+
+def test_a_transaction_that_does_nothing_waits_for_nobody(database: SqliteDatabase) -> None:
+    with database.lock_path.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with database.writing():
+            pass
+        with pytest.raises(RuntimeError), database.writing() as connection:
+            connection.later(_ROW, {"id": 1, "text": "lost"})
+            raise RuntimeError
+    assert texts(database) == []
+
+
+def test_outside_of_a_transaction_work_is_done_at_once(database: SqliteDatabase) -> None:
+    connection = database.connect()
+    connection.work(partial(connection.execute, _ROW, {"id": 1, "text": "first"}))
+    assert texts(database) == ["first"]
+    connection.close()
