@@ -17,7 +17,7 @@ from server.audit_verification import Report, verify
 from server.auth.audit_heads import HeadError, key_thumbprints, note_end, noted_end
 from server.auth.context import record
 from server.auth.keys import SigningKeyError, signing_keys
-from server.command_context import command_context, command_settings
+from server.command_context import command_context, command_settings, require_schema
 from server.errors import FhirError
 from server.interactions.audit import is_id
 from server.settings import Settings
@@ -69,10 +69,7 @@ def verify_command(
     settings = command_settings()
     with _plain_words():
         store = open_store(settings.database_url)
-        if not store.ready():
-            raise click.ClickException(
-                "the database does not answer, or has another schema than this release: `baton db upgrade`"
-            )
+        require_schema(store)
         folder = settings.home / "audit"
         with _bar() as progress:
             report = verify(

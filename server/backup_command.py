@@ -20,7 +20,7 @@ from server.backup.home_files import RECORD
 from server.backup.manifest import HOME_FOLDER, BackupError, Manifest, private_file, read_manifest
 from server.backup.restore import restore, verify
 from server.backup.take import Facts, Progress, back_up
-from server.command_context import command_settings
+from server.command_context import command_settings, require_schema
 from server.errors import FhirError
 from server.settings import Settings, SettingsError, read_settings
 from server.storage import DatabaseUrlError, open_store
@@ -51,10 +51,7 @@ def backup(folder: Path, as_json: bool) -> None:
     started = time.monotonic()
     with _plain_words():
         store = open_store(settings.database_url)
-        if not store.ready():
-            raise click.ClickException(
-                "the database does not answer, or has another schema than this release: `baton db upgrade`"
-            )
+        require_schema(store)
         with _bar("Copying") as progress:
             manifest = back_up(
                 store.database, settings.home, folder, _facts(settings), progress=progress, clock=_now

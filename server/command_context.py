@@ -13,6 +13,8 @@ from server.auth.keys import SigningKeyError
 from server.errors import FhirError
 from server.settings import Settings, SettingsError, read_settings
 from server.storage import DatabaseUrlError, open_store
+from server.storage.database_store import DatabaseStore
+from server.storage.health import database_health
 from server.storage.migrations import SchemaTooNew
 
 
@@ -30,6 +32,24 @@ def command_settings() -> Settings:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"BATON_HOME cannot be used: {error.strerror}") from None
+
+
+def require_schema(store: DatabaseStore) -> None:
+    """Stop where the database is not of this release's schema: for commands that change nothing in it.
+
+    Raises: click.ClickException with what to do; FhirError for a database that does not answer.
+    """
+    health = database_health(store.database)
+    if health.schema > health.newest:
+        raise click.ClickException(
+            f"The database has schema {health.schema}, this release knows {health.newest}."
+            " Use the release that wrote it, or a newer one."
+        )
+    if health.schema < health.newest:
+        raise click.ClickException(
+            f"The database has schema {health.schema}, this release needs {health.newest}: `baton db upgrade`."
+            " If it is not the one you meant: BATON_HOME, BATON_DATABASE_URL."
+        )
 
 
 def command_context() -> AuthContext:

@@ -52,12 +52,16 @@ def prepare(settings: Settings) -> None:
     """
     _require_certificate(settings)
     migrate(settings)
-    for point in importlib.metadata.entry_points(group="baton.prepare"):
-        point.load()()
-    if settings.demo:
-        from server.demo_accounts import ensure_demo
+    try:
+        for point in importlib.metadata.entry_points(group="baton.prepare"):
+            point.load()()
+        if settings.demo:
+            from server.demo_accounts import ensure_demo
 
-        ensure_demo(settings)
+            ensure_demo(settings)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise DeploymentError(f"BATON_HOME cannot be used: {error.strerror or error}{where}") from None
 
 
 def _require_certificate(settings: Settings) -> None:

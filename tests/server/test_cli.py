@@ -95,10 +95,19 @@ def test_a_database_of_a_newer_release_is_refused_and_left_alone(
     baton("db", "upgrade")
     with sqlite3.connect(home / "baton.sqlite3") as connection:
         connection.execute("UPDATE schema_version SET value = 999")
-    for command in (["db", "upgrade"], ["serve"]):
+    for command in (["db", "upgrade"], ["serve"], ["backup", str(home.parent / "copy")], ["audit", "verify"]):
         answer = baton(*command)
         assert answer.exit_code == 1
         assert "schema 999" in answer.output
+        assert "release that wrote it" in answer.output
+
+
+def test_commands_that_only_read_name_the_missing_upgrade(baton: Callable[..., Result], home: Path) -> None:
+    for command in (["backup", str(home.parent / "copy")], ["audit", "verify"]):
+        answer = baton(*command)
+        assert answer.exit_code == 1
+        assert "has schema 0" in answer.output
+        assert "`baton db upgrade`" in answer.output
 
 
 @pytest.mark.parametrize(
@@ -129,6 +138,14 @@ def test_a_home_that_is_no_folder_is_said_in_plain_words(
     answer = baton(*command)
     assert (answer.exit_code, type(answer.exception)) == (1, SystemExit)
     assert "BATON_HOME cannot be used" in answer.output
+
+
+def test_a_file_of_the_home_that_cannot_be_read_is_named(baton: Callable[..., Result], home: Path) -> None:
+    (home / "app-keys.json").mkdir(parents=True)
+    answer = baton("serve")
+    assert (answer.exit_code, type(answer.exception)) == (1, SystemExit)
+    assert "BATON_HOME cannot be used" in answer.output
+    assert "app-keys.json" in answer.output
 
 
 def test_a_certificate_that_cannot_be_used_stops_the_start_instead_of_every_part(
