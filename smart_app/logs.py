@@ -20,8 +20,9 @@ class JsonLines(logging.Formatter):
     """time, level, part, event, and the `fields` given as extra."""
 
     def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
         line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",  # as the server's log
             "level": record.levelname,
             "part": record.name,
             "event": _words(record),
