@@ -25,6 +25,7 @@ _KINDS = {
     "28": ("unavailable", ""),  # invalid_authorization_specification
     "3B": ("unavailable", ""),  # savepoint_exception: its transaction is gone
     "3D000": ("unavailable", ""),  # no such database
+    "42501": ("unavailable", "The database does not let its user do this."),  # insufficient_privilege
     "53": ("unavailable", ""),  # insufficient_resources, too_many_connections among them
     "55": ("unavailable", ""),  # object_not_in_prerequisite_state, lock_not_available among them
     "57": ("unavailable", ""),  # operator_intervention: shutdowns, starting up

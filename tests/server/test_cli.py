@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -146,6 +149,24 @@ def test_a_file_of_the_home_that_cannot_be_read_is_named(baton: Callable[..., Re
     assert (answer.exit_code, type(answer.exception)) == (1, SystemExit)
     assert "BATON_HOME cannot be used" in answer.output
     assert "app-keys.json" in answer.output
+
+
+@pytest.mark.parametrize(
+    "command", [("serve",), ("db", "upgrade"), ("token", "mint", "--scope", "system/*.rs")]
+)
+def test_a_database_user_without_rights_is_told_in_plain_words(
+    baton: Callable[..., Result], cluster: Any, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    name = f"rights_{uuid.uuid4().hex}"
+    with psycopg.connect(cluster.create_database(name), autocommit=True) as connection:
+        connection.execute(
+            f'CREATE ROLE "{name}" LOGIN'
+        )  # since PostgreSQL 15 it may create nothing in `public`
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    monkeypatch.setenv("BATON_DATABASE_URL", f"postgresql://{name}@127.0.0.1:{cluster.port}/{name}")
+    answer = baton(*command)
+    assert (answer.exit_code, type(answer.exception)) == (1, SystemExit)
+    assert "does not let its user do this" in answer.output
 
 
 def test_a_certificate_that_cannot_be_used_stops_the_start_instead_of_every_part(

@@ -20,6 +20,7 @@ from server.storage.postgresql_values import dump
         ("3B001", "unavailable"),  # the savepoint of a transaction that is gone
         ("08006", "unavailable"),
         ("57P01", "unavailable"),
+        ("42501", "unavailable"),
         ("53100", "storage-full"),
         ("57014", "too-costly"),
         ("40P01", ""),
