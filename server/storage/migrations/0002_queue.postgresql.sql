@@ -7,7 +7,7 @@ ALTER TABLE outbox DROP COLUMN owner;
 ALTER TABLE outbox DROP COLUMN available;
 ALTER TABLE outbox DROP COLUMN attempts;
 
--- One row: the last event number and the last batch number given out. Relays queue on it.
+-- One row: the last event number and the last batch number given out.
 CREATE TABLE relay (
     "only" bigint PRIMARY KEY CHECK ("only" = 1),
     event bigint NOT NULL,

@@ -6,6 +6,9 @@ Covers server/storage/jobs.py and worker_rows.py.
 from __future__ import annotations
 
 import multiprocessing
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -101,6 +104,29 @@ def test_a_dead_job_is_not_revived_beside_an_open_one_of_its_name(jobs: Any, cha
     assert jobs.discard(dead.id) is True
     assert jobs.discard(dead.id) is False
     assert jobs.counts() == {"new": 1}
+
+
+def test_of_those_who_open_a_job_of_one_name_at_once_one_does(jobs: Any, chart: Any) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        for turn in range(20):
+            key = str(turn)
+            dead = []
+            for _ in range(2):
+                jobs.enqueue("export", key, chart.now)
+                dead.append(claim(chart))
+                jobs.fail(dead[-1], "OSError", chart.now, retry=None)
+            together = threading.Barrier(3)
+
+            def at_once(
+                change: Callable[..., bool], *values: Any, together: threading.Barrier = together
+            ) -> bool:
+                together.wait(10)
+                return change(*values, chart.now)
+
+            opened = [threads.submit(at_once, jobs.retry, job.id) for job in dead]
+            opened.append(threads.submit(at_once, jobs.enqueue, "export", key))
+            assert sorted(future.result() for future in opened) == [False, False, True]
+            jobs.finish(claim(chart), chart.now)
 
 
 def test_what_a_stopping_worker_holds_is_given_back_and_counts_no_attempt(jobs: Any, chart: Any) -> None:

@@ -127,6 +127,22 @@ def test_a_claimed_batch_is_free_again_when_its_lease_ends(chart: Any) -> None:
     assert outbox.batch(again.token) == again
 
 
+def test_a_batch_of_which_a_part_is_taken_over_is_lost_as_a_whole(chart: Any) -> None:
+    outbox = begin(chart)
+    chart.put(*patients(1))
+    chart.put(observation("o", "p0"))
+    outbox.hand_over()
+    former = claim(chart)
+    now = chart.now + LEASE
+    taken = claim(chart, now, limit=1)
+    assert (names(former), names(taken)) == (["p0/1", "o/1"], ["p0/1"])
+    assert outbox.renew(former.token, now + LEASE) == 0
+    assert outbox.batch(former.token) is None
+    assert claim(chart, now) is None
+    outbox.settle(taken, done=[taken.events[0].number])
+    assert names(claim(chart, now)) == ["o/1"]
+
+
 def test_only_the_present_holder_settles_a_delivery(chart: Any) -> None:
     outbox = begin(chart)
     chart.put(*patients(2))

@@ -67,7 +67,7 @@ class Race:
                 try:
                     with self.chart.store.writing() as writer:
                         for number in chance.sample(range(RESOURCES), chance.randint(1, 3)):
-                            resource = {
+                            resource: dict[str, Any] = {
                                 "resourceType": "Observation",
                                 "id": f"o{number}",
                                 "status": "final",
