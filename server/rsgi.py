@@ -32,16 +32,6 @@ _BUSY = "the server has more to do than it can; try again shortly"
 # granian itself reads up to HEAD_BYTES of a request's head; it refuses more with 431 and no words.
 HEADER_BYTES = 32_768
 HEAD_BYTES = 65_536
-_BASE: WSGIEnvironment = {
-    "SCRIPT_NAME": "",
-    "SERVER_SOFTWARE": "granian",
-    "wsgi.version": (1, 0),
-    "wsgi.errors": sys.stderr,
-    "wsgi.input_terminated": True,
-    "wsgi.multithread": False,
-    "wsgi.multiprocess": True,
-    "wsgi.run_once": False,
-}
 # Header -> its WSGI name; filled as names are seen, up to a bound, because a name costs more than a lookup.
 _NAMES = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
@@ -170,23 +160,34 @@ def environment(scope: Any, headers: Iterable[tuple[str, str]] | None = None) ->
     Raises: NotReadable for a header value beyond ASCII (granian leaves it out, and a condition that is left out
     changes what a request means) and for a repeated header that must be one.
     """
-    environ = _BASE.copy()
     given = scope.headers
     path: str = scope.path
-    address, _, port = scope.server.rpartition(":")
-    environ["REQUEST_METHOD"] = scope.method
-    environ["PATH_INFO"] = path if path.isascii() else path.encode("utf-8", "replace").decode("latin-1")
-    environ["QUERY_STRING"] = scope.query_string
-    environ["SERVER_NAME"] = address
-    environ["SERVER_PORT"] = port
-    environ["SERVER_PROTOCOL"] = "HTTP/" + scope.http_version
-    environ["REMOTE_ADDR"] = scope.client.rpartition(":")[0].strip("[]")
-    environ["wsgi.url_scheme"] = scope.scheme
-    environ["wsgi.input"] = io.BytesIO()
+    client: str = scope.client.rpartition(":")[0]
+    # One literal: a dictionary that grows is built several times, and this is done for every request.
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path if path.isascii() else path.encode("utf-8", "replace").decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_PROTOCOL": "HTTP/" + scope.http_version,
+        "SERVER_SOFTWARE": "granian",
+        "REMOTE_ADDR": client.strip("[]") if client.startswith("[") else client,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.input_terminated": True,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
     pairs = given.items() if headers is None else headers
     size = 0
     for name, value in pairs:
-        own = _NAMES[name] if name in _NAMES else _wsgi_name(name)
+        own = _NAMES.get(name)
+        if own is None:
+            own = _wsgi_name(name)
         size += len(value)
         if not own:
             continue
@@ -197,7 +198,7 @@ def environment(scope: Any, headers: Iterable[tuple[str, str]] | None = None) ->
         environ[own] = value
     if size > HEADER_BYTES:
         raise NotReadable(f"the headers may have {HEADER_BYTES} bytes", "headers-too-large")
-    if headers is None and len(pairs) < len(given.keys()):  # type: ignore[arg-type]
+    if headers is None and len(dict(pairs)) < len(given):
         raise NotReadable("a header has characters beyond ASCII")
     if scope.authority and scope.http_version in ("1", "1.0", "1.1"):
         environ["HTTP_HOST"] = scope.authority  # a target with a host of its own wins (RFC 9112 section 3.2.2)
