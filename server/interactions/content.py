@@ -11,27 +11,30 @@ from server.fhir.validation import validate
 from server.interactions.request import Context, InteractionRequest
 
 
-def prepared(context: Context, request: InteractionRequest) -> InteractionRequest:
+def prepared(
+    context: Context, request: InteractionRequest, body: dict[str, Any] | None = None
+) -> InteractionRequest:
     """The request with its body found valid and indexed, and with an id where it creates.
+
+    body: takes the place of the request's own, where its references were rewritten.
 
     This is most of the work of a write and needs nothing of the store, so it is done before the writers' lock.
     Interactions without a body stay as they are. Raises: as `_check`.
     """
     if request.interaction not in ("create", "update"):
         return request
-    body = _check(request)
+    body = _check(request, request.body if body is None else body)
     id = request.id or context.new_id()
     index = index_values({**body, "id": id}, base_url=context.base_url, time_zone=context.time_zone)
-    return replace(request, id=id, index=index)
+    return replace(request, body=body, id=id, index=index)
 
 
-def _check(request: InteractionRequest) -> dict[str, Any]:
-    """The body.
+def _check(request: InteractionRequest, body: dict[str, Any] | None) -> dict[str, Any]:
+    """The body, as one that is written where the request says.
 
     Raises: FhirError required, invalid-request (another type than the URL's), invalid-resource with every
     error that was found and its path.
     """
-    body = request.body
     if body is None:
         raise FhirError("required", "a resource is needed as the body")
     if body.get("resourceType") != request.resource_type:

@@ -124,7 +124,7 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
     if resource is not None and not isinstance(resource, dict):
         raise FhirError("invalid-resource", "resource is not an object")
     try:
-        given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=200)
+        given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=200) if query else ()
     except ValueError:
         raise FhirError("invalid-request", "the query string of request.url is malformed") from None
     # The format of an entry is that of its Bundle.

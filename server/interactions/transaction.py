@@ -204,12 +204,11 @@ def _with_content(context: Context, entry: Entry, links: Mapping[str, str]) -> E
     request = entry.request
     if request.interaction not in _CONTENT:
         return entry
-    if request.body is not None:
-        body = rewrite_references(request.body, _resolver(entry.full_url, links))
-        if body is not request.body:
-            request = replace(request, body=body)
+    body = request.body
+    if body is not None:
+        body = rewrite_references(body, _resolver(entry.full_url, links))
     try:
-        request = prepared(context, request)
+        request = prepared(context, request, body)
     except FhirError as error:
         raise at_entry(error, entry.position, "resource") from None
     return replace(entry, request=request)

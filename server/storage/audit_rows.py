@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from server.storage.database import Connection
@@ -25,6 +26,10 @@ _LIST = ", ".join(COLUMNS.values())
 INSERT = f"INSERT INTO audit ({_LIST}) VALUES ({', '.join(f':{name}' for name in NAMES)})"
 
 
+_TEXTS = tuple(field.name for field in fields(AuditRow) if field.type in (str, "str"))
+_fields, _texts = attrgetter(*NAMES), attrgetter(*_TEXTS)
+
+
 def column_list(alias: str) -> str:
     """The columns of a row in the order that `audit_row` takes them."""
     return ", ".join(f"{alias}.{column}" for column in COLUMNS.values())
@@ -32,12 +37,14 @@ def column_list(alias: str) -> str:
 
 def row_values(row: AuditRow) -> dict[str, Any]:
     """A row as parameters of INSERT. recorded: milliseconds since 1970 UTC."""
-    values = {name: getattr(row, name) for name in NAMES}
+    values = dict(zip(NAMES, _fields(row), strict=True))
     values["recorded"] = milliseconds(row.recorded)
-    for name, value in values.items():
-        if isinstance(value, str) and not (value.isascii() and "\0" not in value):
-            # PostgreSQL's text cannot hold a NUL.
-            values[name] = value.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    together = "".join(_texts(row))
+    if together.isascii() and "\0" not in together:  # hardly any row has more than that
+        return values
+    for name in _TEXTS:
+        # What UTF-8 cannot say (half of a surrogate pair), and what PostgreSQL's text cannot hold.
+        values[name] = values[name].encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
     return values
 
 

@@ -129,13 +129,20 @@ def put(connection: Connection, new: NewVersion) -> None:
         "body": new.body,
         "tokens": connection.dialect.pack(index.tokens),
     }
+    compartments = compartment_hashes(index)
     if new.expected_version:
-        _replace(connection, new, index, values)
+        _replace(connection, new, index, compartments, values)
     else:
-        connection.work(partial(_create, connection, new, index, values))
+        connection.work(partial(_create, connection, new, index, compartments, values))
 
 
-def _create(connection: Connection, new: NewVersion, index: IndexRows, values: dict[str, Any]) -> None:
+def _create(
+    connection: Connection,
+    new: NewVersion,
+    index: IndexRows,
+    compartments: frozenset[int],
+    values: dict[str, Any],
+) -> None:
     """Write the first version of a resource. values: its row's, to which the rid is added."""
     created = connection.execute(_INSERT, values).fetchall()
     if not created:
@@ -144,15 +151,21 @@ def _create(connection: Connection, new: NewVersion, index: IndexRows, values: d
     rid = values["rid"] = created[0][0]
     write_tokens(connection, rid, index.tokens, frozenset())
     write_values(connection, rid, index, new=True)
-    write_compartments(connection, rid, new.resource_type, compartment_hashes(index), frozenset())
+    write_compartments(connection, rid, new.resource_type, compartments, frozenset())
     _note(connection, values)
 
 
-def _replace(connection: Connection, new: NewVersion, index: IndexRows, values: dict[str, Any]) -> None:
+def _replace(
+    connection: Connection,
+    new: NewVersion,
+    index: IndexRows,
+    compartments: frozenset[int],
+    values: dict[str, Any],
+) -> None:
     """Write the next version of a resource. values: its row's, to which the rid is added."""
     current = _current(connection, new, values["self_hash"])
     rid = values["rid"] = current[0]
-    compartments, before = compartment_hashes(index), present_compartments(connection, rid)
+    before = present_compartments(connection, rid)
     if new.method == "DELETE":
         compartments, values["patient"] = before, current[5]
     if compartments == before:
