@@ -7,8 +7,10 @@ header `X-Baton-Tab`. docs/explanation/app-sessions.md has the contract with the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Response, g, redirect, request
 from flask.typing import ResponseReturnValue
@@ -26,6 +28,7 @@ POLL_HEADER = "X-Baton-Poll"
 SECRET_LENGTH = 43  # 256 bits in base64url; a shorter cookie is none of ours
 # A key of the WSGI environment: (kind, text) of what the server in front has already turned away.
 REFUSAL = "baton.refusal"
+_OTHER_HOST = "baton.other_host"
 _REFUSED = {
     "headers-too-large": "headers-too-large",
     "request-timeout": "too-slow",
@@ -82,8 +85,8 @@ def may_be_framed_by(*origins: str) -> None:
 
 def install(app: Flask, settings: Settings, sessions: Sessions, issuers: Issuers) -> None:
     """Put the door in front of an app."""
-    host = urlsplit(settings.app_url).netloc.lower()
     https = settings.app_url.startswith("https:")
+    app.wsgi_app = _under_its_name(app.wsgi_app, settings.app_url)  # type: ignore[method-assign, assignment]
 
     @app.url_value_preprocessor
     def take_launch(endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -102,7 +105,7 @@ def install(app: Flask, settings: Settings, sessions: Sessions, issuers: Issuers
             raise ProblemError(_REFUSED.get(kind, "bad-request"), what="request", log=text)
         if request.path == "/healthz":
             return None
-        if request.host.lower() != host:
+        if _OTHER_HOST in request.environ:
             if request.method in SAFE_METHODS:
                 return redirect(settings.app_url + request.full_path.removesuffix("?"), 308)
             raise ProblemError("misdirected")
@@ -127,6 +130,20 @@ def install(app: Flask, settings: Settings, sessions: Sessions, issuers: Issuers
         if https:
             headers["Strict-Transport-Security"] = "max-age=31536000"
         return response
+
+
+def _under_its_name(application: WSGIApplication, app_url: str) -> WSGIApplication:
+    """The application, told of another host name in the request but not which: some cannot even be parsed."""
+    own = urlsplit(app_url).netloc.lower()
+    default_port = ":443" if app_url.startswith("https:") else ":80"
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("HTTP_HOST", "").lower().removesuffix(default_port) != own.removesuffix(default_port):
+            environ[_OTHER_HOST] = True
+        environ["HTTP_HOST"] = own
+        return application(environ, start_response)
+
+    return serve
 
 
 def _enter(launch: str, sessions: Sessions) -> None:

@@ -17,6 +17,7 @@ def broken_by_contained(
     fragments: the `#id` of every Reference in the container.
     """
     seen: set[Any] = set()
+    named: set[str] | None = None  # what the container may mean by its texts; gathered once
     for index, resource in enumerate(contained):
         if not isinstance(resource, dict):
             continue
@@ -33,18 +34,14 @@ def broken_by_contained(
             identity = None
         if identity is not None and identity in seen:
             yield index, "duplicate id"
-        elif not _is_used(container, resource, identity, fragments):
-            yield index, "dom-3"
+        elif identity is None or f"#{identity}" not in fragments:
+            # Canonicals and URIs may name it too; and it may itself refer to its container.
+            if named is None:
+                named = {text for text in _texts(container) if text.startswith("#")}
+            is_named = identity is not None and f"#{identity}" in named
+            if not is_named and "#" not in _texts(resource):
+                yield index, "dom-3"
         seen.add(identity)
-
-
-def _is_used(
-    container: dict[str, Any], resource: dict[str, Any], identity: str | None, fragments: set[str]
-) -> bool:
-    if identity is not None and f"#{identity}" in fragments:
-        return True
-    # Canonicals and URIs may name it too; and it may itself refer to its container.
-    return (identity is not None and f"#{identity}" in _texts(container)) or "#" in _texts(resource)
 
 
 def _texts(value: Any) -> Iterator[str]:

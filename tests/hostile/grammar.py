@@ -59,7 +59,7 @@ class Grammar:
 
     def requests(self) -> Iterator[Hostile]:
         """Without end; every production gets its share."""
-        makers = [self.pages, self.pages, self.forms]
+        makers = [self.pages, self.pages, self.forms, self.forms, self.methods, self.heads]
         if self.parameters:
             makers += [
                 self.bad_json,
@@ -74,7 +74,6 @@ class Grammar:
                 self.header_tricks,
                 self.media,
                 self.bundles,
-                self.methods,
                 self.encoded,
                 self.limits,
             ]
@@ -309,6 +308,11 @@ class Grammar:
         body = b'{"resourceType":"Patient","id":"p1"}' if method == "PUT" else b""
         return Hostile("headers", method, path, "", self.some_headers(4), body, self.who())
 
+    def heads(self) -> Hostile:
+        methods, path = self.random.choice(self.routes)
+        who = self.random.choice(("staff", "nobody"))
+        return Hostile("head", self.random.choice(methods), path, "", self.some_headers(4), who=who)
+
     def media(self) -> Hostile:
         headers = (
             ("Content-Type", self.random.choice(CONTENT_TYPES)),
@@ -437,6 +441,8 @@ class Grammar:
             "error",
             "version",
             "cursor",
+            "iss",
+            "error_description",
         )
         pairs = [
             (self.random.choice((*words, self.short())), self.short()) for _ in range(self.random.randint(0, 4))
@@ -480,6 +486,14 @@ class Grammar:
             "decision",
             "launch",
             "id_token",
+            "line",
+            "draft",
+            "version",
+            "action",
+            "reason",
+            "note",
+            "outcome",
+            "task",
         )
         good = {
             "grant_type": ("authorization_code", "client_credentials", "refresh_token", "implicit"),

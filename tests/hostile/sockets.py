@@ -73,6 +73,11 @@ class Running:
         return max(int(text) for text in children.stdout.split()) * 1024
 
 
+def slowest() -> float:
+    """How many seconds an answer may take: two, and more on a machine that has more to do than it has cores."""
+    return SLOWEST * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def free_port() -> int:
     """A port of loopback that nobody listens on now."""
     with socket.socket() as probe:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -19,6 +18,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
+
+# `conftest` loads it first: tests are no packages.
+from hostile_sockets import slowest
 
 from server.app import create_app, make_context
 from server.auth.context import auth_context
@@ -36,7 +38,6 @@ from server.storage import open_store
 from server.storage.authorization import BrowserSessionRow, UserRow
 
 HOST = "127.0.0.1:8000"
-SLOWEST = 2.0
 GROWTH = 64_000_000  # bytes that caches may still take once every type has been asked for
 FHIR = "application/fhir+json"
 MARK = b"Zq7xMarkedInput"
@@ -158,11 +159,6 @@ def routes(app: Any) -> list[tuple[list[str], str]]:
             methods = sorted(rule.methods)
             found.append((methods, adapter.build(rule.endpoint, values, method=methods[0])))
     return found
-
-
-def slowest() -> float:
-    """How many seconds an answer may take: two, and more on a machine that has more to do than it has cores."""
-    return SLOWEST * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def resident() -> int:

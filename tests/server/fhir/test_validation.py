@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,16 @@ def test_fhir_resources_accepts_what_we_accept() -> None:
             except ValueError:
                 refused.append(f"{resource['resourceType']}/{resource['id']}")
     assert refused == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_contained_resources_are_judged_in_time_linear_in_their_number(named: bool) -> None:
+    contained = [
+        {"resourceType": "Patient", "id": f"p{n}"}
+        | ({"extension": [{"url": "urn:x", "valueUri": f"#p{n + 1}"}]} if named else {})
+        for n in range(6_000)
+    ]
+    started = time.process_time()
+    issues = validate({"resourceType": "Patient", "contained": contained})
+    assert time.process_time() - started < 2
+    assert len(issues) == (1 if named else MAX_ISSUES + 1)
