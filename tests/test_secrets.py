@@ -45,6 +45,7 @@ ALLOWED = {
     "server/settings.py": "the names of settings, and how to make a key",
     "server/storage/database_url.py": "the form of an address",
     "tests/": "keys, passwords and tokens of servers that live for a test",
+    "docs/reference/": "the form of an address",
     "docker/": "settings of a container whose values are given when it starts",
 }
 # What may stand nowhere, tests included: these belong to somebody.
