@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Response, g, redirect, request
@@ -107,7 +107,9 @@ def install(app: Flask, settings: Settings, sessions: Sessions, issuers: Issuers
             return None
         if _OTHER_HOST in request.environ:
             if request.method in SAFE_METHODS:
-                return redirect(settings.app_url + request.full_path.removesuffix("?"), 308)
+                query = quote(request.query_string, safe="/?:@!$&'()*+,;=-._~%")
+                path = quote(request.path, safe="/:@!$&'()*+,;=-._~")
+                return redirect(settings.app_url + path + ("?" + query if query else ""), 308)
             raise ProblemError("misdirected")
         if request.method not in SAFE_METHODS and not _is_same_origin(settings.app_url):
             raise ProblemError("form-expired")

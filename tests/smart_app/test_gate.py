@@ -47,3 +47,15 @@ def test_a_refusal_comes_before_the_host_and_the_session(
     assert answer.status_code == 408
     assert any(record.getMessage().endswith("too-slow: too slow") for record in caplog.records)
     assert any(getattr(record, "fields", {}).get("status") == 408 for record in caplog.records)
+
+
+def test_another_host_is_sent_to_ours_with_whatever_was_asked(browser: Any, settings: Any) -> None:
+    answer = browser.client.get("/nowhere/%0A%C3%A9?a=%0D%C3%A9", base_url="https://elsewhere.example")
+    assert answer.status_code == 308
+    assert answer.location == settings.app_url + "/nowhere/%0A%C3%A9?a=%0D%C3%A9"
+
+
+@pytest.mark.parametrize("host", ["[::1", "a" * 3_000, "", "APP.example:443"])
+def test_no_host_header_is_too_strange_to_be_answered(browser: Any, settings: Any, host: str) -> None:
+    answer = browser.client.post("/c/x/open", base_url=settings.app_url, environ_overrides={"HTTP_HOST": host})
+    assert answer.status_code == (403 if "443" in host else 421)
