@@ -54,6 +54,15 @@ class Dialect(Protocol):
     def follow(self, table: str, alias: str, key: str) -> str:
         """Behind a FROM item: each of its rows with those that the key finds; in that order of work."""
 
+    def arrivals(self, alias: str, kind: str, from_: str) -> tuple[str, str]:
+        """A condition and an order on `resource`: the current rows of a type from a rid on, by their rids.
+
+        Only the type's index can answer it: the primary key, in the same order, passes over all other types.
+        """
+
+    def again(self, order: str) -> str:
+        """Behind a subquery with this order and a limit: its rows, one after the other, in that order."""
+
     def text_equals(self, column: str, text: str, bind: Callable[[str], str]) -> str:
         """An indexed text column is equal to the text."""
 
@@ -108,6 +117,14 @@ class SqliteDialect:
 
     def follow(self, table: str, alias: str, key: str) -> str:
         return f"CROSS JOIN {table} {alias} ON {key}"
+
+    def arrivals(self, alias: str, kind: str, from_: str) -> tuple[str, str]:
+        return f"{alias}.type = {kind} AND {alias}.deleted = 0 AND {alias}.rid >= {from_}", f"{alias}.rid"
+
+    def again(self, order: str) -> str:
+        # A subquery with a limit is a co-routine, whose rows come as they are ordered; asked for the order
+        # again, SQLite would wait for the last one.
+        return ""
 
     def text_equals(self, column: str, text: str, bind: Callable[[str], str]) -> str:
         return f"{column} = {bind(text)}"

@@ -16,6 +16,8 @@ from server.storage.dialect import Dialect, pack_hashes, unpack_hashes
 # An entry of a B-tree holds at most 2,704 bytes; so many characters of UTF-8 are at most 800.
 INDEXED_CHARACTERS = 200
 
+_LAST_RID = 2**63 - 1
+
 # A parameter `:name`, neither part of a cast nor inside a literal.
 _PARAMETER = re.compile(r"'(?:[^']|'')*'|(?<!:):([A-Za-z_]\w*)")
 
@@ -50,6 +52,17 @@ class PostgresqlDialect:
 
     def follow(self, table: str, alias: str, key: str) -> str:
         return f"CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {key} OFFSET 0) {alias}"
+
+    def arrivals(self, alias: str, kind: str, from_: str) -> tuple[str, str]:
+        # A type that is equal to a value would not count as a part of the order any more.
+        columns = f"{alias}.type, {alias}.deleted, {alias}.rid"
+        condition = (
+            f"ROW({columns}) >= ROW({kind}, 0, {from_}) AND ROW({columns}) <= ROW({kind}, 0, {_LAST_RID})"
+        )
+        return condition, columns
+
+    def again(self, order: str) -> str:
+        return f" ORDER BY {order}"
 
     def text_equals(self, column: str, text: str, bind: Callable[[str], str]) -> str:
         head = bind(text[:INDEXED_CHARACTERS])

@@ -17,6 +17,7 @@ from server.fhir.search_query import (
     DateValue,
     Has,
     MissingValue,
+    QuantityValue,
     StringValue,
     TokenValue,
 )
@@ -123,13 +124,15 @@ class SearchSql:
 
     # -- candidates
 
-    def candidates(self, condition: Condition, resource_type: str | None) -> str:
-        """A SELECT of the rids among which all that fulfil the condition are; "" where there is no list.
+    def candidates(self, condition: Condition, resource_type: str | None) -> tuple[str, ...]:
+        """A SELECT of the rids among which all that fulfil the condition are; () where there is no list.
 
-        Rids may repeat, be of other types or of resources that the caller may not see.
+        Rids may repeat, be of other types or of resources that the caller may not see. It is the last one;
+        before it stand those that it follows references from, if any.
         """
         if isinstance(condition, Clause):
-            return self._clause_candidates(condition, resource_type)
+            rids = self._clause_candidates(condition, resource_type)
+            return (rids,) if rids else ()
         if isinstance(condition, Chained):
             return self._chained_candidates(condition)
         return self._has_candidates(condition)
@@ -153,38 +156,70 @@ class SearchSql:
         if len(conditions) > _LISTS:
             return ""
         of_parameter = table.of_parameter(clause, row, self._parameters)
+        if table.name == "quantity_value":
+            return self._of_units(clause, row, conditions)
         return " UNION ALL ".join(
             f"SELECT {row}.rid FROM {table.name} {row} WHERE {all_of([of_parameter, condition])}"
             for condition in conditions
         )
 
-    def _chained_candidates(self, chained: Chained) -> str:
+    def _of_units(self, clause: Clause, row: str, conditions: list[str]) -> str:
+        """Rids of quantities. Their indexes begin with the unit: a search that names none asks for each.
+
+        The units are few, and found by as many steps through the index.
+        """
+        number = self._parameters.bind(clause.parameter.number)
+        at = self._parameters.alias()
+        next_unit = (
+            f"(SELECT {at}.unit FROM quantity_value {at} WHERE {at}.parameter = {number}"
+            f" AND {at}.unit {{after}} ORDER BY {at}.unit LIMIT 1)"
+        )
+        first, following = next_unit.format(after=f">= {-(2**63)}"), next_unit.format(after="> units.unit")
+        every = (
+            f"(WITH RECURSIVE units (unit) AS (SELECT {first} UNION ALL"
+            f" SELECT {following} FROM units WHERE units.unit IS NOT NULL)"
+            f" SELECT unit FROM units WHERE unit IS NOT NULL) u"
+        )
         lists = []
+        for value, condition in zip(clause.values, conditions, strict=True):
+            key = f"{row}.parameter = {number} AND {condition}"
+            if isinstance(value, QuantityValue) and value.code is not None:
+                lists.append(f"SELECT {row}.rid FROM quantity_value {row} WHERE {key}")
+            else:
+                of_unit = self._dialect.follow("quantity_value", row, f"{key} AND {row}.unit = u.unit")
+                lists.append(f"SELECT {row}.rid FROM {every} {of_unit}")
+        return " UNION ALL ".join(lists)
+
+    def _chained_candidates(self, chained: Chained) -> tuple[str, ...]:
+        lists: list[str] = []
+        through: list[str] = []
         mask = self._parameters.bind(parameter_mask(chained.link.number))
         for resource_type, condition in chained.targets:
-            inner = self.candidates(condition, resource_type)
-            if not inner:
-                return ""
+            before = self.candidates(condition, resource_type)
+            if not before:
+                return ()
+            through += before
             found, target, link = (self._parameters.alias() for _ in range(3))
             follow = self._dialect.follow
             lists.append(
-                f"SELECT {link}.rid FROM ({inner}) {found}"
+                f"SELECT {link}.rid FROM ({before[-1]}) {found}"
                 f" {follow('resource', target, f'{target}.rid = {found}.rid')}"
                 f" {follow('token', link, f'{link}.hash = ' + xor(f'{target}.self_hash', mask))}"
                 f" WHERE {target}.type = {self._parameters.bind(resource_type)}"
             )
-        return " UNION ALL ".join(lists) if len(lists) <= _LISTS else ""
+        return (*through, " UNION ALL ".join(lists)) if len(lists) <= _LISTS else ()
 
-    def _has_candidates(self, has: Has) -> str:
-        inner = self.candidates(has.condition, has.resource_type)
-        if not inner:
-            return ""
+    def _has_candidates(self, has: Has) -> tuple[str, ...]:
+        through = self.candidates(has.condition, has.resource_type)
+        if not through:
+            return ()
         found, link, target = (self._parameters.alias() for _ in range(3))
         number, follow = self._parameters.bind(has.link.number), self._dialect.follow
         link_of = f"{link}.rid = {found}.rid AND {link}.parameter = {number}"
         return (
-            f"SELECT {target}.rid FROM ({inner}) {found} {follow('reference_value', link, link_of)}"
-            f" {follow('resource', target, f'{target}.self_hash = {link}.target')}"
+            *through,
+            f"SELECT {target}.rid FROM ({through[-1]}) {found} {follow('reference_value', link, link_of)}"
+            f" {follow('resource', target, f'{target}.self_hash = {link}.target')}",
         )
 
     def visible_candidates(self, resource_type: str) -> tuple[str, bool]:

@@ -16,6 +16,8 @@ from server.fhir.search_parameters import main_date_parameter
 from server.fhir.search_query import SortKey
 from server.storage.dialect import Parameters
 
+RID = "r.rid"  # what breaks ties, and the order where none is asked for
+
 After = tuple[str | int | float | None, ...]
 
 _TABLE_COLUMNS = {
@@ -46,7 +48,7 @@ def sort_keys(keys: Sequence[SortKey], parameters: Parameters) -> tuple[Key, ...
     Raises: FhirError unsupported-search for a parameter that has no order.
     """
     found = [_key(key, parameters) for key in keys]
-    return (*found, Key("r.rid", False, False, not found))
+    return (*found, Key(RID, False, False, not found))
 
 
 def _key(key: SortKey, parameters: Parameters) -> Key:
@@ -108,8 +110,3 @@ def check_position(keys: Sequence[Key], after: After) -> None:
 def at_or_after(key: Key, value: str | int | float, parameters: Parameters) -> str:
     """What `continues` implies for the first key; it lets that key's index start where the last page ended."""
     return f"{key.expression} {'<=' if key.descending else '>='} {parameters.bind(value)}"
-
-
-def at_or_before(key: Key, value: str | int | float, parameters: Parameters) -> str:
-    """The opposite bound, which ends a window."""
-    return f"{key.expression} {'>=' if key.descending else '<='} {parameters.bind(value)}"

@@ -90,6 +90,8 @@ def test_no_search_scans_a_table(
                 search = Search(explained, SearchQuery(resource_type, asked, sort, count=5), visible)  # type: ignore[arg-type]
                 search.page(100)
                 search.total(100)
+            # What is looked through in an order is a co-routine, which a table of that name is not.
+            assert explained.steps.count("SCAN r") <= explained.steps.count("CO-ROUTINE r"), (name, sort)
             for step in explained.steps:
                 # Co-routines and lists of parameters are scanned; tables are searched by an index.
                 assert not step.startswith("SCAN") or step in PASSES, (name, sort, step)
@@ -99,6 +101,10 @@ def test_no_search_scans_a_table(
 
 
 PASSES = {
+    "SCAN r",
+    "SCAN CONSTANT ROW",
+    "SCAN u",
+    "SCAN units",
     "SCAN page",
     "SCAN driver",
     "SCAN c",
