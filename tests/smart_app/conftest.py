@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -379,7 +380,8 @@ def drugs(pytestconfig: pytest.Config) -> RxNorm:
 
 @pytest.fixture(scope="session")
 def app_database_once(cluster: Any) -> str:
-    return str(cluster.create_database("app_sessions"))
+    # The hostile tests take these fixtures over, so there may be two of them in one run.
+    return str(cluster.create_database(f"app_sessions_{secrets.token_hex(4)}"))
 
 
 @pytest.fixture
