@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 # scrypt cost: 2**15 * 8 * 128 = 32 MiB, three passes: about 0.1 s a check.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**15, 8, 3
+PASSWORD_LEAST = 12  # characters
 _PASSWORD_LIMIT = 1024
 
 
@@ -58,3 +59,17 @@ def verify_password(password: str, stored: str) -> bool:
         return False
     _, n, r, p, salt, digest = stored.split("$")
     return hmac.compare_digest(_scrypt(password, b64decode(salt), int(n), int(r), int(p)), b64decode(digest))
+
+
+def password_fault(password: str, username: str) -> str | None:
+    """Why the password cannot be an account's, None when it can: length and name, no rules of composition.
+
+    Source: NIST SP 800-63B section 5.1.1.2.
+    """
+    if len(password) < PASSWORD_LEAST:
+        return f"the password has fewer than {PASSWORD_LEAST} characters"
+    if len(password) > _PASSWORD_LIMIT:
+        return f"the password has more than {_PASSWORD_LIMIT} characters"
+    if password.casefold() == username.casefold():
+        return "the password is the user name"
+    return None

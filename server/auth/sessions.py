@@ -190,10 +190,14 @@ def log_out(context: AuthContext, session: Session) -> None:
     now = context.clock()
     with context.rows.transaction():
         context.rows.end_browser_session(session.session_hash)
-        for grant in context.rows.grants(username=session.username):
-            online = "offline_access" not in grant.scope.split()
-            if grant.revoked is None and online and grant.context.get("session") == session.session_hash.hex():
-                context.rows.revoke_grant(grant.grant_id, now)
+        ending = [
+            grant.grant_id
+            for grant in context.rows.grants(username=session.username)
+            if grant.revoked is None
+            and "offline_access" not in grant.scope.split()
+            and grant.context.get("session") == session.session_hash.hex()
+        ]
+        context.rows.revoke_grants(ending, now)
         record(
             context,
             "logout",

@@ -15,7 +15,7 @@ Sources: RFC 6749, RFC 7009, RFC 7523 §3 (jti), RFC 9700 §4.14 (refresh token 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -211,6 +211,10 @@ class AuthorizationStore(Protocol):
 
     def revoke_grant(self, grant_id: str, now: datetime) -> bool:
         """Revoke it with its codes, access and refresh tokens; False if not in force. Bumps the epoch."""
+
+    def revoke_grants(self, grant_ids: Iterable[str], now: datetime) -> int:
+        """The same for several, wholly or not at all; how many were in force. Bumps the epoch once, for none
+        not at all."""
 
     # Authorization codes
     def add_code(self, code: CodeRow) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -154,10 +154,14 @@ class AuthorizationTables:
         return tuple(map(rows.grant_row, self._all(sql, wanted)))
 
     def revoke_grant(self, grant_id: str, now: datetime) -> bool:
+        return self.revoke_grants((grant_id,), now) == 1
+
+    def revoke_grants(self, grant_ids: Iterable[str], now: datetime) -> int:
         with self._database.writing() as connection:
-            ended = self._end_grant(connection, grant_id, now)
-            connection.execute(_BUMP).fetchone()
-        return ended
+            ended = [self._end_grant(connection, grant_id, now) for grant_id in grant_ids]
+            if ended:
+                connection.execute(_BUMP).fetchone()
+        return sum(ended)
 
     def _end_grant(self, connection: Connection, grant_id: str, now: datetime) -> bool:
         values = {"grant_id": grant_id, "now": milliseconds(now)}

@@ -201,6 +201,18 @@ def test_revoking_a_grant_ends_everything_made_from_it(kept: AuthorizationStore)
     assert not kept.revoke_grant("g", SOON)
 
 
+def test_revoking_several_grants_raises_the_epoch_once(kept: AuthorizationStore) -> None:
+    for number in range(3):
+        kept.add_grant(replace(GRANT, grant_id=f"g{number}"))
+    epoch = kept.security_epoch()
+    assert kept.revoke_grants(("g0", "g1", "g2", "unknown"), NOW) == 3
+    assert kept.security_epoch() == epoch + 1
+    assert all(kept.grant(f"g{number}").revoked == NOW for number in range(3))
+    assert kept.grant("g") == GRANT
+    assert kept.revoke_grants((), NOW) == 0
+    assert kept.security_epoch() == epoch + 1
+
+
 def test_disabling_a_client_revokes_its_grants(kept: AuthorizationStore) -> None:
     assert kept.disable_client("app", NOW)
     assert kept.client("app") == replace(CLIENT, disabled=True)

@@ -1,0 +1,147 @@
+"""`baton user`: the accounts of staff, for the server's own pages."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import IO, Any
+
+import click
+
+from server.auth import accounts
+from server.auth.context import AuthContext
+from server.auth.sessions import fhir_user
+from server.command_context import command_context
+from server.storage.authorization import UserRow
+
+# Letters and digits without those that are mistaken for each other: 23 of 56 are more than 133 bits.
+_LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_GENERATED = 23
+# One line of the longest password, in UTF-8, and then some: a wrong file is not read whole.
+_MOST_READ = 8192
+
+_password_file = click.option(
+    "--password-file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Its first line is the password; - for standard input. Without it one is made and printed this once.",
+)
+
+
+@click.group()
+def user() -> None:
+    """Make accounts of staff, list them, shut them out.
+
+    A change takes effect at once in every process of a running server; none needs a restart.
+    """
+
+
+@user.command("add")
+@click.argument("username")
+@click.option("--role", required=True, help="What the person may do; an unknown one is answered with the list.")
+@click.option(
+    "--practitioner",
+    metavar="Practitioner/ID",
+    default="",
+    help="Whom the person acts as; without it the user/ scopes of apps reach nothing.",
+)
+@click.option("--name", default="", help="Shown to people on the pages.")
+@_password_file
+def add(username: str, role: str, practitioner: str, name: str, password_file: IO[bytes] | None) -> None:
+    """Make an account and print it as JSON. A generated password is shown this once.
+
+    \b
+    Examples:
+      baton user add a.nurse --role rn --practitioner Practitioner/123 --name "A. Nurse, RN"
+      baton user add ops --role engineer --name Operations --password-file - < password
+    """
+    with _told() as context:
+        password, made = _password(password_file)
+        row = accounts.add_account(context, username, password, role=role, practitioner=practitioner, name=name)
+    shown = _description(row, context.clock())
+    click.echo(json.dumps(shown | ({"password": password} if made else {}), indent=2, ensure_ascii=False))
+
+
+@user.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def list_(as_json: bool) -> None:
+    """List all accounts, disabled ones too."""
+    context = command_context()
+    rows = [_description(row, context.clock()) for row in context.rows.users()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo("\t".join((row["username"], row["role"], row["state"], row["practitioner"], row["name"])))
+
+
+@user.command("disable")
+@click.argument("username")
+def disable(username: str) -> None:
+    """Shut somebody out at once: sessions, grants and tokens end in every process."""
+    with _told() as context:
+        accounts.disable_account(context, username)
+    click.echo("disabled")
+
+
+@user.command("enable")
+@click.argument("username")
+def enable(username: str) -> None:
+    """Let somebody in again, with the password of before; a lock after failed sign-ins is lifted."""
+    with _told() as context:
+        accounts.enable_account(context, username)
+    click.echo("enabled")
+
+
+@user.command("password")
+@click.argument("username")
+@_password_file
+def password(username: str, password_file: IO[bytes] | None) -> None:
+    """Set another password and end what was begun with the old one. A generated one is printed alone."""
+    with _told() as context:
+        value, made = _password(password_file)
+        accounts.change_password(context, username, value)
+    click.echo(value if made else "changed")
+
+
+@user.command("role")
+@click.argument("username")
+@click.argument("role")
+def role(username: str, role: str) -> None:
+    """Give an account another role; sessions, grants and tokens of the old one end."""
+    with _told() as context:
+        accounts.change_role(context, username, role)
+    click.echo("changed")
+
+
+@contextmanager
+def _told() -> Iterator[AuthContext]:
+    """The context of a command; what the account refuses is told to the operator."""
+    try:
+        yield command_context()
+    except accounts.AccountError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _password(file: IO[bytes] | None, choice: Callable[[str], str] = secrets.choice) -> tuple[str, bool]:
+    """The password, and whether it was made here."""
+    if file is None:
+        return "".join(choice(_LETTERS) for _ in range(_GENERATED)), True
+    try:
+        return file.readline(_MOST_READ).decode("utf-8").rstrip("\r\n"), False
+    except (UnicodeDecodeError, OSError):
+        raise click.ClickException("the password file cannot be read as UTF-8 text") from None
+
+
+def _description(row: UserRow, now: datetime) -> dict[str, Any]:
+    locked = row.locked_until is not None and row.locked_until > now
+    return {
+        "username": row.username,
+        "name": row.display,
+        "role": row.role,
+        "practitioner": fhir_user(row) or "",
+        "state": "disabled" if row.disabled else "locked" if locked else "enabled",
+    }
