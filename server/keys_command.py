@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from server.auth.context import AuthContext, record
-from server.auth.keys import SigningKeyError, SigningKeys, rotate, signing_keys
+from server.auth.keys import SigningKeyError, SigningKeys, rotate
 from server.command_context import command_context, command_settings
 from server.settings import Settings
 
@@ -46,7 +46,7 @@ def list_(as_json: bool) -> None:
     """List all keys: which signs now, which is to come, which is only still published."""
     settings = command_settings()
     try:
-        rows = list(_rows(settings, signing_keys(settings.home, settings.secret_key, _now)))
+        rows = list(_rows(settings, SigningKeys(settings.home, settings.secret_key, _now)))
     except SigningKeyError as error:
         raise click.ClickException(str(error)) from None
     if as_json:
@@ -152,8 +152,9 @@ def _now() -> datetime:
 def _rows(settings: Settings, signing: SigningKeys) -> Iterator[Row]:
     """Every key as the commands show it."""
     now = _now()
-    current = signing.signing()
-    for key in signing.schedule():
+    begun_here = signing.exist()  # looking makes no key
+    current = signing.signing() if begun_here else None
+    for key in signing.schedule() if begun_here else ():
         if key.published_until is not None and key.published_until <= now:
             state = "retired"
         elif key.signs_from > now:

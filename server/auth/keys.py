@@ -59,6 +59,10 @@ class SigningKeys:
         self._clock = clock
         self._seen: tuple[tuple[int, int, int] | None, tuple[ScheduledKey, ...]] | None = None
 
+    def exist(self) -> bool:
+        """Whether the home has any key, or the schedule of some; a new home has none until the first start."""
+        return any(self._folder.glob(_FILES)) or (self._folder / SCHEDULE).exists()
+
     def schedule(self) -> tuple[ScheduledKey, ...]:
         """All keys, oldest first, also those to come and those no longer published."""
         try:

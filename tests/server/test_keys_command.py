@@ -9,6 +9,7 @@ import base64
 import json
 import stat
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,16 @@ def deployment(settings: Settings, clock: Any, app: Any, monkeypatch: pytest.Mon
     for module, name in ((app_keys, "RSA_BITS"), (server_keys, "KEY_BITS")):
         monkeypatch.setattr(module, name, 1024)  # made in milliseconds
     return Deployment(settings, clock, app)
+
+
+def test_listing_makes_no_key(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = replace(settings, home=tmp_path / "empty")
+    empty.home.mkdir()
+    monkeypatch.setattr(command_context, "read_settings", lambda environment, demo: empty)
+    answer = CliRunner().invoke(main, ["keys", "list", "--json"])
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout) == {"keys": []}
+    assert list(empty.home.iterdir()) == []
 
 
 def kid_of(token: str) -> str:

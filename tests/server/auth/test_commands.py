@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from click.testing import CliRunner, Result
 from joserfc.jwk import ECKey
 
 from server import client_command, command_context, token_command
+from server.auth.tokens import Claims, mint
 from server.settings import Settings
 
 KEY = ECKey.generate_key("P-384", {"alg": "ES384"}, auto_kid=True)
@@ -151,6 +154,16 @@ class TestToken:
         assert again.exit_code == 2
         assert json.loads(again.stdout) == {"revoked": False}
 
+    @pytest.mark.parametrize("start", ["-x", "--y", "-h", "-"])
+    def test_a_token_that_looks_like_an_option_is_ended(
+        self, baton: Any, app: Any, authorization: Any, start: str
+    ) -> None:
+        context = replace(authorization, new_secret=lambda: start + "k" * 41)
+        token = mint(context, Claims(client_id="tests", scope="system/*.rs"), timedelta(hours=1))
+        assert fhir(app, "Patient", token) == 200
+        assert baton("token", "revoke", token).exit_code == 0
+        assert fhir(app, "Patient", token) == 401
+
     def test_claims_it_lacks_reach_nothing_and_it_says_so(self, baton: Any, app: Any) -> None:
         result = baton("token", "mint", "--scope", "patient/*.rs user/*.rs")
         assert "--patient" in result.stderr
@@ -176,7 +189,9 @@ class TestToken:
 
     def test_minting_and_revoking_are_audited(self, baton: Any, store: Any) -> None:
         token = baton("token", "mint", "--scope", "user/*.rs", "--user", "Practitioner/7").stdout.strip()
-        baton("token", "revoke", token)
+        assert token
+        revoked = baton("token", "revoke", token)
+        assert revoked.exit_code == 0, revoked.output
         rows = [(row.interaction, row.principal) for row in store.audit_rows(limit=10)]
         assert rows == [("token-revoke", "operator"), ("token-mint", "Practitioner/7")]
         assert all(token not in str(row) for row in store.audit_rows(limit=10))
