@@ -59,6 +59,9 @@ def outcome_entry(outcome: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def url_with(path: str, pairs: Iterable[tuple[str, str]]) -> str:
-    """A URL with its query string; the characters that search values are made of stay readable."""
-    query = urlencode(list(pairs), safe=":|,/$", quote_via=quote)
+    """A URL with its query string; characters of search values that a query may hold as they are stay readable.
+
+    Source: RFC 3986 section 3.4; `|` is not among them.
+    """
+    query = urlencode(list(pairs), safe=":,/$", quote_via=quote)
     return f"{path}?{query}" if query else path

@@ -116,6 +116,14 @@ def test_lenient_handling_ignores_it_and_says_so(fhir, chart):
     assert "subjekt" in outcome["issue"][0]["diagnostics"]
 
 
+def test_links_hold_no_character_that_a_query_may_not(fhir, chart):
+    answer = fhir.get("Observation?code=http://loinc.org|8480-6&subject=Patient/p1&_count=1")
+
+    assert link(answer, "self").startswith(
+        f"{PREFIX}Observation?code=http://loinc.org%7C8480-6&subject=Patient/p1"
+    )
+
+
 def test_includes_come_after_the_matches_and_are_not_counted(fhir, chart):
     answer = fhir.get("Observation?subject=Patient/p1&_include=Observation:subject&_count=2")
 
