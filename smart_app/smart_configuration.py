@@ -19,7 +19,7 @@ from smart_app.outbound_http import NoAnswer, OutboundHttp
 Clock = Callable[[], datetime]
 
 KEEP = timedelta(minutes=10)
-KEYS_AGAIN = timedelta(seconds=30)
+KEYS_AGAIN = timedelta(seconds=3)
 """How soon an unknown key id may make us ask for the key set again."""
 
 

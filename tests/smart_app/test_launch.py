@@ -249,8 +249,20 @@ def test_an_id_token_of_another_key_ends_the_login(browser: Any, ehr: Any) -> No
 def test_a_key_that_was_exchanged_is_fetched_again(browser: Any, ehr: Any, clock: Any) -> None:
     assert browser.launch().status_code == 302
     ehr.key = RSAKey.generate_key(2048, {"kid": "k2", "use": "sig"})
-    clock.move(minutes=2)
+    clock.move(seconds=3)
     assert browser.launch().status_code == 302
+
+
+def test_unknown_keys_make_the_app_ask_for_the_keys_at_most_every_few_seconds(
+    browser: Any, ehr: Any, clock: Any
+) -> None:
+    assert browser.launch().status_code == 302
+    ehr.signing_key = RSAKey.generate_key(2048, {"kid": "unknown"})
+    clock.move(minutes=1)
+    before = sum(str(request.url).endswith("/jwks") for request in ehr.requests)
+    for _ in range(3):
+        assert headline(browser.launch()) == "The login could not be verified"
+    assert sum(str(request.url).endswith("/jwks") for request in ehr.requests) == before + 1
 
 
 def test_required_permissions_that_were_cut_stop_the_app_and_are_named(browser: Any, ehr: Any) -> None:
