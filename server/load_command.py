@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from server.deployment import DeploymentError, migrate
-from server.loading import Send, Summary, Unit, find_files, load_unit, units_of
+from server.loading import Send, StoreAway, Summary, Unit, find_files, load_unit, units_of
 from server.settings import Settings, SettingsError, read_settings
 
 _SHOWN = 20  # refusals printed where no --errors file takes them
@@ -42,7 +42,8 @@ def load(
 
     A resource that carries an id is stored under it, so loading again changes nothing: identical content makes
     no new version. A transaction Bundle is stored wholly or not at all; elsewhere a bad resource does not keep
-    back its neighbours. Exit status 2: something was refused.
+    back its neighbours. Exit status 2: something was refused. A full disk or a database that is away ends the
+    command with status 1; the same command goes on later.
 
     \b
     Examples:
@@ -64,13 +65,25 @@ def load(
     total, refusals = Summary(), []
     size = sum(file.stat().st_size for file in files)
     units = (unit for file in files for unit in units_of(file))
+    stopped = ""
     with click.progressbar(length=size, label="Loading", file=sys.stderr) as bar:
-        for weight, summary, refused in _results(units, settings, url, token, workers):
-            total.add(summary)
-            refusals += refused
-            bar.update(weight)
+        try:
+            for weight, summary, refused in _results(units, settings, url, token, workers):
+                total.add(summary)
+                refusals += refused
+                bar.update(weight)
+        except StoreAway as away:
+            total.add(away.summary)
+            refusals += away.refusals
+            stopped = str(away)
     total.seconds = time.monotonic() - started
     _report(total, refusals, errors, as_json)
+    if stopped:
+        loaded = total.created + total.updated + total.unchanged
+        raise click.ClickException(
+            f"stopped after {loaded} resources: {stopped.removesuffix('.')}. Run the same command again when"
+            " that is mended: what is there already stays as it is."
+        )
     if total.refused:
         sys.exit(2)
 
@@ -100,13 +113,21 @@ def _results(
 
     with executor:
         # Only a few units wait at a time: a folder may be larger than memory.
-        waiting = []
-        for unit in units:
-            waiting.append(executor.submit(work, unit))
-            if len(waiting) >= 2 * workers:
+        waiting: list[Future[Result]] = []
+        try:
+            for unit in units:
+                waiting.append(executor.submit(work, unit))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.pop(0).result()
+            while waiting:
                 yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+        except StoreAway:
+            for future in [future for future in waiting if not future.cancel()]:
+                try:
+                    yield future.result()
+                except StoreAway as away:
+                    yield 0, away.summary, away.refusals
+            raise
 
 
 def _load(unit: Unit, send: Send) -> Result:
@@ -167,7 +188,7 @@ def remote(url: str, token: str | None) -> Send:
             answer = session.post(url.rstrip("/"), data=encode(bundle), timeout=300)
             return answer.status_code, decode(answer.content)
         except requests.RequestException as error:
-            raise click.ClickException(f"the server does not answer: {type(error).__name__}") from None
+            raise StoreAway(f"the server does not answer: {type(error).__name__}", Summary(), []) from None
         except FhirError:
             said = Issue("processing", f"the server answered {answer.status_code} without FHIR JSON")
             return answer.status_code, operation_outcome([said])

@@ -25,6 +25,9 @@ CHUNK = 500  # resources a transaction, where the file does not say what belongs
 Send = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 
+# What no further entry would fare better with.
+_AWAY = {503: "the server cannot answer now", 507: "the server has no space left"}
+
 _URN = "urn:uuid:"
 # A history lists versions, not resources: storing its entries one over the other would invent a new history.
 _REFUSED_TYPES = {"history": "a history Bundle lists versions and cannot be loaded"}
@@ -52,6 +55,20 @@ class Summary:
     def as_json(self) -> dict[str, Any]:
         """The summary as it is printed."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
+
+
+class StoreAway(Exception):
+    """The store takes nothing more now (full disk, database away), so going on is of no use.
+
+    summary, refusals: what came of the unit that met it. `str` is for the operator.
+    """
+
+    def __init__(self, words: str, summary: Summary, refusals: list[dict[str, Any]]) -> None:
+        super().__init__(words, summary, refusals)  # as they are: it crosses processes
+        self.summary, self.refusals = summary, refusals
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +116,10 @@ def units_of(file: Path, transform: Transform | None = None) -> Iterator[Unit]:
 
 
 def load_unit(unit: Unit, send: Send) -> tuple[Summary, list[dict[str, Any]]]:
-    """Send a unit. Returns its counts and an OperationOutcome for everything that was refused."""
+    """Send a unit. Returns its counts and an OperationOutcome for everything that was refused.
+
+    Raises: StoreAway.
+    """
     summary = Summary(read=len(unit.entries))
     if unit.error is not None:
         summary.read = summary.refused = 1
@@ -110,6 +130,7 @@ def load_unit(unit: Unit, send: Send) -> tuple[Summary, list[dict[str, Any]]]:
     if status == 200:
         _count(answer, unit, summary, [])
         return summary, []
+    _stop_when_away(status, answer, Summary(), [])
     if unit.whole:
         summary.refused = len(unit.entries)
         return summary, [_refusal(unit.source, answer)]
@@ -117,7 +138,11 @@ def load_unit(unit: Unit, send: Send) -> tuple[Summary, list[dict[str, Any]]]:
     status, answer = send(_bundle("batch", unit.entries))
     if status == 200:
         _count(answer, unit, summary, refusals)
+        for row in answer.get("entry", ()):
+            response = row.get("response", {})
+            _stop_when_away(_status(response), response.get("outcome") or {}, summary, refusals)
     else:
+        _stop_when_away(status, answer, Summary(), [])
         summary.refused = len(unit.entries)
         refusals.append(_refusal(unit.source, answer))
     return summary, refusals
@@ -250,6 +275,19 @@ def _chunks(contents: Iterable[tuple[str, dict[str, Any] | FhirError]]) -> Itera
 
 def _bundle(type: str, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": type, "entry": list(entries)}
+
+
+def _stop_when_away(
+    status: int, outcome: dict[str, Any], summary: Summary, refusals: list[dict[str, Any]]
+) -> None:
+    if status in _AWAY:
+        said = [issue.get("diagnostics", "") for issue in outcome.get("issue", ())]
+        raise StoreAway(" ".join(filter(None, said)) or _AWAY[status], summary, refusals)
+
+
+def _status(response: dict[str, Any]) -> int:
+    text = str(response.get("status", ""))[:3]
+    return int(text) if text.isdecimal() else 0
 
 
 def _count(answer: dict[str, Any], unit: Unit, summary: Summary, refusals: list[dict[str, Any]]) -> None:

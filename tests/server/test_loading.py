@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 from pathlib import Path
 
 import msgspec
 import pytest
+import responses
 from click.testing import CliRunner
 
 from server.fhir.json_codec import decode, encode
 from server.fhir.visibility import EVERYTHING
 from server.load_command import load as load_command
 from server.load_command import own_store
-from server.loading import find_files, load, units_of
+from server.loading import StoreAway, Summary, find_files, load, units_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENTS = ROOT / "server" / "demo_data" / "patients"
@@ -281,3 +283,54 @@ def test_all_us_core_examples_load_and_read_back_equal(send, store, release, num
     with store.reading() as reader:
         for line in gzip.decompress(file.read_bytes()).splitlines():
             check_read_back(reader, decode(line))
+
+
+class TestStoreAway:
+    """A full disk (507) and a database that is away (503) end the command; nothing further is tried."""
+
+    @pytest.fixture
+    def patients(self, tmp_path):
+        for number in range(4):
+            patient = {"resourceType": "Patient", "id": f"p{number}"}
+            (tmp_path / f"{number}.json").write_text(json.dumps(patient))
+        return tmp_path
+
+    @responses.activate
+    @pytest.mark.parametrize("status", [503, 507])
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_the_first_such_answer_is_the_last_request(self, patients, status, workers):
+        done = {
+            "resourceType": "Bundle",
+            "type": "transaction-response",
+            "entry": [{"response": {"status": "201"}}],
+        }
+        outcome = {"resourceType": "OperationOutcome", "issue": [{"diagnostics": "no space is left."}]}
+        responses.post("https://store.example/fhir", json=done)
+        for _ in range(20):
+            responses.post("https://store.example/fhir", json=outcome, status=status)
+        arguments = [str(patients), "--url", "https://store.example/fhir", "--json", "--workers", str(workers)]
+        result = CliRunner().invoke(load_command, arguments)
+        assert result.exit_code == 1
+        assert "stopped after 1 resources: no space is left. Run the same command again" in result.stderr
+        assert json.loads(result.stdout)["created"] == 1
+        assert len(responses.calls) <= 1 + workers * 2
+        assert workers > 1 or len(responses.calls) == 2
+
+    def test_an_entry_of_a_batch_that_meets_it_is_the_last(self, patients):
+        units = [unit for file in find_files([patients]) for unit in units_of(file)]
+        asked = []
+
+        def send(bundle):
+            asked.append(bundle["type"])
+            if bundle["type"] == "transaction":
+                return 400, {}
+            return 200, {"entry": [{"response": {"status": "507 Insufficient Storage"}}]}
+
+        with pytest.raises(StoreAway, match="no space left") as stopped:
+            load(units, send)
+        assert asked == ["transaction", "batch"]
+        assert stopped.value.summary.refused == 1
+
+    def test_it_crosses_processes_whole(self):
+        away = pickle.loads(pickle.dumps(StoreAway("gone", Summary(read=3), [{"a": 1}])))
+        assert (str(away), away.summary, away.refusals) == ("gone", Summary(read=3), [{"a": 1}])
