@@ -5,13 +5,14 @@
     python benchmarks/run.py --only create --database sqlite --sizes 1000,100000
     python benchmarks/run.py --quick --check                    status 1 where a bar is missed
 
-Only a full run writes the page. docs/performance.md says what the figures mean.
+Only a run of everything writes the page. docs/performance.md says what the figures mean.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -51,6 +52,7 @@ def _numbers(_context: click.Context, _parameter: click.Parameter, text: str) ->
 @click.option("--seconds", type=click.IntRange(1), default=1, show_default=True, help="Of one round.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Server processes.")
 @click.option("--check", is_flag=True, help="Status 1 where a bar is missed.")
+@click.option("--write", is_flag=True, help="Write the page also where sizes, clients or rounds are chosen.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Raw figures.")
 def main(
     quick: bool,
@@ -63,6 +65,7 @@ def main(
     seconds: int,
     workers: int,
     check: bool,
+    write: bool,
     json_file: Path | None,
 ) -> None:
     """Measure Baton beside the bare limits of the same run."""
@@ -94,9 +97,9 @@ def main(
     _show(http, in_process, plan, found)
     if json_file:
         json_file.write_text(json.dumps(http.as_json() if http else {}, indent=1), "utf-8")
-    whole = not (quick or parts or only or databases or sizes or clients)
-    if whole and http and starts:
-        page.write("circumstances", page.circumstances("make bench"))
+    everything = not (quick or parts or only or databases)
+    if everything and http and starts and (write or not (sizes or clients)):
+        page.write("circumstances", page.circumstances(_command()))
         page.write("bars", page.bars_table(found))
         page.write("http", page.http_tables(http, plan))
         page.write("storage", page.store_table(in_process, plan.sizes))
@@ -105,6 +108,11 @@ def main(
         click.echo(f"written to {page.PAGE.relative_to(page.ROOT)}")
     if check and not all(one.holds for one in found):
         sys.exit(1)
+
+
+def _command() -> str:
+    """What to type for the same figures."""
+    return f"python benchmarks/run.py {shlex.join(sys.argv[1:])}" if sys.argv[1:] else "make bench"
 
 
 def _databases_here() -> tuple[str, ...]:
