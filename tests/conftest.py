@@ -40,11 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On PostgreSQL only what works with a database is run again; the rest cannot tell."""
+    """On PostgreSQL only what works with a database is run again; the rest cannot tell.
+
+    Real processes are told by the option which database to use, without a fixture of it.
+    """
     if config.getoption("--database") == "sqlite":
         return
-    kept = [item for item in items if not _ASKS.isdisjoint(getattr(item, "fixturenames", ()))]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    kept, left = [], []
+    for item in items:
+        asks = not _ASKS.isdisjoint(getattr(item, "fixturenames", ()))
+        processes = item.get_closest_marker("network") or item.get_closest_marker("browser")
+        (kept if asks or processes else left).append(item)
+    config.hook.pytest_deselected(items=left)
     items[:] = kept
 
 
