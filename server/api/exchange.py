@@ -165,14 +165,16 @@ def _body(context: Context, exchange: Exchange, interaction: str) -> tuple[str, 
     check_content_type(exchange.header("content-type"))
     limits = context.limits
     # A Bundle that is stored as a resource is one resource; only one that is processed may be larger.
-    most = limits.bundle_bytes if interaction == "bundle" else limits.body_bytes
+    whole = interaction == "bundle"
+    most = limits.bundle_bytes if whole else limits.body_bytes
     raw = exchange.read_body(most)
     if raw is None:
         raise FhirError("too-large", f"the body may have {most} bytes at most")
     if not raw:
         raise FhirError("required", "the request has no body")
-    body = decode(raw, max_nesting=limits.nesting)
-    if interaction != "bundle":
+    most = limits.bundle_elements if whole else limits.elements
+    body = decode(raw, max_nesting=limits.nesting, max_elements=most)
+    if not whole:
         return interaction, body
     if body.get("resourceType") != "Bundle":
         raise FhirError("invalid-request", "only a Bundle can be sent to the base URL", "resourceType")

@@ -40,11 +40,13 @@ class Target:
 class Collector:
     """The rows of one resource as they are found; dicts keep the order of finding and drop repetitions.
 
-    base: this server's FHIR base with a trailing slash. local: the zone of dates that name none.
+    base: this server's FHIR base with a trailing slash. local: the zone of dates that name none. characters:
+    how many of strings were indexed.
     """
 
     __slots__ = (
         "base",
+        "characters",
         "charts",
         "compartments",
         "dates",
@@ -60,6 +62,7 @@ class Collector:
     def __init__(self, base_url: str, time_zone: str) -> None:
         self.base = base_url + "/" if base_url else ""
         self.local: ZoneInfo = zone(time_zone)
+        self.characters = 0
         self.tokens: set[int] = set()
         self.dates: dict[tuple[int, int, int], None] = {}
         self.strings: dict[tuple[int, str, str], None] = {}

@@ -69,3 +69,16 @@ class IndexRows:
     compartments: tuple[str, ...] = ()
     patient: str | None = None
     main_date: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many values are indexed."""
+        return (
+            len(self.tokens)
+            + len(self.dates)
+            + len(self.strings)
+            + len(self.quantities)
+            + len(self.uris)
+            + len(self.references)
+            + len(self.compartments)
+        )

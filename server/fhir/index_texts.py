@@ -10,17 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from server.errors import FhirError
 from server.fhir.folding import fold
 from server.fhir.hashing import reference_hash
 from server.fhir.index_collector import Collector
 from server.fhir.index_entries import Entries
+
+# Characters of all indexed strings of a resource. Folding can make 18 of one, and each costs.
+TEXT_MAXIMUM = 100_000
 
 _NAME_PARTS = ("given", "prefix", "suffix")
 _ADDRESS_PARTS = ("city", "district", "state", "postalCode", "country", "text")
 
 
 def string(o: Collector, value: str, to: Entries) -> None:
-    """string, markdown."""
+    """string, markdown. Raises: FhirError too-costly beyond TEXT_MAXIMUM."""
+    o.characters += len(value)
+    if o.characters > TEXT_MAXIMUM:
+        raise FhirError("too-costly", f"more than {TEXT_MAXIMUM} characters of searchable text")
     folded = fold(value)
     for number, _, present in to:
         o.tokens.add(present)

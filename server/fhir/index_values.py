@@ -21,7 +21,8 @@ def index_values(resource: Mapping[str, Any], *, base_url: str = "", time_zone: 
 
     base_url: the FHIR base without a trailing slash; references below it count as local. time_zone: IANA
     name of the zone in which dates without a zone are meant. Rows come in the order of finding, each once.
-    Raises: KeyError for an unknown resource type.
+    Raises: KeyError for an unknown resource type; FhirError
+    too-costly for more text than index_texts.TEXT_MAXIMUM.
     """
     resource_type = resource["resourceType"]
     module = generated_module(resource_type)

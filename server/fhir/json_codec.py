@@ -28,6 +28,7 @@ MAX_DIGITS = 64
 MAX_EXPONENT = 999
 
 _BOM = b"\xef\xbb\xbf"
+_BEFORE_ELEMENTS = (b",", b"{", b"[")
 _DIGITS_AS_ZERO = bytes.maketrans(b"0123456789", b"0" * 10)
 _TOO_MANY_DIGITS = f"A number has more than {MAX_DIGITS} digits."
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB-fF][0-9a-fA-F]{2}")
@@ -58,17 +59,26 @@ def encode(resource: Any) -> bytes:
     return _encode(resource)
 
 
-def decode(data: bytes, *, max_nesting: int = MAX_NESTING, max_bytes: int | None = None) -> dict[str, Any]:
+def decode(
+    data: bytes,
+    *,
+    max_nesting: int = MAX_NESTING,
+    max_bytes: int | None = None,
+    max_elements: int | None = None,
+) -> dict[str, Any]:
     """The JSON object in `data` (UTF-8, a byte order mark is ignored).
 
     Numbers with a fraction or an exponent are Decimal, others int. Raises FhirError: `too-large` for
-    more than `max_bytes` bytes; `invalid-json` for text that is not UTF-8 or not JSON, a top level that
-    is not an object, objects and arrays nested deeper than `max_nesting`, a number of more than 64
+    more than `max_bytes` bytes; `too-costly` for more than `max_elements` elements, as `has_more_elements`
+    counts them, before anything is decoded; `invalid-json` for text that is not UTF-8 or not JSON, a top
+    level that is not an object, objects and arrays nested deeper than `max_nesting`, a number of more than 64
     digits, a property twice in one object, an unpaired surrogate, or a NUL character.
     """
     if max_bytes is not None and len(data) > max_bytes:
         raise FhirError("too-large", f"The body is larger than {max_bytes} bytes.")
     data = data.removeprefix(_BOM)
+    if max_elements is not None and _has_more_elements(data, max_elements):
+        raise FhirError("too-costly", f"The body has more than {max_elements} elements (limit: elements).")
     value = _parse(data, max_nesting)
     if type(value) is not dict:
         raise FhirError("invalid-json", "The body must be one JSON object.")
@@ -85,6 +95,34 @@ def decode(data: bytes, *, max_nesting: int = MAX_NESTING, max_bytes: int | None
     ):
         _inspect(data)
     return value
+
+
+def has_more_elements(value: Any, most: int) -> bool:
+    """Whether a decoded object or list has more than `most` elements, at all its levels together.
+
+    Counted are the members of every object and list; an empty one counts as one. Stops at the first too many.
+    """
+    elements, found = 0, [value]
+    for container in found:  # grows while it is walked
+        elements += len(container) or 1
+        if elements > most:
+            return True
+        for child in container.values() if type(container) is dict else container:
+            if type(child) is dict or type(child) is list:
+                found.append(child)
+    return False
+
+
+def _has_more_elements(data: bytes, most: int) -> bool:
+    """The same of JSON text, where each element stands behind a comma or begins its object or list."""
+    if sum(map(data.count, _BEFORE_ELEMENTS)) <= most:
+        return False
+    # Some of these may stand in strings, which are cut out.
+    data = data.replace(rb"\\", b"").replace(rb"\"", b"")
+    if data.count(b'"') > 4 * most:  # an element has at most a name and a text
+        return True
+    outside = b"".join(data.split(b'"')[::2])
+    return sum(map(outside.count, _BEFORE_ELEMENTS)) > most
 
 
 def _parse(data: bytes, max_nesting: int) -> Any:

@@ -19,13 +19,20 @@ def prepared(
     body: takes the place of the request's own, where its references were rewritten.
 
     This is most of the work of a write and needs nothing of the store, so it is done before the writers' lock.
-    Interactions without a body stay as they are. Raises: as `_check`.
+    Interactions without a body stay as they are. Raises: as `_check`; FhirError too-costly (more index values
+    than the published limit: what a resource costs to store grows with them).
     """
     if request.interaction not in ("create", "update"):
         return request
     body = _check(request, request.body if body is None else body)
     id = request.id or context.new_id()
     index = index_values({**body, "id": id}, base_url=context.base_url, time_zone=context.time_zone)
+    most = context.limits.index_values
+    if index.size > most:
+        raise FhirError(
+            "too-costly",
+            f"the resource has more than {most} values that can be searched for (limit: index-values)",
+        )
     return replace(request, body=body, id=id, index=index)
 
 

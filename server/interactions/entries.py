@@ -15,6 +15,7 @@ import msgspec
 
 from server.errors import FhirError, Issue, operation_outcome
 from server.fhir.bundle import METHODS
+from server.fhir.json_codec import has_more_elements
 from server.interactions.etag import read_if_match, read_if_none_match
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.interactions.routes import find_route
@@ -123,6 +124,9 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
     resource = entry.get("resource")
     if resource is not None and not isinstance(resource, dict):
         raise FhirError("invalid-resource", "resource is not an object")
+    most = context.limits.elements
+    if resource is not None and has_more_elements(resource, most):
+        raise FhirError("too-costly", f"the resource has more than {most} elements (limit: elements)")
     try:
         given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=200) if query else ()
     except ValueError:

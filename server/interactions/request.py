@@ -30,11 +30,17 @@ InteractionName = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Published in the CapabilityStatement, and set by BATON_LIMITS. Bytes, entries, rows and parameters."""
+    """Published in the CapabilityStatement, and set by BATON_LIMITS. Bytes, entries, rows and parameters.
+
+    elements: of the JSON of one resource (`json_codec.has_more_elements`). index_values: of one resource.
+    """
 
     body_bytes: int = 5_000_000
     bundle_bytes: int = 32_000_000
     bundle_entries: int = 5_000
+    elements: int = 50_000
+    bundle_elements: int = 2_000_000
+    index_values: int = 20_000
     nesting: int = 32
     url_bytes: int = 16_384
     query_parameters: int = 500
