@@ -7,28 +7,45 @@ with, or after, every earlier one of its chart and of its resource.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from server.storage.database import Connection
+from server.storage.dialect import Dialect
 
 # A delivery that failed, or whose carrier died, this often travels alone: what it does harms no other any more.
 ALONE_AFTER = 2
 
-_PAGE = 2_000  # rows looked at together when a batch is put together
+_PAGE = 2_000  # rows looked at together after the first ones, which are as many as are asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A kind of deliveries that may be free. which: those; held: the earlier ones that block one of them."""
+
+    which: str
+    held: str
+
+    def sql(self, dialect: Dialect, page: int) -> str:
+        """A consumer's first after an event: event, rid, patient, attempts, owner, whether it is blocked."""
+        by_chart, by_resource = (
+            dialect.before(
+                "delivery", "e", {column: f"d.{column}", "consumer": ":consumer"}, "event", "d.event", self.held
+            )
+            for column in ("patient", "rid")
+        )
+        return (
+            "SELECT d.event, d.rid, d.patient, d.attempts, d.owner,"
+            f" {by_chart} OR {by_resource}"
+            f" FROM delivery d WHERE d.consumer = :consumer AND {self.which} AND d.event > :after"
+            f" ORDER BY d.event LIMIT {page}"
+        )
+
 
 # Due again: a retry whose time has come, a lease that ended. Blocked by an earlier one of the chart or resource
 # that is not due. A new one is blocked by every earlier one that was ever claimed: those go first.
-_CANDIDATES = """
-SELECT d.event, d.rid, d.patient, d.attempts, d.owner,
-  EXISTS (SELECT 1 FROM delivery e WHERE e.consumer = :consumer AND e.patient = d.patient
-          AND e.state = 'held' AND e.event < d.event{earlier})
-  OR EXISTS (SELECT 1 FROM delivery e WHERE e.consumer = :consumer AND e.rid = d.rid
-             AND e.state = 'held' AND e.event < d.event{earlier})
-FROM delivery d
-WHERE d.consumer = :consumer AND {which} AND d.event > :after
-ORDER BY d.event LIMIT :page"""
-DUE = _CANDIDATES.format(earlier=" AND e.available > :now", which="d.state = 'held' AND d.available <= :now")
-NEW = _CANDIDATES.format(earlier="", which="d.state = 'new'")
+DUE = Candidates("d.state = 'held' AND d.available <= :now", "e.state = 'held' AND e.available > :now")
+NEW = Candidates("d.state = 'new'", "e.state = 'held'")
 
 
 def claimable(connection: Connection, consumer: str, now: int, limit: int) -> dict[int, str]:
@@ -40,7 +57,9 @@ def claimable(connection: Connection, consumer: str, now: int, limit: int) -> di
     return _choose(connection, DUE, values, limit) or _choose(connection, NEW, values, limit)
 
 
-def _choose(connection: Connection, candidates: str, values: Mapping[str, Any], limit: int) -> dict[int, str]:
+def _choose(
+    connection: Connection, candidates: Candidates, values: Mapping[str, Any], limit: int
+) -> dict[int, str]:
     """The first candidates that may go.
 
     What must wait makes its chart and its resource wait, and through a resource that moved from one chart to
@@ -49,9 +68,10 @@ def _choose(connection: Connection, candidates: str, values: Mapping[str, Any], 
     chosen: dict[int, str] = {}
     charts: set[int] = set()
     resources: set[int] = set()
-    after = 0
+    after, page = 0, min(limit, _PAGE)
     while len(chosen) < limit:
-        rows = connection.execute(candidates, {**values, "after": after, "page": _PAGE}).fetchall()
+        query = candidates.sql(connection.dialect, page)
+        rows = connection.execute(query, {**values, "after": after}).fetchall()
         for event, rid, patient, attempts, owner, blocked in rows:
             alone = attempts >= ALONE_AFTER
             if not (blocked or patient in charts or rid in resources or (alone and chosen)):
@@ -62,7 +82,7 @@ def _choose(connection: Connection, candidates: str, values: Mapping[str, Any], 
             resources.add(rid)
             if patient is not None:
                 charts.add(patient)
-        if len(rows) < _PAGE:
+        if len(rows) < page:
             break
-        after = rows[-1][0]
+        after, page = rows[-1][0], _PAGE
     return chosen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from server.errors import FhirError
@@ -50,6 +50,15 @@ class Dialect(Protocol):
 
     def probe(self, table: str, alias: str, key: str, where: str) -> str:
         """`exists` on one table: rows are found by the key, whatever index `where` might use."""
+
+    def before(
+        self, table: str, alias: str, key: Mapping[str, str], column: str, below: str, where: str
+    ) -> str:
+        """`exists` on one table for these values of the key, and a positive number below one.
+
+        Rows are found by the index on the key's columns and the number's, whatever index `where` might use; it
+        must be the only one that begins with the key's first column.
+        """
 
     def follow(self, table: str, alias: str, key: str) -> str:
         """Behind a FROM item: each of its rows with those that the key finds; in that order of work."""
@@ -114,6 +123,12 @@ class SqliteDialect:
 
     def probe(self, table: str, alias: str, key: str, where: str) -> str:
         return self.exists(f"{table} {alias}", f"{key} AND {where}")
+
+    def before(
+        self, table: str, alias: str, key: Mapping[str, str], column: str, below: str, where: str
+    ) -> str:
+        equal = "".join(f"{alias}.{name} = {value} AND " for name, value in key.items())
+        return self.exists(f"{table} {alias}", f"{equal}{alias}.{column} < {below} AND {where}")
 
     def follow(self, table: str, alias: str, key: str) -> str:
         return f"CROSS JOIN {table} {alias} ON {key}"

@@ -8,7 +8,7 @@ literal. So a plan is as good for a million rows as for ten, before and after AN
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 
 from server.storage.dialect import Dialect, pack_hashes, unpack_hashes
@@ -49,6 +49,19 @@ class PostgresqlDialect:
 
     def probe(self, table: str, alias: str, key: str, where: str) -> str:
         return self.exists(f"(SELECT * FROM {table} {alias} WHERE {key} OFFSET 0) {alias}", where)
+
+    def before(
+        self, table: str, alias: str, key: Mapping[str, str], column: str, below: str, where: str
+    ) -> str:
+        # In a small table all indexes cost the same, and the plan outlives that. Only one gives this order or
+        # begins it, and sorting is off; a column equal to a value would not count as a part of the order.
+        columns = ", ".join(f"{alias}.{name}" for name in (*key, column))
+        values = ", ".join(key.values())
+        return self.exists(
+            f"{table} {alias}",
+            f"ROW({columns}) > ROW({values}, 0) AND ROW({columns}) < ROW({values}, {below}) AND {where}"
+            f" ORDER BY {columns}",
+        )
 
     def follow(self, table: str, alias: str, key: str) -> str:
         return f"CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {key} OFFSET 0) {alias}"

@@ -40,8 +40,8 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_new ON delivery (consumer, event) WHERE state = 'new';
 CREATE INDEX delivery_held ON delivery (consumer, event) WHERE state = 'held';
-CREATE INDEX delivery_patient ON delivery (consumer, patient, event) WHERE state = 'held';
-CREATE INDEX delivery_resource ON delivery (consumer, rid, event) WHERE state = 'held';
+CREATE INDEX delivery_patient ON delivery (patient, consumer, event) WHERE state = 'held';
+CREATE INDEX delivery_resource ON delivery (rid, consumer, event) WHERE state = 'held';
 CREATE INDEX delivery_owner ON delivery (owner) WHERE state = 'held';
 CREATE INDEX delivery_dead ON delivery (consumer, event) WHERE state = 'dead';
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.storage import claimable, open_store
+from server.storage import open_store
 from server.storage.migrations import migrations
 from server.storage.outbox import Failure
 
@@ -276,16 +276,6 @@ def test_parallel_relays_never_claim_one_delivery_twice(chart: Any) -> None:
     for process in processes:
         process.join(timeout=30)
     assert sorted(claimed) == list(range(1, 41))
-
-
-@pytest.mark.sqlite("it is SQLite's planner that knows no statistics")
-def test_what_blocks_a_delivery_is_looked_up_and_never_scanned(store: Any) -> None:
-    values = {"consumer": "one", "now": 0, "after": 0, "page": 10}
-    with store.database.reading() as connection:
-        for query, own in ((claimable.NEW, "delivery_new"), (claimable.DUE, "delivery_held")):
-            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()]
-            used = [step.partition("INDEX ")[2].partition(" ")[0] for step in plan if step.startswith("SEARCH")]
-            assert used == [own, "delivery_patient", "delivery_resource"], plan
 
 
 @pytest.mark.sqlite("the first schema that was released is SQLite's")
