@@ -137,7 +137,7 @@ def join_worker(
     joined = join(settings, given)
     issuer = joined.issuers.store()
     if issuer is None:
-        log.error("no issuer is the store, so discharges are not looked for: `baton app issuer add ISS --store`")
+        log.error("no issuer is the store: discharges are not looked for (`baton app issuer add ISS --store`)")
         return (lambda: Found(0, 0, 0)), joined.sessions.purge
     backend = replace(issuer, client_id=issuer.worker_client_id, auth="private_key_jwt")
     token = BackendToken(backend, joined.discovery, joined.tokens, given.clock)

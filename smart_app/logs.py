@@ -22,7 +22,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC)
         line = {
-            "time": moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",  # as the server's log
+            "time": moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",  # as the server
             "level": record.levelname,
             "part": record.name,
             "event": _words(record),
