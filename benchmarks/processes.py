@@ -13,9 +13,12 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from bare import SETTINGS
+
+from server.process import die_with_parent
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -45,6 +48,7 @@ class Process:
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
 
     def wait_for(self, path: str, headers: dict[str, str] | None = None) -> float:
