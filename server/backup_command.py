@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -114,8 +114,7 @@ def restore_command(folder: Path, database_only: bool, other_secret_key: bool, a
         with _bar("Checking") as progress:
             verify(folder, manifest, progress)
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store = open_store(settings.database_url)
-        with _bar("Restoring") as progress:
+        with closing(open_store(settings.database_url)) as store, _bar("Restoring") as progress:
             schema = restore(
                 folder,
                 manifest,
@@ -126,7 +125,6 @@ def restore_command(folder: Path, database_only: bool, other_secret_key: bool, a
                 now=_now(),
                 progress=progress,
             )
-        store.close()
     notes = list(_notes(settings, manifest, same_key))
     _report(
         {

@@ -125,8 +125,8 @@ def test_json_is_read_by_its_usual_names(fhir, content_type):
 
 
 def test_a_body_over_the_limit_is_too_large_for_a_resource_but_not_for_a_bundle(fhir, build):
-    padding = "x" * 1_000_000
-    big = build.patient(id="p1", name=[{"text": padding} for _ in range(6)])
+    picture = {"contentType": "image/png", "data": "A" * 1_000_000}
+    big = build.patient(id="p1", photo=[picture] * 6)
     assert (fhir.put("Patient/p1", big).status, fhir.get("Patient/p1").status) == (413, 404)
     bundle = build.bundle("transaction", build.entry("PUT", "Patient/p1", big))
     assert fhir.post("", bundle).status == 200

@@ -165,7 +165,9 @@ def test_work_that_hangs_is_taken_over(fhir: Any, store: Any, working: Any, unti
     assert len(calls) == 2
 
 
-def test_a_worker_that_stops_ends_its_batch_and_says_good_bye(fhir: Any, store: Any, working: Any) -> None:
+def test_a_worker_that_stops_ends_its_batch_and_says_good_bye(
+    fhir: Any, store: Any, working: Any, until: Any
+) -> None:
     began, ended = threading.Event(), []
 
     def slow(events: Sequence[OutboxEvent]) -> None:
@@ -177,6 +179,7 @@ def test_a_worker_that_stops_ends_its_batch_and_says_good_bye(fhir: Any, store: 
     fhir.put("Patient/one", {"resourceType": "Patient", "id": "one"})
     with working({"slow": slow}):
         assert began.wait(10)
+        until(store.workers.workers)  # its sign of life comes from another thread
         assert [worker.pid > 0 for worker in store.workers.workers()] == [True]
     assert len(ended) == 1
     assert store.outbox.waiting() == {}
