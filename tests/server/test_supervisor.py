@@ -59,7 +59,9 @@ def until(condition: Callable[[], object], seconds: float = 15) -> bool:
 
 @pytest.fixture
 def supervised(tmp_path: Path):
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "pids"), "one", "two"])
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "pids"), "one", "two"]
+    # A run under nohup ignores SIGHUP, and so would its children.
+    process = subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     files = [tmp_path / "pids.one", tmp_path / "pids.two"]
     assert until(lambda: all(pids(file) for file in files))
     yield process, files
