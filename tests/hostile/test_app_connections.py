@@ -241,7 +241,7 @@ def test_the_log_tells_of_no_failure_of_ours(running: Running) -> None:
     assert "evil" not in text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_body_that_does_not_come_is_not_waited_for(running: Running) -> None:
     started = time.perf_counter()
     with running.connect() as connection:

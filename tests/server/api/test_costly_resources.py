@@ -139,6 +139,7 @@ def test_a_body_of_many_elements_is_refused_before_it_costs_anything(fhir: Any, 
     assert seconds < SECONDS / 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_body_of_as_many_elements_as_are_allowed_is_cheap(fhir: Any, shape: str) -> None:
     data = largest(SHAPES[shape], elements_of, LIMITS.elements)
