@@ -35,6 +35,7 @@ Script = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 START_SECONDS = 90
+pytestmark = pytest.mark.long
 WEB, APP = "fhir.localhost", "app.localhost"
 BUNDLE_BYTES, FORM_BYTES = 32_000_000, 262_144
 AUDIENCE = {"user": 10001, "group": 10001, "extra_groups": []} if os.geteuid() == 0 else {}
