@@ -17,8 +17,7 @@ from server.audit_verification import Report, verify
 from server.auth.audit_heads import HeadError, key_thumbprints, note_end, noted_end
 from server.auth.context import record
 from server.auth.keys import SigningKeyError, signing_keys
-from server.command_context import command_context, command_settings, require_schema
-from server.errors import FhirError
+from server.command_context import command_context, command_settings, plain_words, require_schema
 from server.interactions.audit import is_id
 from server.settings import Settings
 from server.storage import DatabaseUrlError, open_store
@@ -67,7 +66,7 @@ def verify_command(
       baton audit verify --head /mnt/other/audit-head.json
     """
     settings = command_settings()
-    with _plain_words():
+    with plain_words(DatabaseUrlError, HeadError, SigningKeyError):
         store = open_store(settings.database_url)
         require_schema(store)
         folder = settings.home / "audit"
@@ -83,7 +82,7 @@ def verify_command(
     if report.waiting.malformed + report.malformed > known_malformed:
         report.found(0, f"{report.malformed} rows could not be read; they are noted as `audit-malformed`")
     if note is not None:
-        with _plain_words():
+        with plain_words(DatabaseUrlError, HeadError, SigningKeyError):
             note_end(note, report.end, report.head)
     click.echo(json.dumps(_document(report), indent=2) if as_json else _text(report))
     sys.exit(2 if report.finding_count else 0)
@@ -205,7 +204,7 @@ def search_command(
         patient=query.patient,
         detail=" ".join(sorted(name for name in asked if getattr(query, name))),
     )
-    with _plain_words():
+    with plain_words(DatabaseUrlError, HeadError, SigningKeyError):
         for sequence, row in _rows(context.store.search_audit, query, limit):
             click.echo(_json_line(sequence, row) if as_json else _line(sequence, row))
 
@@ -246,17 +245,3 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
             bar.update(done - bar.pos)
 
         yield progress
-
-
-@contextmanager
-def _plain_words() -> Iterator[None]:
-    """What can go wrong ends the command with status 1 and what to do."""
-    try:
-        yield
-    except (DatabaseUrlError, HeadError, SigningKeyError) as error:
-        raise click.ClickException(str(error)) from None
-    except FhirError as error:
-        raise click.ClickException(" ".join(issue.diagnostics for issue in error.issues)) from None
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise click.ClickException(f"{error.strerror or error}{where}") from None

@@ -20,8 +20,7 @@ from server.backup.home_files import RECORD
 from server.backup.manifest import HOME_FOLDER, BackupError, Manifest, private_file, read_manifest
 from server.backup.restore import restore, verify
 from server.backup.take import Facts, Progress, back_up
-from server.command_context import command_settings, require_schema
-from server.errors import FhirError
+from server.command_context import command_settings, plain_words, require_schema
 from server.settings import Settings, SettingsError, read_settings
 from server.storage import DatabaseUrlError, open_store
 from server.storage.migrations import SchemaTooNew
@@ -49,7 +48,7 @@ def backup(folder: Path, as_json: bool) -> None:
     """
     settings = command_settings()
     started = time.monotonic()
-    with _plain_words():
+    with plain_words(BackupError, DatabaseUrlError, SchemaTooNew):
         store = open_store(settings.database_url)
         require_schema(store)
         with _bar("Copying") as progress:
@@ -102,7 +101,7 @@ def restore_command(folder: Path, database_only: bool, other_secret_key: bool, a
       BATON_HOME=/srv/baton-new baton restore /backups/2026-11-22
     """
     started = time.monotonic()
-    with _plain_words():
+    with plain_words(BackupError, DatabaseUrlError, SchemaTooNew):
         manifest = read_manifest(folder)
         settings = _settings_for(folder, manifest)
         same_key = _key_check(settings.secret_key) == manifest.secret_key
@@ -212,20 +211,6 @@ def _bar(label: str) -> Iterator[Progress]:
             return bar.update
 
         yield begin
-
-
-@contextmanager
-def _plain_words() -> Iterator[None]:
-    """What can go wrong ends the command with status 1 and what to do."""
-    try:
-        yield
-    except (BackupError, DatabaseUrlError, SchemaTooNew) as error:
-        raise click.ClickException(str(error)) from None
-    except FhirError as error:
-        raise click.ClickException(" ".join(issue.diagnostics for issue in error.issues)) from None
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise click.ClickException(f"{error.strerror or error}{where}") from None
 
 
 def _report(summary: dict[str, Any], as_json: bool) -> None:

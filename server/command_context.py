@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,3 +77,17 @@ def command_context() -> AuthContext:
         raise click.ClickException(" ".join(issue.diagnostics for issue in error.issues)) from None
     except OSError as error:
         raise click.ClickException(f"BATON_HOME cannot be used: {error.strerror}") from None
+
+
+@contextmanager
+def plain_words(*told: type[Exception]) -> Iterator[None]:
+    """What can go wrong ends the command with status 1 and what to do. told: errors that say it themselves."""
+    try:
+        yield
+    except told as error:
+        raise click.ClickException(str(error)) from None
+    except FhirError as error:
+        raise click.ClickException(" ".join(issue.diagnostics for issue in error.issues)) from None
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise click.ClickException(f"{error.strerror or error}{where}") from None

@@ -240,7 +240,7 @@ def run(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
 
 
 def _no_write(data: bytes) -> None:
-    raise NotImplementedError("answers are returned, not written")
+    raise TypeError("the application of this server returns its answers; it does not write them")
 
 
 def door(
