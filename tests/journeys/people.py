@@ -29,10 +29,10 @@ def open_app(page: Page, deployment: Any, patient: str) -> FrameLocator:
 
 
 def open_board(frame: FrameLocator) -> None:
-    """From the overview to the reconciliation board."""
+    """From the overview to the reconciliation board, until it listens to the keyboard."""
     frame.get_by_role("link", name="Reconcile", exact=True).click()
     expect(frame.get_by_role("heading", name="Reconcile medications")).to_be_visible()
-    expect(frame.locator("#board")).to_be_visible()
+    expect(frame.locator("#board[data-ready]")).to_be_visible()
 
 
 def cards(frame: FrameLocator) -> Locator:
@@ -56,6 +56,7 @@ def decide_by_keyboard(page: Page, frame: FrameLocator) -> int:
 def decide(page: Page, card: Locator, letter: str) -> None:
     """Press a decision's letter on a line and give a reason where the line asks for one; it calms down."""
     card.focus()
+    expect(card).to_be_focused()
     page.keyboard.press(letter)
     asked = card.locator("[data-field=reason]:visible input")
     if asked.count() and not asked.input_value():

@@ -56,6 +56,7 @@ class Board {
     }
     const help = document.getElementById("keys");
     document.getElementById("keys-open").addEventListener("click", () => help.showModal(), listen);
+    element.dataset.ready = ""; // From here on letters and buttons are answered by this page itself.
   }
 
   stop() {
