@@ -93,7 +93,7 @@ OPERATIONS = (
         writes=True,
         resources=CHART,
         limit="inserts",
-        longer=4,
+        longer=8,
     ),
 )
 # The limits: no operation of Baton's.

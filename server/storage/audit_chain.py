@@ -19,9 +19,9 @@ import msgspec
 from server.storage.database import Connection, Database
 from server.storage.instants import instant, milliseconds
 
-# Moved in one transaction: some 10 ms of the writers' lock.
-BATCH_ROWS = 100
-BATCH_PATIENTS = 200
+# Moved in one transaction: some 20 ms of the writers' lock.
+BATCH_ROWS = 250
+BATCH_PATIENTS = 500
 FIRST_HASH = bytes(32)
 BEFORE_ALL = -(2**63)
 
