@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from server.interactions.call import Call
 from server.interactions.etag import etag
+from server.interactions.preconditions import check_if_match
 from server.interactions.request import InteractionResponse
-from server.interactions.update import check_if_match
 from server.interactions.version import store_deletion
 from server.storage.interface import StoredVersion, Writer
 
@@ -20,7 +20,7 @@ def delete(call: Call[Writer]) -> InteractionResponse:
     """
     request = call.request
     current = call.unit.read(request.resource_type, request.id, call.decision.visible)
-    check_if_match(request, current)
+    check_if_match(call, current)
     if current is None:
         return InteractionResponse(204)
     if current.deleted:

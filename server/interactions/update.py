@@ -15,7 +15,7 @@ from server.fhir.json_codec import decode
 from server.fhir.visibility import EVERYTHING
 from server.interactions.answer import answer_version
 from server.interactions.call import Call
-from server.interactions.etag import etag
+from server.interactions.preconditions import check_if_match, check_if_none_match
 from server.interactions.request import InteractionRequest, InteractionResponse
 from server.interactions.version import same_content, store_version
 from server.storage.interface import StoredVersion, Writer
@@ -38,8 +38,8 @@ def update(call: Call[Writer]) -> InteractionResponse:
         raise FhirError("required", "an update needs a resource as its body")
     check_id(request)
     current = call.unit.read(request.resource_type, request.id, visible)
-    check_if_match(request, current)
-    check_if_none_match(request, current)
+    check_if_match(call, current)
+    check_if_none_match(call, current)
     if current is None and _is_hidden(call):
         # Neither overwritten nor explained: the caller may not see what has this id.
         raise FhirError("forbidden", "the token does not allow this id to be written")
@@ -66,39 +66,6 @@ def check_id(request: InteractionRequest) -> None:
             "invalid-request",
             "the resource has no id" if given is None else "the resource's id is not that of the URL",
             f"{request.resource_type}.id",
-        )
-
-
-def check_if_match(request: InteractionRequest, current: StoredVersion | None) -> None:
-    """If-Match holds: the caller knows the current version.
-
-    Raises: FhirError precondition-failed, naming the current version.
-    """
-    if not request.if_match:
-        return
-    if current is None or current.deleted:
-        raise FhirError("precondition-failed", "If-Match names a version, but there is no current one")
-    if request.if_match not in ("*", str(current.version_id)):
-        raise FhirError(
-            "precondition-failed",
-            f"If-Match does not name the current version, which is {etag(current.version_id)}",
-            headers={"ETag": etag(current.version_id)},
-        )
-
-
-def check_if_none_match(request: InteractionRequest, current: StoredVersion | None) -> None:
-    """If-None-Match holds: with "*" the caller means to create and to overwrite nobody (RFC 9110, 13.1.2).
-
-    Raises: FhirError precondition-failed, naming the current version.
-    """
-    if not request.if_none_match or current is None or current.deleted:
-        return
-    known = request.if_none_match.split(",")
-    if "*" in known or str(current.version_id) in known:
-        raise FhirError(
-            "precondition-failed",
-            f"If-None-Match refuses the current version, which is {etag(current.version_id)}",
-            headers={"ETag": etag(current.version_id)},
         )
 
 
