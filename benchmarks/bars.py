@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from care_team import BAR, Measured
 from operations import OPERATIONS
 from over_http import INSERTS, Figure, Results
 from storage import GROWING, Row
@@ -50,6 +51,7 @@ def verdicts(
     http: Results | None,
     in_process: Mapping[str, Sequence[Row]],
     cold_start: Mapping[str, Sequence[float]] | None,
+    care: Sequence[Measured] = (),
 ) -> list[Verdict]:
     """Every bar with what was measured for it."""
     found: list[Verdict] = []
@@ -72,6 +74,14 @@ def verdicts(
         worst = max(fixed, key=lambda row: row.last_to_first)
         name = f"{database}: slowest growth of a search in process"
         found.append(Verdict(name, worst.last_to_first, 1.5, False, worst.name))
+    for database in dict.fromkeys(one.database for one in care):
+        for percentile in ("p50_ms", "p95_ms"):
+            slowest = max(
+                (one for one in care if one.database == database), key=lambda one: one.growth(percentile)
+            )
+            name = f"{database}: slowest growth of {percentile[:3]} in a care team's day"
+            where = f"{slowest.shape} x{slowest.clients}"
+            found.append(Verdict(name, slowest.growth(percentile), BAR, False, where))
     for what, seconds in (cold_start or {}).items():
         found.append(Verdict(f"seconds to first {what}", statistics.median(seconds), 1.0, False))
     return found

@@ -11,6 +11,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,22 @@ from server.storage import open_store
 from server.storage.database_store import DatabaseStore
 
 ROOT = Path(__file__).resolve().parent.parent
-_MAKERS = ("benchmarks/charts.py", "server/storage", "server/fhir")
+_MAKERS = ("benchmarks/charts.py", "benchmarks/care_charts.py", "server/storage", "server/fhir")
 _KEPT = Path(tempfile.gettempdir()) / "baton-benchmarks"
+
+Grow = Callable[[DatabaseStore, range], Iterator[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Charts of one kind. name: of its files. resources: of a patient. grow: writes the charts of patients."""
+
+    name: str
+    resources: int
+    grow: Grow
+
+
+CHARTS = DataSet("charts", CHART, grow)
 
 
 def _key() -> str:
@@ -44,11 +60,11 @@ def _forget_old() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fill(store: DatabaseStore, size: int, label: str) -> None:
+def _fill(store: DatabaseStore, charts: DataSet, size: int, label: str) -> None:
     store.upgrade()
     # A bar of another terminal's work helps nobody: it is shown on standard error only.
     with click.progressbar(length=size, label=label, file=sys.stderr) as bar:
-        for written in grow(store, range(size // CHART)):
+        for written in charts.grow(store, range(size // charts.resources)):
             bar.update(written)
     store.checkpoint(truncate=True)
 
@@ -76,28 +92,37 @@ class Sqlite:
 
     name = "sqlite"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, charts: DataSet = CHARTS) -> None:
         self._folder = folder
+        self._charts = charts
 
     def open(self, size: int) -> tuple[str, str]:
         """URLs of two copies of the data set: for the server, and for the bare limits."""
-        kept = _KEPT / _key() / f"{size}.sqlite3"
+        urls = self.open_one(size), self._copy(size, "bare")
+        prepare_bare(urls[1])
+        return urls
+
+    def open_one(self, size: int) -> str:
+        """The URL of a copy of the data set for the server."""
+        return self._copy(size, "server")
+
+    def _copy(self, size: int, role: str) -> str:
+        copy = self._folder / f"{role}-{size}.sqlite3"
+        shutil.copyfile(self._kept(size), copy)
+        return f"sqlite:///{copy}"
+
+    def _kept(self, size: int) -> Path:
+        kept = _KEPT / _key() / f"{self._charts.name}-{size}.sqlite3"
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             _forget_old()
             making = kept.with_suffix(".making")
             making.unlink(missing_ok=True)
             store = open_store(f"sqlite:///{making}")
-            _fill(store, size, f"filling SQLite with {size:,}")
+            _fill(store, self._charts, size, f"filling SQLite with {size:,}")
             store.close()
             making.rename(kept)
-        urls = []
-        for role in ("server", "bare"):
-            copy = self._folder / f"{role}-{size}.sqlite3"
-            shutil.copyfile(kept, copy)
-            urls.append(f"sqlite:///{copy}")
-        prepare_bare(urls[1])
-        return urls[0], urls[1]
+        return kept
 
     def bytes_of(self, url: str) -> int:
         """Size of the database on disk."""
@@ -112,7 +137,8 @@ class Postgresql:
 
     name = "postgresql"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, charts: DataSet = CHARTS) -> None:
+        self._charts = charts
         self._cluster = _tests_postgresql().Cluster(
             max_connections="200", shared_buffers="512MB", max_wal_size="4GB"
         )
@@ -120,23 +146,30 @@ class Postgresql:
 
     def open(self, size: int) -> tuple[str, str]:
         """As `Sqlite.open`."""
+        ours, bare = self._copies(size, ("server", "bare"))
+        prepare_bare(bare)
+        return ours, bare
+
+    def open_one(self, size: int) -> str:
+        """As `Sqlite.open_one`."""
+        return self._copies(size, ("server",))[0]
+
+    def _copies(self, size: int, roles: Sequence[str]) -> list[str]:
         import psycopg
 
         filled = f"filled_{size}"
         store = open_store(self._cluster.create_database(filled))
-        _fill(store, size, f"filling PostgreSQL with {size:,}")
+        _fill(store, self._charts, size, f"filling PostgreSQL with {size:,}")
         store.close()
-        urls = []
         with psycopg.connect(self._cluster.url("postgres"), autocommit=True) as connection:
-            for role in ("server", "bare"):
+            for role in roles:
                 connection.execute(f'CREATE DATABASE "{role}_{size}" TEMPLATE "{filled}"')
-                urls.append(self._cluster.url(f"{role}_{size}"))
             connection.execute(f'DROP DATABASE "{filled}"')
+        urls = [self._cluster.url(f"{role}_{size}") for role in roles]
         for url in urls:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")
-        prepare_bare(urls[1])
-        return urls[0], urls[1]
+        return urls
 
     def bytes_of(self, url: str) -> int:
         """Size of the database on disk."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +195,9 @@ def _rounds(
                     seed=seed,
                 )
                 rate = done.rate * operation.resources
-                taken.setdefault((operation.name, site.size, clients), []).append(
-                    Load(rate, done.p50_ms, done.p99_ms, done.client_cpu)
-                )
+                taken.setdefault((operation.name, site.size, clients), []).append(replace(done, rate=rate))
         if writes:
             for site in sites:
                 step(f"{database} bare rows {site.size:,} x{clients}")
                 rate = site.inserters.rate(plan.seconds, min(clients, plan.workers))
-                taken.setdefault((INSERTS, site.size, clients), []).append(Load(rate, 0.0, 0.0, 0.0))
+                taken.setdefault((INSERTS, site.size, clients), []).append(Load(rate, 0.0, 0.0, 0.0, 0.0))

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bars import Verdict, ratio
+from care_team import Measured
 from operations import LIMITS, OPERATIONS
 from over_http import INSERTS, Figure, Plan, Results
 from plot import plot
@@ -111,6 +112,27 @@ def store_table(in_process: Mapping[str, Sequence[Row]], sizes: Sequence[int]) -
             name = f"`{row.name.partition(' [')[0]}`" if "?" in row.name else row.name
             rest = f" [{row.name.partition(' [')[2]}" if "[" in row.name else ""
             lines.append(f"| {name}{rest}, {unit} | {cells} | {row.last_to_first:.2f} |")
+        lines.append("")
+    return lines[:-1]
+
+
+def care_table(found: Sequence[Measured]) -> list[str]:
+    """The searches of a care team: medians in ms, and how they grow."""
+    lines: list[str] = []
+    for database, clients in dict.fromkeys((one.database, one.clients) for one in found):
+        chosen = [one for one in found if (one.database, one.clients) == (database, clients)]
+        sizes = sorted(chosen[0].loads)
+        heads = " | ".join(f"{size:,} patients" for size in sizes)
+        lines += [
+            f"{_NAMES[database]}, {clients} {'client' if clients == 1 else 'clients'}: p50, p95 in ms.",
+            "",
+            f"| | {heads} | growth of p50 | of p95 |",
+            "| --- " * (len(sizes) + 3) + "|",
+        ]
+        for one in chosen:
+            cells = [f"{one.median(size, 'p50_ms'):.1f}, {one.median(size, 'p95_ms'):.1f}" for size in sizes]
+            growth = f"{one.growth('p50_ms'):.2f} | {one.growth('p95_ms'):.2f}"
+            lines.append(f"| {one.shape} | {' | '.join(cells)} | {growth} |")
         lines.append("")
     return lines[:-1]
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import care_team
 import click
 import cold_start
 import page
@@ -29,7 +30,7 @@ from data_sets import DATABASES, can_run_postgresql
 from operations import OPERATIONS
 from over_http import Plan, Results, measure
 
-PARTS = ("http", "store", "start")
+PARTS = ("http", "store", "start", "care")
 
 
 def _numbers(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -40,13 +41,16 @@ def _numbers(_context: click.Context, _parameter: click.Parameter, text: str) ->
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="1,000 and 10,000 resources, 2 rounds, 8 clients.")
+@click.option(
+    "--quick", is_flag=True, help="1,000 and 10,000 resources, 1,000 and 4,000 patients, 2 rounds, 8 clients."
+)
 @click.option(
     "--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this part; several allowed."
 )
 @click.option("--only", multiple=True, type=click.Choice([one.name for one in OPERATIONS]), help="Over HTTP.")
 @click.option("--database", "databases", multiple=True, type=click.Choice(sorted(DATABASES)))
 @click.option("--sizes", default="", callback=_numbers, help="For example 1000,100000.")
+@click.option("--patients", default="", callback=_numbers, help="For example 1000,4000,16000.")
 @click.option("--clients", default="", callback=_numbers, help="For example 1,8,16.")
 @click.option("--rounds", type=click.IntRange(1), help="Default 5; quick 2.")
 @click.option("--seconds", type=click.IntRange(1), default=1, show_default=True, help="Of one round.")
@@ -60,6 +64,7 @@ def main(
     only: tuple[str, ...],
     databases: tuple[str, ...],
     sizes: tuple[int, ...],
+    patients: tuple[int, ...],
     clients: tuple[int, ...],
     rounds: int | None,
     seconds: int,
@@ -93,8 +98,19 @@ def main(
     starts = None
     if "start" in chosen:
         starts = _with_bar(5, "cold start", lambda step: cold_start.measure(max(3, plan.rounds), workers, step))
-    found = verdicts(http, in_process, starts)
-    _show(http, in_process, plan, found)
+    care: list[care_team.Measured] = []
+    if "care" in chosen:
+        patients = patients or ((1_000, 4_000) if quick else (1_000, 4_000, 16_000))
+        counts = tuple(count for count in plan.clients if count != 8) or plan.clients
+        length = care_team.steps(patients, counts, plan.rounds)
+        for database in plan.databases:
+            care += _with_bar(
+                length,
+                f"care team, {database}",
+                lambda step, name=database: care_team.measure(name, patients, counts, plan.rounds, step),
+            )
+    found = verdicts(http, in_process, starts, care)
+    _show(http, in_process, care, plan, found)
     if json_file:
         json_file.write_text(json.dumps(http.as_json() if http else {}, indent=1), "utf-8")
     everything = not (quick or parts or only or databases)
@@ -106,6 +122,8 @@ def main(
         page.write("cold start", [page.start_line(starts)])
         page.write_plot(http, plan)
         click.echo(f"written to {page.PAGE.relative_to(page.ROOT)}")
+    if care and not quick and (write or everything):
+        page.write("care team", page.care_table(care))
     if check and not all(one.holds for one in found):
         sys.exit(1)
 
@@ -128,12 +146,21 @@ def _with_bar(length: int, label: str, work: Callable[[Callable[[str], None]], A
         return work(lambda what: bar.update(1, what))
 
 
-def _show(http: Results | None, in_process: dict[str, Any], plan: Plan, found: list[Verdict]) -> None:
+def _show(
+    http: Results | None,
+    in_process: dict[str, Any],
+    care: list[care_team.Measured],
+    plan: Plan,
+    found: list[Verdict],
+) -> None:
     if http:
         click.echo("\n".join(page.http_tables(http, plan)))
     for database, rows in in_process.items():
         click.secho(f"\nthe store alone, {database}", bold=True)
         click.echo(storage.table(rows, plan.sizes))
+    if care:
+        click.secho("\na care team's day", bold=True)
+        click.echo("\n".join(page.care_table(care)))
     click.echo()
     for one in found:
         click.secho(one.line(), fg=None if one.holds else "red")

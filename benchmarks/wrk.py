@@ -35,8 +35,10 @@ request = function()
 end
 done = function(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('\\nREPORT {"requests":%%d,"seconds":%%.6f,"p50_ms":%%.4f,"p99_ms":%%.4f,',
-    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1000, latency:percentile(99) / 1000))
+  local seconds = summary.duration / 1e6
+  io.write(string.format('\\nREPORT {"requests":%%d,"seconds":%%.6f,', summary.requests, seconds))
+  io.write(string.format('"p50_ms":%%.4f,"p95_ms":%%.4f,"p99_ms":%%.4f,',
+    latency:percentile(50) / 1000, latency:percentile(95) / 1000, latency:percentile(99) / 1000))
   io.write(string.format('"errors":%%d,"status":%%d}\\n', e.connect + e.read + e.write + e.timeout, e.status))
 end
 """
@@ -48,10 +50,11 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One round. rate: answers a second. p50_ms, p99_ms: latency. client_cpu: cores that wrk itself used."""
+    """One round. rate: answers a second. p50_ms, p95_ms, p99_ms: latency. client_cpu: cores that wrk used."""
 
     rate: float
     p50_ms: float
+    p95_ms: float
     p99_ms: float
     client_cpu: float
 
@@ -88,6 +91,7 @@ def load(script: Path, port: int, *, seconds: int, clients: int, seed: int) -> L
     return Load(
         rate=report["requests"] / report["seconds"],
         p50_ms=report["p50_ms"],
+        p95_ms=report["p95_ms"],
         p99_ms=report["p99_ms"],
         client_cpu=(usage.ru_utime + usage.ru_stime) / report["seconds"],
     )
