@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from server.interactions.call import Call
 from server.interactions.etag import etag
-from server.interactions.preconditions import check_if_match
+from server.interactions.preconditions import check_preconditions
 from server.interactions.request import InteractionResponse
 from server.interactions.version import store_deletion
 from server.storage.interface import StoredVersion, Writer
@@ -16,11 +16,11 @@ from server.storage.interface import StoredVersion, Writer
 def delete(call: Call[Writer]) -> InteractionResponse:
     """Delete the current version: 204. An id that is absent, hidden or deleted already is answered alike.
 
-    Raises: FhirError precondition-failed (If-Match), forbidden.
+    Raises: FhirError precondition-failed (If-Match, If-None-Match), forbidden.
     """
     request = call.request
     current = call.unit.read(request.resource_type, request.id, call.decision.visible)
-    check_if_match(call, current)
+    check_preconditions(call, current)
     if current is None:
         return InteractionResponse(204)
     if current.deleted:

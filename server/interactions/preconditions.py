@@ -11,11 +11,17 @@ from server.interactions.etag import etag
 from server.storage.interface import StoredVersion, Writer
 
 
-def check_if_match(call: Call[Writer], current: StoredVersion | None) -> None:
-    """If-Match holds: the caller knows the current version.
+def check_preconditions(call: Call[Writer], current: StoredVersion | None) -> None:
+    """If-Match and If-None-Match hold for the version that is about to be replaced, as the caller sees it.
 
     Raises: FhirError precondition-failed, naming the current version.
     """
+    _check_if_match(call, current)
+    _check_if_none_match(call, current)
+
+
+def _check_if_match(call: Call[Writer], current: StoredVersion | None) -> None:
+    """The caller knows the current version."""
     request = call.request
     if not request.if_match:
         return
@@ -29,11 +35,8 @@ def check_if_match(call: Call[Writer], current: StoredVersion | None) -> None:
         )
 
 
-def check_if_none_match(call: Call[Writer], current: StoredVersion | None) -> None:
-    """If-None-Match holds: with "*" the caller means to create and to overwrite nobody (RFC 9110, 13.1.2).
-
-    Raises: FhirError precondition-failed, naming the current version.
-    """
+def _check_if_none_match(call: Call[Writer], current: StoredVersion | None) -> None:
+    """With "*" the caller means to create and to overwrite nobody (RFC 9110, 13.1.2)."""
     request = call.request
     if not request.if_none_match or current is None or current.deleted:
         return

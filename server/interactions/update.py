@@ -15,7 +15,7 @@ from server.fhir.json_codec import decode
 from server.fhir.visibility import EVERYTHING
 from server.interactions.answer import answer_version
 from server.interactions.call import Call
-from server.interactions.preconditions import check_if_match, check_if_none_match
+from server.interactions.preconditions import check_preconditions
 from server.interactions.request import InteractionRequest, InteractionResponse
 from server.interactions.version import same_content, store_version
 from server.storage.interface import StoredVersion, Writer
@@ -38,8 +38,7 @@ def update(call: Call[Writer]) -> InteractionResponse:
         raise FhirError("required", "an update needs a resource as its body")
     check_id(request)
     current = call.unit.read(request.resource_type, request.id, visible)
-    check_if_match(call, current)
-    check_if_none_match(call, current)
+    check_preconditions(call, current)
     if current is None and _is_hidden(call):
         # Neither overwritten nor explained: the caller may not see what has this id.
         raise FhirError("forbidden", "the token does not allow this id to be written")
