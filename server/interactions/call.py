@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from server.auth.access import Decision
+from server.auth.principal import Principal
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.storage.interface import Reader, Writer
 
@@ -17,12 +18,14 @@ Unit = TypeVar("Unit", Reader, Writer)
 class Call(Generic[Unit]):
     """One interaction under way.
 
-    unit: the snapshot or the write transaction. decision: what this interaction may see and write. decide: the
-    decision for another interaction on a type, for those that turn into one (an update that creates); it
-    raises FhirError forbidden. caller: what makes two principals the same one for a paging cursor.
+    principal: who calls. unit: the snapshot or the write transaction. decision: what this interaction may see
+    and write. decide: the decision for another interaction on a type, for those that turn into one (an update
+    that creates); it raises FhirError forbidden. caller: what makes two principals the same one for a paging
+    cursor.
     """
 
     context: Context
+    principal: Principal
     request: InteractionRequest
     unit: Unit
     decision: Decision

@@ -109,6 +109,7 @@ def _run_within(
 def _call(context: Context, principal: Principal, unit: Unit, request: InteractionRequest) -> Call[Unit]:
     return Call(
         context=context,
+        principal=principal,
         request=request,
         unit=unit,
         decision=decide(principal, request.interaction, request.resource_type),

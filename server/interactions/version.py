@@ -5,18 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from server.auth.access import may_write
 from server.errors import FhirError
+from server.fhir.changed_elements import canonical
 from server.fhir.index_rows import IndexRows
 from server.fhir.index_values import index_values
 from server.fhir.json_codec import decode, encode
 from server.interactions.call import Call
+from server.interactions.lifecycle import check_lifecycle
 from server.storage.interface import NewVersion, StoredVersion, Writer
-
-# One spelling for content, whatever the order of its keys; 1.50 and 1.5 stay different.
-_CANONICAL = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 
 def instant(moment: datetime) -> str:
@@ -39,9 +36,7 @@ def stamp(resource: dict[str, Any], id: str, version_id: int, last_updated: date
 def same_content(resource: dict[str, Any], current: StoredVersion) -> bool:
     """Whether the resource says exactly what the current version says, digits and all."""
     stamped = stamp(resource, current.id, current.version_id, current.last_updated)
-    return encode(stamped) == current.body or _CANONICAL.encode(stamped) == _CANONICAL.encode(
-        decode(current.body)
-    )
+    return encode(stamped) == current.body or canonical(stamped) == canonical(decode(current.body))
 
 
 def store_version(
@@ -50,7 +45,8 @@ def store_version(
     """Write the next version of the content.
 
     current: the version it replaces (possibly a deletion), None for a new id. Returns what was stored.
-    Raises: FhirError forbidden when the version lies outside what may be written; VersionConflict.
+    Raises: FhirError forbidden when the version lies outside what may be written, business-rule when it may not
+    follow the current one; VersionConflict.
     """
     moment, number = _next(call, current)
     content = stamp(resource, id, number, moment)
@@ -58,6 +54,7 @@ def store_version(
     assert index is not None  # the door prepares the body of every create and update
     if not may_write(call.decision, resource["resourceType"], index, content):
         raise FhirError("forbidden", "the token does not allow a resource with this content to be written")
+    check_lifecycle(call, current, content)
     new = NewVersion(
         resource_type=resource["resourceType"],
         id=id,

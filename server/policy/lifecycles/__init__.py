@@ -1,0 +1,1 @@
+"""State machines of care, one JSON file each, read by `server.policy.lifecycle`."""
