@@ -74,14 +74,31 @@ def decode(
     level that is not an object, objects and arrays nested deeper than `max_nesting`, a number of more than 64
     digits, a property twice in one object, an unpaired surrogate, or a NUL character.
     """
+    value: dict[str, Any] = _decoded(data, dict, max_nesting, max_bytes, max_elements)
+    return value
+
+
+def decode_array(
+    data: bytes,
+    *,
+    max_nesting: int = MAX_NESTING,
+    max_bytes: int | None = None,
+    max_elements: int | None = None,
+) -> list[Any]:
+    """The JSON array in `data`; all else as `decode` has it."""
+    value: list[Any] = _decoded(data, list, max_nesting, max_bytes, max_elements)
+    return value
+
+
+def _decoded(data: bytes, kind: type, max_nesting: int, max_bytes: int | None, max_elements: int | None) -> Any:
     if max_bytes is not None and len(data) > max_bytes:
         raise FhirError("too-large", f"The body is larger than {max_bytes} bytes.")
     data = data.removeprefix(_BOM)
     if max_elements is not None and _has_more_elements(data, max_elements):
         raise FhirError("too-costly", f"The body has more than {max_elements} elements (limit: elements).")
     value = _parse(data, max_nesting)
-    if type(value) is not dict:
-        raise FhirError("invalid-json", "The body must be one JSON object.")
+    if type(value) is not kind:
+        raise FhirError("invalid-json", f"The body must be one JSON {'object' if kind is dict else 'array'}.")
     if data.count(b"{") + data.count(b"[") > max_nesting and _is_nested_deeper(data, max_nesting):
         raise _too_deep(max_nesting)
     if b"\\u0000" in data and _has_nul(value):
