@@ -1,7 +1,10 @@
 """Every operation over HTTP against the real server, in turns with the bare limits of the same run.
 
 For each database the servers of all sizes run at the same time and take turns, so that noise of the machine
-meets every size and every limit alike; the medians of the rounds are compared.
+meets every size and every limit alike; the medians of the rounds are compared. What follows an answer (audit
+rows are sealed, the log is copied into the database) goes on while the next one is measured. So what only reads
+is measured first, on the data as they were made; what writes follows, its limit just before it; and large
+transactions come last.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from processes import Baton, Endpoints, Inserters
 from wrk import Load, load, write_script
 
 INSERTS = "inserts"  # the limit of writes: bare rows, measured without HTTP
+INSERTED = Operation(INSERTS, "the same rows inserted bare", "", writes=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +40,21 @@ class Plan:
 
     @property
     def operations(self) -> list[Operation]:
-        """The chosen operations, those that write last."""
-        chosen = [one for one in OPERATIONS if not self.only or one.name in self.only]
-        return sorted(chosen, key=lambda one: one.writes)
+        """The chosen operations."""
+        return [one for one in OPERATIONS if not self.only or one.name in self.only]
+
+    @property
+    def groups(self) -> list[list[Operation]]:
+        """What is measured together, in its order: limits and reads, writes, large transactions."""
+        reads = [one for one in self.operations if not one.writes]
+        writes = [one for one in self.operations if one.writes and one.resources == 1]
+        large = [one for one in self.operations if one.resources > 1]
+        return [[*LIMITS, *reads] if reads else [], [INSERTED, *writes] if writes else [], large]
 
     @property
     def steps(self) -> int:
         """Rounds of load in all, for the progress bar."""
-        names = 0
-        for group in (False, True):
-            chosen = [one for one in self.operations if one.writes == group]
-            names += len(chosen) + ((1 if group else len(LIMITS)) if chosen else 0)
+        names = sum(map(len, self.groups))
         return names * len(self.databases) * len(self.sizes) * len(self.clients) * self.rounds
 
 
@@ -122,11 +130,9 @@ def _measure_database(
         for size, (ours, bare) in urls.items():
             sites.append(_site(plan, folder, size, ours, bare, endpoints))
         taken: dict[tuple[str, int, int], list[Load]] = {}
-        for clients in plan.clients:
-            for writes in (False, True):
-                chosen = [one for one in plan.operations if one.writes == writes]
-                if chosen:
-                    _rounds(plan, database, sites, endpoints, chosen, clients, taken, step)
+        for group in plan.groups:
+            for clients in plan.clients:
+                _rounds(plan, database, sites, endpoints, group, clients, taken, step)
         for (name, size, clients), loads in taken.items():
             results.figures.append(
                 Figure(
@@ -179,25 +185,17 @@ def _rounds(
     taken: dict[tuple[str, int, int], list[Load]],
     step: Callable[[str], None],
 ) -> None:
-    writes = operations[0].writes
-    turns = [*operations] if writes else [*LIMITS, *operations]
     for turn in range(plan.rounds):
-        for operation in turns:
-            for site in sites:
+        for site in sites:
+            for operation in operations:
                 step(f"{database} {operation.name} {site.size:,} x{clients}")
-                port = endpoints.port if operation in LIMITS else site.baton.port
-                seed = 1 + turn + plan.rounds * clients
-                done = load(
-                    site.scripts[operation.name],
-                    port,
-                    seconds=plan.seconds * operation.longer,
-                    clients=clients,
-                    seed=seed,
-                )
-                rate = done.rate * operation.resources
-                taken.setdefault((operation.name, site.size, clients), []).append(replace(done, rate=rate))
-        if writes:
-            for site in sites:
-                step(f"{database} bare rows {site.size:,} x{clients}")
-                rate = site.inserters.rate(plan.seconds, min(clients, plan.workers))
-                taken.setdefault((INSERTS, site.size, clients), []).append(Load(rate, 0.0, 0.0, 0.0, 0.0))
+                if operation is INSERTED:
+                    rate = site.inserters.rate(plan.seconds, min(clients, plan.workers))
+                    done = Load(rate, 0.0, 0.0, 0.0, 0.0)
+                else:
+                    port = endpoints.port if operation in LIMITS else site.baton.port
+                    seed = 1 + turn + plan.rounds * clients
+                    seconds = plan.seconds * operation.longer
+                    done = load(site.scripts[operation.name], port, seconds=seconds, clients=clients, seed=seed)
+                    done = replace(done, rate=done.rate * operation.resources)
+                taken.setdefault((operation.name, site.size, clients), []).append(done)
