@@ -1,0 +1,53 @@
+"""The compiler of shipped definitions: the same bytes for the same input, and nothing that is not needed."""
+
+from __future__ import annotations
+
+import io
+import json
+from zipfile import ZipFile
+
+import pytest
+
+from server.terminology.generate import compile_definitions
+
+SYSTEM = {
+    "resourceType": "CodeSystem",
+    "url": "urn:cs",
+    "version": "1",
+    "description": "long",
+    "copyright": "(c) somebody",
+    "content": "complete",
+    "valueSet": "urn:all|1",
+    "concept": [
+        {"code": "a", "definition": "long", "concept": [{"code": "b", "display": "B", "definition": "long"}]}
+    ],
+}
+VALUE_SET = {
+    "resourceType": "ValueSet",
+    "url": "urn:vs",
+    "text": {"div": "long"},
+    "compose": {"include": [{"system": "urn:cs"}]},
+}
+
+
+def test_the_archive_depends_on_the_definitions_and_not_on_their_order() -> None:
+    assert compile_definitions([SYSTEM, VALUE_SET]) == compile_definitions(
+        [VALUE_SET, {"resourceType": "ConceptMap"}, SYSTEM]
+    )
+
+
+def test_descriptions_are_left_out_and_copyrights_are_kept() -> None:
+    with ZipFile(io.BytesIO(compile_definitions([SYSTEM, VALUE_SET]))) as archive:
+        index = json.loads(archive.read("index.json"))
+        block, line = index["CodeSystem"]["urn:cs"]
+        resource = json.loads(archive.read(block).split(b"\n")[line])
+    assert index["whole"] == {"urn:all": "urn:cs"}
+    assert set(index["ValueSet"]) == {"urn:vs"}
+    assert b"long" not in json.dumps(resource).encode()
+    assert resource["copyright"] == "(c) somebody"
+    assert resource["concept"][0]["concept"] == [{"code": "b", "display": "B"}]
+
+
+def test_a_url_may_be_defined_once() -> None:
+    with pytest.raises(ValueError, match="urn:cs is defined twice"):
+        compile_definitions([SYSTEM, SYSTEM])
