@@ -54,10 +54,13 @@ bench: setup-dev system ## the benchmarks, written to docs/performance.md
 audit: setup-dev ## known vulnerabilities of the locked dependencies, by PyPI's advisory database
 	$(BIN)/pip-audit --disable-pip --require-hashes --strict -r requirements.lock -r requirements-dev.lock
 
-generate: setup-dev ## validators, search tables and the third-party list from their sources
+generate: setup-dev ## validators, search tables and generated pages from their sources
 	$(BIN)/python -m server.fhir.generate_validators
 	$(BIN)/python -m server.fhir.generate_search
+	$(BIN)/python -m server.fhir.generate_units
 	$(BIN)/python docs/generate_third_party.py
+	$(BIN)/python docs/generate_errors.py
+	$(BIN)/python docs/generate_lifecycles.py
 
 lock: setup-dev ## pin the dependencies again
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --output-file requirements.lock pyproject.toml

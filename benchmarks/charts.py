@@ -18,6 +18,7 @@ from server.storage.interface import AuditRow, NewVersion
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OBSERVATIONS = 70  # a patient; with the patient itself, 8 encounters, 8 medications and 13 tasks: 100
+STATEMENTS = 8
 CHART = 100
 HISTORY = 3  # versions of each patient's first Task
 _PATIENTS_AT_ONCE = 25
@@ -66,7 +67,7 @@ def chart(patient: int) -> Iterator[Json]:
                 "system": "urn:oid:1.2.3.6",
             },
         }
-    for number in range(8):
+    for number in range(STATEMENTS):
         yield {
             "resourceType": "MedicationStatement",
             "id": f"m{patient}-{number}",

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from charts import CHART, OBSERVATIONS, chart, task, transaction
+from charts import CHART, OBSERVATIONS, STATEMENTS, chart, transaction
 
 _BODIES = 200  # different bodies of a writing operation
 _BUNDLES = 10
@@ -80,9 +80,11 @@ OPERATIONS = (
     Operation(
         "update",
         "update",
-        f'local id = "t" .. {_PATIENT} .. "-" .. math.random(1, 12)\n'
-        '  local body = bodies[1]:gsub("@id@", id):gsub("@text@", unique())\n'
-        '  return wrk.format("PUT", "/fhir/Task/" .. id, sent, body)',
+        # Of a type that is written without If-Match: a load generator knows no versions.
+        f'local patient = "p" .. {_PATIENT}\n'
+        f'  local id = "m" .. patient:sub(2) .. "-" .. math.random(0, {STATEMENTS - 1})\n'
+        '  local body = bodies[1]:gsub("@id@", id):gsub("@patient@", patient):gsub("@text@", unique())\n'
+        '  return wrk.format("PUT", "/fhir/MedicationStatement/" .. id, sent, body)',
         writes=True,
         limit="inserts",
     ),
@@ -93,7 +95,7 @@ OPERATIONS = (
         writes=True,
         resources=CHART,
         limit="inserts",
-        longer=8,
+        longer=4,
     ),
 )
 # The limits: no operation of Baton's.
@@ -118,7 +120,7 @@ LIMITS = (
 
 def write_bodies(operation: Operation, folder: Path, patients: int) -> Path | None:
     """The file of bodies an operation sends, a line each; None where it sends none."""
-    makers = {"create": _observations, "update": _task, "transaction": _transactions}
+    makers = {"create": _observations, "update": _statement, "transaction": _transactions}
     if operation.name not in makers:
         return None
     path = folder / f"{operation.name}-{patients}.ndjson"
@@ -135,9 +137,10 @@ def _observations(patients: int) -> list[str]:
     return lines
 
 
-def _task(patients: int) -> list[str]:
-    body = task(0, 1) | {"id": "@id@", "description": "@text@"}
-    return [_line(body)]
+def _statement(patients: int) -> list[str]:
+    statement = next(one for one in chart(0) if one["resourceType"] == "MedicationStatement")
+    subject = {"reference": "Patient/@patient@"}
+    return [_line(statement | {"id": "@id@", "subject": subject, "note": [{"text": "@text@"}]})]
 
 
 def _transactions(patients: int) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from server.deployment import DeploymentError, migrate
+from server.load_versions import naming_versions
 from server.loading import Send, StoreAway, Summary, Unit, find_files, load_unit, units_of
 from server.settings import Settings, SettingsError, read_settings
 
@@ -158,7 +159,7 @@ def own_store(settings: Settings) -> Send:
 
     context = make_context(settings, open_store(settings.database_url))
     # What is loaded by the operator of the host is limited by the host alone.
-    context = replace(context, limits=replace(context.limits, bundle_entries=sys.maxsize))
+    context = replace(context, limits=replace(context.limits, bundle_entries=sys.maxsize), blind_writes=True)
     loader = Principal(client_id="baton-load", scopes=parse_scopes("system/*.cruds"))
 
     def send(bundle: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -193,7 +194,7 @@ def remote(url: str, token: str | None) -> Send:
             said = Issue("processing", f"the server answered {answer.status_code} without FHIR JSON")
             return answer.status_code, operation_outcome([said])
 
-    return send
+    return naming_versions(send)
 
 
 def _report(total: Summary, refusals: list[dict[str, Any]], errors: Path | None, as_json: bool) -> None:

@@ -29,7 +29,7 @@ _canonical = msgspec.json.Encoder(order="sorted", decimal_format="number").encod
 class Change:
     """One place that differs. before: the JSON value, None where added; after: None where removed.
 
-    path: where it is in the later version, of what was removed where it was in the earlier one.
+    path: in the later version; the index of a removed item is its place in the earlier list.
     """
 
     path: str

@@ -18,6 +18,7 @@ from server.fhir.search_parameters import supported
 from server.interactions.request import Context, InteractionResponse, Limits
 from server.interactions.routes import ROUTES
 from server.interactions.version import instant
+from server.policy.if_match_required import if_match_required
 
 FHIR_VERSION = "4.0.1"
 FORMATS = ("application/fhir+json", "application/json", "json")
@@ -127,8 +128,8 @@ def _resource(resource_type: str, referring: list[str]) -> dict[str, Any]:
     resource: dict[str, Any] = {
         "type": resource_type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{resource_type}",
-        "interaction": [{"code": code} for code in _type_interactions()],
-        "versioning": "versioned",
+        "interaction": [_interaction(code) for code in _type_interactions()],
+        "versioning": "versioned-update" if resource_type in if_match_required() else "versioned",
         "readHistory": True,
         "updateCreate": True,
         "conditionalCreate": True,

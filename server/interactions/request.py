@@ -56,7 +56,8 @@ class Context:
 
     base_url: the FHIR base without a trailing slash. cursor_key: signs paging cursors. audit: keeps the row
     of an interaction that wrote nothing (reads, refusals); writes put theirs into their own transaction.
-    software_version: named in the CapabilityStatement.
+    software_version: named in the CapabilityStatement. blind_writes: existing resources may be replaced without
+    If-Match whatever their type; for what is loaded or mapped, never for what comes over HTTP.
     """
 
     store: Store
@@ -68,6 +69,18 @@ class Context:
     audit: Callable[[AuditRow], None]
     limits: Limits = field(default_factory=Limits)
     software_version: str = ""
+    blind_writes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A patch, decoded but not yet looked at.
+
+    format: "json" (content: the operations), "merge" (the changes), "fhirpath" (the Parameters resource).
+    """
+
+    format: Literal["json", "merge", "fhirpath"]
+    content: Any
 
 
 @dataclass(frozen=True, slots=True)

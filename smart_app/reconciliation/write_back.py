@@ -40,6 +40,7 @@ from terminology.systems import (
 CHANGES_CODE = "reconciliation-changes"
 MEDICATION_RECONCILIATION = "430193006"
 """SNOMED CT: Medication reconciliation (procedure)."""
+_WORKED_ON = ("List", "Task")
 _LIST_DISPLAY = "History of Medication use Narrative"
 
 _FLAGS = {
@@ -72,7 +73,8 @@ def write_back(
 
     MedicationStatements, the snapshot List (10160-0) and the List of changes, Tasks, Procedure,
     Provenance: each by PUT to an id that follows from session, role and line, so that sending it
-    again changes nothing. The previous snapshot is retired under If-Match. Same arguments, same bytes.
+    again changes nothing: Lists and Tasks, which others work on as soon as they are there, are only
+    created (If-None-Match). The previous snapshot is retired under If-Match. Same arguments, same bytes.
 
     Raises: PermissionError if the role may not sign; ValueError if a line is open or a decision
     does not stand (the messages of `decide.completeness`).
@@ -98,7 +100,7 @@ def write_back(
     snapshot, changes = _snapshot(signing, written), _changes(signing, written)
     resources = [*(each.resource for each in written), snapshot, changes, *follow_up, _procedure(signing)]
     resources.append(_provenance(signing, collected, resources, chart))
-    entries = [_put(resource) for resource in resources]
+    entries = [_created(resource) for resource in resources]
     if retired := _retired(signing, str(snapshot["id"])):
         entries.append(retired)
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
@@ -112,6 +114,13 @@ def _merged(reconciliation: Reconciliation, decisions: dict[str, Decision]) -> d
         if decision.kind is DecisionKind.DUPLICATE_MERGE and decision.survivor:
             found.setdefault(decision.survivor, []).extend((*group.before, *group.after))
     return found
+
+
+def _created(resource: dict[str, Any]) -> dict[str, Any]:
+    entry = _put(resource)
+    if resource["resourceType"] in _WORKED_ON:
+        entry["request"]["ifNoneMatch"] = "*"
+    return entry
 
 
 def _put(resource: dict[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,22 @@ def test_loading_again_changes_nothing_and_a_change_makes_one_version(run, fhir,
     assert fhir.get("_history").json["total"] == 3
 
 
+def test_loading_by_the_operator_needs_no_if_match_and_is_held_to_the_lifecycles(run, fhir, folder):
+    plan = {"resourceType": "CarePlan", "id": "c1", "status": "active", "intent": "plan"}
+    plan["subject"] = {"reference": "Patient/p1"}
+    put(folder, "a.ndjson", plan)
+    run(folder)
+    assert without_seconds(run(folder)[1]) == counts(read=1, unchanged=1)
+
+    put(folder, "a.ndjson", plan | {"status": "completed"})
+    assert without_seconds(run(folder)[1]) == counts(read=1, updated=1)
+    put(folder, "a.ndjson", plan)
+    status, summary, said = run(folder)
+
+    assert (status, without_seconds(summary)) == (2, counts(read=1, refused=1))
+    assert "care-plan-move" in said
+
+
 def test_a_transaction_keeps_its_ids_and_gets_real_references(run, fhir, build, folder):
     patient, observation = build.patient(id="p1"), build.observation(URN + "1", id="o1")
     bundle = build.bundle(

@@ -53,7 +53,7 @@ class World:
         content, charts = self.versions.get(key, [(None, frozenset())])[-1]
         chance = self.random.random()
         if content is not None and chance < 0.2:
-            assert self.fhir.delete("/".join(key)).status == 204
+            assert self.fhir.delete("/".join(key), **self.if_match(key)).status == 204
             self.versions[key].append((None, charts))
         elif content is not None and chance < 0.5:  # in the same charts
             self.put(content | {"implicitRules": f"http://example.org/{chance}"})
@@ -63,10 +63,16 @@ class World:
     def put(self, resource: Json) -> None:
         key = (resource["resourceType"], resource["id"])
         before = self.versions.setdefault(key, [])
-        answer = self.fhir.put("/".join(key), resource)
+        answer = self.fhir.put("/".join(key), resource, **self.if_match(key))
         assert answer.status in (200, 201), answer.body
         if answer.headers["ETag"] != f'W/"{len(before)}"':  # identical content makes no version
             before.append((resource, charts_of(resource)))
+
+    def if_match(self, key: Key) -> dict[str, str]:
+        """The header without which an existing resource of this type is not written."""
+        versions = self.versions.get(key, [])
+        there = bool(versions) and versions[-1][0] is not None
+        return {"If_Match": f'W/"{len(versions)}"'} if there and key[0] == "List" else {}
 
     def made(self, kind: str, id: str) -> Json:
         made: Json = {"resourceType": kind, "id": id} | MAKERS[kind](self)
@@ -368,19 +374,23 @@ def test_a_patient_token_writes_what_lies_wholly_in_its_chart_and_nothing_else(
         before = world.versions.get(key, [])
         charts = before[-1][1] if before else frozenset("a")
         deletes = attempt % 3 == 0
+        condition = world.if_match(key)
         if attempt % 2:
             request = {"method": "DELETE" if deletes else "PUT", "url": path}
+            if condition:
+                request["ifMatch"] = condition["If_Match"]
             entry = {"request": request} | ({} if deletes else {"resource": resource})
             answer = own.post("", {"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
         else:
-            answer = own.delete(path) if deletes else own.put(path, resource)
+            answer = own.delete(path, **condition) if deletes else own.put(path, resource, **condition)
         may = kind in COMPARTMENT and charts == {"a"} and (deletes or charts_of(resource) == {"a"})
         now = len(entries(world.fhir, f"{path}/_history"))
         if may and not deletes:
             assert answer.status in (200, 201), (path, answer.body)
         if not may:
             # 200: a transaction's, and the answer to content that is there already, which is seen by both.
-            assert answer.status in (200, 204, 403), (path, answer.body)
+            # 412: a version is named of what the token does not see.
+            assert answer.status in (200, 204, 403) or (condition and answer.status == 412), (path, answer.body)
             assert now == len(before), path
         if now > len(before):
             done += 1

@@ -258,13 +258,20 @@ class Ehr:
                         text = text.replace(url, reference)
                     self.put(json.loads(text))
                 continue
-            if_match = asked.get("ifMatch")
-            current = self.store.get(asked["url"], [])
-            if if_match and (not current or if_match != f'W/"{current[-1]["meta"]["versionId"]}"'):
+            status = self._precondition(asked, self.store.get(asked["url"], []), resource["resourceType"])
+            if status:
                 self.store = before
-                return 412, {}
+                return status, {}
             self.put(resource)
         return 200, {"resourceType": "Bundle", "type": "transaction-response"}
+
+    def _precondition(self, asked: Resource, history: list[Resource], resource_type: str) -> int:
+        """The status of a refusal, 0 where the entry may be written. Tasks and Lists want an If-Match."""
+        if_match = asked.get("ifMatch")
+        current = f'W/"{history[-1]["meta"]["versionId"]}"' if history else None
+        if (if_match and if_match != current) or (history and asked.get("ifNoneMatch") == "*"):
+            return 412
+        return 428 if history and not if_match and resource_type in ("List", "Task") else 0
 
     def _search(self, resource_type: str, pairs: list[tuple[str, str]]) -> tuple[int, Resource]:
         if resource_type in self.failing:

@@ -124,13 +124,19 @@ class FhirStub:
             headers.get("If-None-Match") == "*" and history
         ):
             return 412, _outcome("conflict")
+        if history and not wanted and resource["resourceType"] in ("List", "Task"):
+            return 428, _outcome("required")
         self.put(resource)
         return (200 if history else 201), self.versions[f"{resource['resourceType']}/{resource['id']}"][-1]
 
     def _transaction(self, bundle: Resource) -> tuple[int, Resource]:
         before = copy.deepcopy(self.versions)
         for entry in bundle["entry"]:
-            headers = {"If-Match": entry["request"].get("ifMatch", "")}
+            asked = entry["request"]
+            headers = {
+                "If-Match": asked.get("ifMatch", ""),
+                "If-None-Match": asked.get("ifNoneMatch", ""),
+            }
             status, outcome = self._update(entry["resource"], headers)
             if status >= 400:
                 self.versions = before
