@@ -128,7 +128,7 @@ def _resource(resource_type: str, referring: list[str]) -> dict[str, Any]:
     resource: dict[str, Any] = {
         "type": resource_type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{resource_type}",
-        "interaction": [_interaction(code) for code in _type_interactions()],
+        "interaction": [{"code": code} for code in _type_interactions()],
         "versioning": "versioned-update" if resource_type in if_match_required() else "versioned",
         "readHistory": True,
         "updateCreate": True,
