@@ -47,11 +47,13 @@ KINDS: dict[str, Kind] = {
     "invalid-resource": Kind(400, "invalid"),  # does not conform to the base specification
     "invalid-search": Kind(400, "value"),
     "unsupported-search": Kind(400, "not-supported"),
+    "not-ready": Kind(400, "transient", retry_after=60),  # a search whose index is being made
     "required": Kind(400, "required"),
     "unauthorized": Kind(401, "login"),
     "forbidden": Kind(403, "forbidden"),
     "not-found": Kind(404, "not-found"),
     "unknown-type": Kind(404, "not-supported"),
+    "unknown-operation": Kind(404, "not-supported"),
     "method-not-allowed": Kind(405, "not-supported"),
     "not-acceptable": Kind(406, "not-supported"),
     "request-timeout": Kind(408, "timeout"),

@@ -13,23 +13,28 @@ from typing import Any
 
 from server.fhir.dates import date_range, zone
 from server.fhir.folding import fold
-from server.fhir.hashing import link_hash, probes, reference_hash, unit_probe
+from server.fhir.hashing import compartment_probes, link_hash, probes, reference_hash
 from server.fhir.index_rows import DateRow, IndexRows, QuantityRow
 from server.fhir.index_values import index_values
 from server.fhir.search_query import (
+    NEGATIONS,
+    Amount,
+    AmountPair,
     Chained,
     Clause,
     Condition,
     DateValue,
     Has,
+    InCompartment,
     MissingValue,
-    NumberValue,
-    QuantityValue,
     SearchQuery,
     StringValue,
     TokenValue,
+    UriValue,
     Value,
 )
+from server.fhir.search_rows import row_clauses
+from server.fhir.uri_paths import uri_below, uris_above
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,9 @@ def matches(subject: Indexed, asked: SearchQuery | Condition, among: Sequence[In
             if other.resource["resourceType"] == asked.resource_type
             and _refers(other, asked.link.number, subject)
         )
+    if isinstance(asked, InCompartment):
+        own = asked.itself and subject.resource.get("id") == asked.id
+        return own or any(probe in subject.rows.tokens for probe in compartment_probes(asked))
     return _fulfils_clause(subject, asked)
 
 
@@ -93,8 +101,10 @@ def _refers(source: Indexed, parameter: int, target: Indexed) -> bool:
 
 
 def _fulfils_clause(subject: Indexed, clause: Clause) -> bool:
-    found = any(_fulfils_value(subject, clause, value) for value in clause.values)
-    return not found if clause.modifier == "not" else found
+    found = any(
+        _fulfils_value(subject, asked, value) for asked in row_clauses(clause) for value in asked.values
+    )
+    return not found if clause.modifier in NEGATIONS else found
 
 
 def _fulfils_value(subject: Indexed, clause: Clause, value: Value) -> bool:
@@ -119,15 +129,22 @@ def _fulfils_value(subject: Indexed, clause: Clause, value: Value) -> bool:
         return any(
             _DATE_RULES[value.prefix](value, row) for row in rows.dates if row.parameter == parameter.number
         )
-    if isinstance(value, NumberValue | QuantityValue):
-        number = value.number if isinstance(value, QuantityValue) else value
-        unit = unit_probe(value) if isinstance(value, QuantityValue) else None
+    if isinstance(value, Amount | AmountPair):
+        return any(_fulfils_amount(value, row) for row in rows.quantities if row.parameter == parameter.number)
+    if isinstance(value, UriValue) and clause.modifier:
         return any(
-            _NUMBER_RULES[number.prefix](number, row)
-            for row in rows.quantities
-            if row.parameter == parameter.number and unit in (None, row.unit)
+            _fulfils_uri(clause.modifier, value.uri, row.uri)
+            for row in rows.uris
+            if row.parameter == parameter.number
         )
     return any(probe in rows.tokens for probe in probes(parameter, clause.modifier, value))
+
+
+def _fulfils_uri(modifier: str, asked: str, uri: str) -> bool:
+    if modifier == "above":
+        return uri in uris_above(asked)
+    same, start = uri_below(asked)
+    return uri == same or (start is not None and uri.startswith(start))
 
 
 def _fulfils_text(modifier: str, text: str, normal: str, exact: str) -> bool:
@@ -153,18 +170,25 @@ _DATE_RULES: Mapping[str, Callable[[DateValue, DateRow], bool]] = {
 }
 
 
-def _same_number(value: NumberValue, row: QuantityRow) -> bool:
-    return float(value.low) <= row.low and row.high < float(value.high)
+def _fulfils_amount(value: Amount | AmountPair, row: QuantityRow) -> bool:
+    if isinstance(value, AmountPair):
+        first, second = row._replace(high=row.low), row._replace(low=row.high)
+        return _fulfils_amount(value.first, first) and _fulfils_amount(value.second, second)
+    return value.unit in (None, row.unit) and _NUMBER_RULES[value.prefix](value, row)
 
 
-_NUMBER_RULES: Mapping[str, Callable[[NumberValue, QuantityRow], bool]] = {
+def _same_number(value: Amount, row: QuantityRow) -> bool:
+    return value.low <= row.low and row.high < value.high
+
+
+_NUMBER_RULES: Mapping[str, Callable[[Amount, QuantityRow], bool]] = {
     "eq": _same_number,
     "ne": lambda value, row: not _same_number(value, row),
-    "gt": lambda value, row: row.high > float(value.value),
-    "lt": lambda value, row: row.low < float(value.value),
-    "ge": lambda value, row: row.high >= float(value.value),
-    "le": lambda value, row: row.low <= float(value.value),
-    "sa": lambda value, row: row.low > float(value.value),
-    "eb": lambda value, row: row.high < float(value.value),
-    "ap": lambda value, row: row.low < float(value.high) and row.high >= float(value.low),
+    "gt": lambda value, row: row.high > value.value,
+    "lt": lambda value, row: row.low < value.value,
+    "ge": lambda value, row: row.high >= value.value,
+    "le": lambda value, row: row.low <= value.value,
+    "sa": lambda value, row: row.low > value.value,
+    "eb": lambda value, row: row.high < value.value,
+    "ap": lambda value, row: row.low < value.high and row.high >= value.low,
 }

@@ -10,18 +10,26 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as File
 from typing import Any
 
-from server.fhir.generate_search_code import ParameterPlan, TypePlan, any_target, package_source, type_source
+from server.fhir.generate_search_code import (
+    ParameterPlan,
+    TypePlan,
+    any_target,
+    package_source,
+    parts_of,
+    type_source,
+)
+from server.fhir.generate_search_composites import composite_plan
 from server.fhir.generate_search_paths import Structures, alternatives, paths
 
 HERE = File(__file__).parent
 NUMBERS = HERE / "parameter_numbers.json"
 OUTPUT = HERE / "generated" / "search"
 _ON_EVERY_TYPE = ("Resource", "DomainResource")
-# Search types a parameter of which an index row can answer; composites follow from their components.
+# Search types a parameter of which one element's value answers.
 _INDEXED_TYPES = frozenset({"string", "token", "reference", "date", "number", "quantity", "uri"})
 # Sounds-like matching needs an algorithm that R4 leaves open.
 _NOT_SUPPORTED_CODES = frozenset({"phonetic"})
@@ -31,12 +39,15 @@ _OWN_ROW = frozenset({"_id", "_lastUpdated"})
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """The inputs: SearchParameter resources, structures, compartment codes and hot columns by type."""
+    """The inputs: SearchParameter resources, structures, the Patient compartment's codes, those of the other
+    compartments by their name, hot columns by type, and corrected components by their composite's URL."""
 
     parameters: tuple[Mapping[str, Any], ...]
     structures: Structures
     compartment: Mapping[str, tuple[str, ...]]
+    other_compartments: Mapping[str, Mapping[str, tuple[str, ...]]]
     hot_columns: Mapping[str, Mapping[str, str]]
+    corrections: Mapping[str, list[str]]
 
 
 def read_definitions() -> Definitions:
@@ -44,17 +55,24 @@ def read_definitions() -> Definitions:
     definitions = HERE / "definitions"
     parameters = _lines(definitions / "search-parameters.ndjson.gz")
     parameters += _lines(definitions / "us-core-search-parameters.ndjson")
+    parameters += _lines(definitions / "baton-search-parameters.ndjson")
     structures = _lines(definitions / "structure-definitions.ndjson.gz")
-    (patient,) = [
-        d for d in structures if d["resourceType"] == "CompartmentDefinition" and d["code"] == "Patient"
-    ]
-    compartment = {row["code"]: tuple(row["param"]) for row in patient["resource"] if row.get("param")}
+    compartments = {
+        d["code"]: {row["code"]: tuple(row["param"]) for row in d["resource"] if row.get("param")}
+        for d in structures
+        if d["resourceType"] == "CompartmentDefinition"
+    }
+    compartment = compartments.pop("Patient")
+    for name, found in compartments.items():
+        found.setdefault(name, ())  # a resource is in its own compartment: `{def}`, which not all of them say
+        compartments[name] = {t: tuple(c for c in codes if c != "{def}") for t, codes in found.items()}
     additions = json.loads((HERE / "compartment_additions.json").read_text("utf-8"))["types"]
     for resource_type, codes in additions.items():
         compartment[resource_type] = tuple(dict.fromkeys((*compartment.get(resource_type, ()), *codes)))
     compartment.setdefault("Patient", ())
     hot = json.loads((HERE / "hot_columns.json").read_text("utf-8"))
-    return Definitions(tuple(parameters), Structures(structures), compartment, hot)
+    corrections = json.loads((definitions / "search-corrections.json").read_text("utf-8"))["components"]
+    return Definitions(tuple(parameters), Structures(structures), compartment, compartments, hot, corrections)
 
 
 def _lines(file: File) -> list[dict[str, Any]]:
@@ -76,7 +94,9 @@ def generate() -> dict[File, str]:
     for resource_type, found in by_type.items():
         plan = _plan(resource_type, sorted(found, key=lambda d: str(d["code"])), inputs, numbers)
         files[OUTPUT / f"{resource_type.lower()}.py"] = type_source(plan)
-    files[OUTPUT / "__init__.py"] = package_source(inputs.structures.resource_types, inputs.compartment)
+    files[OUTPUT / "__init__.py"] = package_source(
+        inputs.structures.resource_types, inputs.compartment, inputs.other_compartments
+    )
     ordered = sorted(numbers.items(), key=lambda item: item[1])
     files[NUMBERS] = json.dumps(dict(ordered), indent=0) + "\n"
     return files
@@ -85,7 +105,8 @@ def generate() -> dict[File, str]:
 def _plan(
     resource_type: str, found: list[Mapping[str, Any]], inputs: Definitions, numbers: dict[str, int]
 ) -> TypePlan:
-    planned = []
+    planned: list[ParameterPlan] = []
+    by_url = {definition["url"]: definition for definition in inputs.parameters}
     for definition in found:
         code, kind = definition["code"], definition["type"]
         number = numbers.setdefault(f"{resource_type}.{code}", len(numbers) + 1)
@@ -94,6 +115,10 @@ def _plan(
             and "expression" in definition
             and code not in _NOT_SUPPORTED_CODES | _OWN_ROW
         )
+        composite = None
+        if kind == "composite":
+            corrected = inputs.corrections.get(definition["url"])
+            composite = composite_plan(definition, by_url, corrected, resource_type, inputs.structures)
         planned.append(
             ParameterPlan(
                 number=number,
@@ -102,12 +127,14 @@ def _plan(
                 expression=alternatives(definition.get("expression", ""), resource_type),
                 url=definition["url"],
                 targets=tuple(sorted(definition.get("target", ()))),
-                supported=indexed or code in _OWN_ROW,
+                supported=indexed or composite is not None or code in _OWN_ROW,
                 paths=tuple(paths(definition["expression"], resource_type, inputs.structures))
                 if indexed
                 else (),
+                composite=composite,
             )
         )
+    planned = [replace(parameter, parts=parts_of(parameter, planned)) for parameter in planned]
     compartment = inputs.compartment.get(resource_type, ())
     codes = {parameter.code for parameter in planned}
     chart = inputs.hot_columns["patient"].get(resource_type, "patient" if "patient" in codes else "")

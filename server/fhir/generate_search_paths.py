@@ -1,8 +1,8 @@
 """The FHIRPath of search parameters, worked out to the JSON keys of one resource type.
 
 Only the subset that R4's own definitions use: paths, `|`, `as` and `ofType`, `where(a = 'b')`,
-`where(resolve() is Type)`, an index, and `x.exists() and x != false`. Everything else is an error, so that a
-definition is never half understood. Build time only.
+`where(resolve() is Type)`, an index, and `x.exists() and x != false`; in components `%resource`. Everything
+else is an error, so that a definition is never half understood. Build time only.
 """
 
 from __future__ import annotations
@@ -94,6 +94,33 @@ def paths(expression: str, resource_type: str, structures: Structures) -> list[P
         names = rest if head in (resource_type, *_BASES) else [head, *rest]
         found += _follow(names, [Path((), resource_type)], structures, expression)
     return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentPath:
+    """To one component's values of a datatype, from the composite's element; if `whole` from the resource."""
+
+    path: Path
+    whole: bool
+
+
+def component_paths(
+    expression: str, base: Path, resource_type: str, structures: Structures
+) -> list[ComponentPath]:
+    """The paths of a component's expression below the element that base leads to.
+
+    Raises: ValueError as `paths`, and for elements that repeat: then it would be open what belongs together.
+    """
+    found = []
+    for alternative in _split(expression, "|"):
+        head, *names = _split(_plain(alternative), ".")
+        whole = head == "%resource"
+        start = resource_type if whole else base.datatype
+        reached = _follow(names if whole else [head, *names], [Path((), start)], structures, expression)
+        found += [ComponentPath(path, whole) for path in reached]
+    if any(step.many for component in found for step in component.path.steps):
+        raise ValueError(f"a component that repeats: {expression}")
+    return found
 
 
 def alternatives(expression: str, resource_type: str) -> str:

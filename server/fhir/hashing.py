@@ -16,6 +16,8 @@ Layout, stored for ever (never change a tag, an order or an encoding; golden vec
     identifier-value   value              `reference:identifier=value`
     identifier-system  system             `reference:identifier=system|`
     of-type            system, code, value   an identifier by its type (`:of-type`)
+    mime-type          type/subtype       a MIME type, whatever its parameters, in lower case (`:below`)
+    version            url, version       a canonical of this version or one below it: 1 of 1.2.3 (`:below`)
     reference          "Type/id" or URL   a reference, canonical or uri
 
 The length before each part keeps ("a", "bc") and ("ab", "c") apart. One law that SQL relies on:
@@ -25,16 +27,27 @@ The length before each part keeps ("a", "bc") and ("ab", "c") apart. One law tha
 so that a row's own `self_hash` (the reference_hash of its "Type/id") and a parameter's mask give, inside SQL,
 the hash under which other resources refer to it. At 64 bits one million values collide with probability
 3e-8; where a collision would matter (conditional create) the caller checks the body of the hit.
+
+Rows of dates, texts and quantities carry the number of their parameter, or in its place
+
+    number XOR hash64("canonical")      quantities of a system: in base units if it is UCUM
+    entry of a composite's token        what stands beside that token in one element; `code` and `token`
+                                        entries. Then the entry is the number of all else, of masks too.
+
+    unit of a quantity = hash64("unit", text) as written, 0 for none; in the rows of a system
+                         hash64("dimension", base units) of UCUM, else hash64("unit-system", system, code)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
 
 from server.fhir.search_query import (
+    EntriesValue,
+    InCompartment,
     MissingValue,
-    QuantityValue,
     ReferenceValue,
     SearchParameter,
     TokenValue,
@@ -59,7 +72,7 @@ def parameter_mask(parameter: int) -> int:
 
 def presence_hash(parameter: int) -> int:
     """The parameter selects at least one value of the resource (`:missing`)."""
-    return _PRESENT ^ parameter_mask(parameter)
+    return PRESENT_ENTRY ^ parameter_mask(parameter)
 
 
 def token_hash(parameter: int, system: str, code: str) -> int:
@@ -94,6 +107,31 @@ def of_type_hash(parameter: int, type_system: str, type_code: str, value: str) -
     return hash64("of-type", type_system, type_code, value) ^ parameter_mask(parameter)
 
 
+def of_type_entry(type_system: str, type_code: str, value: str) -> int:
+    """The same before the parameter's mask."""
+    return hash64("of-type", type_system, type_code, value)
+
+
+def code_entries(system: str, codes: Iterable[str]) -> Iterator[int]:
+    """`system|code` of each code, before a parameter's mask."""
+    return (hash64("token", system, code) for code in codes)
+
+
+def system_entry(system: str) -> int:
+    """`system|`, before a parameter's mask."""
+    return hash64("system", system)
+
+
+def mime_type_entry(mime_type: str) -> int:
+    """A MIME type whatever its parameters, before a parameter's mask."""
+    return hash64("mime-type", mime_type.partition(";")[0].strip().lower())
+
+
+def version_entry(url: str, version: str) -> int:
+    """A canonical of this version or one below it, before a parameter's mask."""
+    return hash64("version", url, version)
+
+
 @lru_cache(maxsize=8192)  # the resources of one chart refer to the same few others
 def reference_hash(reference: str) -> int:
     """A target, whoever refers to it: "Type/id" of this server, or an absolute or canonical URL."""
@@ -110,16 +148,29 @@ def unit_hash(system: str | None, code: str) -> int:
     return hash64("unit", code) if system is None else hash64("unit-system", system, code)
 
 
+def dimension_hash(dimension: str) -> int:
+    """The unit of a quantity in base units. dimension: see `units.Unit`."""
+    return hash64("dimension", dimension)
+
+
+def canonical_number(parameter: int) -> int:
+    """What stands in the place of the parameter's number in the rows of quantities of a system."""
+    return parameter ^ _CANONICAL
+
+
 def probes(parameter: SearchParameter, modifier: str, value: Value) -> tuple[int, ...]:
     """The hashes of which any one, found in the token index, means that the value matches.
 
-    For token, reference and uri values and for `:missing` (then: the presence hash, whatever is asked).
+    For token, reference and uri values and for `:missing` (then: the presence hashes, whatever is asked).
     A bare id of a parameter with many target types has one hash a type. Raises: TypeError for values
     that are not answered by tokens (string, date, number, quantity).
     """
     number = parameter.number
     if isinstance(value, MissingValue):
-        return (presence_hash(number),)
+        return tuple(presence_hash(part) for part in parameter.parts or (number,))
+    if isinstance(value, EntriesValue):
+        mask = parameter_mask(number)
+        return tuple(entry ^ mask for entry in value.entries)
     if isinstance(value, TokenValue):
         if modifier == "identifier":
             return (identifier_hash(number, value.system, value.code),)
@@ -139,9 +190,12 @@ def probes(parameter: SearchParameter, modifier: str, value: Value) -> tuple[int
     raise TypeError(f"{type(value).__name__} is not answered by the token index")
 
 
-def unit_probe(value: QuantityValue) -> int | None:
-    """The unit hash a quantity row must carry, None when a search names no unit."""
-    return None if value.code is None else unit_hash(value.system, value.code)
+def compartment_probes(asked: InCompartment) -> tuple[int, ...]:
+    """The hashes of which any one, found in the token index, puts a resource into the compartment."""
+    target = reference_hash(f"{asked.resource_type}/{asked.id}")
+    return tuple(link_hash(parameter.number, target) for parameter in asked.parameters)
 
 
-_PRESENT = hash64("present")
+# The parameter selects at least one value, before its mask.
+PRESENT_ENTRY = hash64("present")
+_CANONICAL = hash64("canonical")

@@ -41,7 +41,7 @@ class Collector:
     """The rows of one resource as they are found; dicts keep the order of finding and drop repetitions.
 
     base: this server's FHIR base with a trailing slash. local: the zone of dates that name none. characters:
-    how many of strings were indexed.
+    how many of strings were indexed; pairs: how many of tokens.
     """
 
     __slots__ = (
@@ -51,6 +51,7 @@ class Collector:
         "compartments",
         "dates",
         "local",
+        "pairs",
         "quantities",
         "references",
         "strings",
@@ -63,6 +64,7 @@ class Collector:
         self.base = base_url + "/" if base_url else ""
         self.local: ZoneInfo = zone(time_zone)
         self.characters = 0
+        self.pairs = 0
         self.tokens: set[int] = set()
         self.dates: dict[tuple[int, int, int], None] = {}
         self.strings: dict[tuple[int, str, str], None] = {}

@@ -8,18 +8,20 @@ Source: hl7.org/fhir/R4/search.html#date, #number, #quantity
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
-from math import isfinite
+from functools import lru_cache, partial
+from math import inf, isfinite, nextafter
 from typing import Any
 
 from server.fhir.dates import EARLIEST, LATEST, date_range
-from server.fhir.hashing import unit_hash
+from server.fhir.hashing import canonical_number, dimension_hash, unit_hash
 from server.fhir.index_collector import Collector
 from server.fhir.index_entries import USUAL_LENGTH, Entries
+from server.fhir.units import UCUM, Unit, unit
 
-_INFINITY = float("inf")
+Number = int | float | Decimal
 _SAMPLE = re.compile(r"[+-]?[0-9]{1,64}(?:\.[0-9]{1,64})?")
 
 
@@ -59,79 +61,127 @@ def timing(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
 # Numbers and quantities ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """The unit of a quantity. written: hashes of its code and its text, (0,) for none.
+
+    canonical: hash of what its amounts are compared in, 0 for a unit of no system. measure: how they get there.
+    """
+
+    written: tuple[int, ...]
+    canonical: int
+    measure: Unit | None
+
+
+def _read_units(system: str, symbol: str, text: str) -> _Units:
+    written = tuple(unit_hash(None, name) for name in dict.fromkeys((symbol, text)) if name)
+    if not (system and symbol):
+        return _Units(written or (0,), 0, None)
+    measure = unit(symbol) if system == UCUM else None
+    if measure is None:
+        return _Units(written, unit_hash(system, symbol), None)
+    return _Units(written, dimension_hash(measure.dimension), measure)
+
+
+_units_once = lru_cache(maxsize=4096)(_read_units)
+
+
+def _units(value: Mapping[str, Any]) -> _Units:
+    texts = value.get("system") or "", value.get("code") or "", value.get("unit") or ""
+    remembered = sum(map(len, texts)) <= USUAL_LENGTH
+    return (_units_once if remembered else _read_units)(*texts)
+
+
+def _canonical(amount: Number, units: _Units) -> float:
+    """A finite amount in the unit that such amounts are compared in."""
+    return float(amount) if units.measure is None else units.measure.canonical(amount)
+
+
 def _quantities(o: Collector, low: float, high: float, units: tuple[int, ...], to: Entries) -> None:
     for number, _, present in to:
         o.tokens.add(present)
-        for unit in units:
-            o.quantities[number, low, high, unit] = None
+        for written in units:
+            o.quantities[number, low, high, written] = None
 
 
-def number(o: Collector, value: int | Decimal, to: Entries) -> None:
+def _canonical_quantities(o: Collector, low: float, high: float, unit: int, to: Entries) -> None:
+    for number, _, _ in to:
+        o.quantities[canonical_number(number), low, high, unit] = None
+
+
+def number(o: Collector, value: Number, to: Entries) -> None:
     """decimal, integer: a point; the precision of what is stored does not count."""
     _quantities(o, float(value), float(value), (0,), to)
 
 
-def _units(system: str, symbol: str, unit: str) -> tuple[int, ...]:
-    found = [unit_hash(system, symbol)] if system and symbol else []
-    found += [unit_hash(None, text) for text in dict.fromkeys((symbol, unit)) if text]
-    return tuple(found) or (0,)
+def numbers(o: Collector, first: Number, second: Number, to: Entries) -> None:
+    """Two numbers of a composite, one in place of either end."""
+    _quantities(o, float(first), float(second), (0,), to)
+
+
+def _compared(low: float, high: float, comparator: str | None) -> tuple[float, float]:
+    """A comparator opens the side it points to: "< 5" is all numbers below 5, without 5 itself."""
+    if comparator == "<":
+        return -inf, nextafter(high, -inf)
+    if comparator == "<=":
+        return -inf, high
+    if comparator == ">":
+        return nextafter(low, inf), inf
+    return (low, inf) if comparator == ">=" else (low, high)
 
 
 def quantity(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
-    """Quantity, Age, Duration ...: under its system and code, its code, and its unit as written.
-
-    A comparator opens the side it points to: "< 5" is all numbers below 5.
-    """
+    """Quantity, Age, Duration ...: by its code and its unit as written; of a system, once more in the unit that
+    all of its kind are compared in."""
     amount = value.get("value")
-    if amount is None:
-        return
-    low = high = float(amount)
-    comparator = value.get("comparator")
-    if comparator in ("<", "<="):
-        low = -_INFINITY
-    elif comparator in (">", ">="):
-        high = _INFINITY
-    _quantities(o, low, high, _unit_hashes(value), to)
-
-
-_units_once = lru_cache(maxsize=4096)(_units)
-
-
-def _unit_hashes(value: Mapping[str, Any]) -> tuple[int, ...]:
-    texts = value.get("system") or "", value.get("code") or "", value.get("unit") or ""
-    remembered = sum(map(len, texts)) <= USUAL_LENGTH
-    return (_units_once if remembered else _units)(*texts)
+    if amount is not None:
+        comparator, units = value.get("comparator"), _units(value)
+        written = float(amount)
+        low, high = _compared(written, written, comparator)
+        _quantities(o, low, high, units.written, to)
+        if units.canonical:
+            canonical = _canonical(amount, units)
+            low, high = _compared(canonical, canonical, comparator)
+            _canonical_quantities(o, low, high, units.canonical, to)
 
 
 def money(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
     """Money: the currency is its code, of ISO 4217."""
-    amount = value.get("value")
-    if amount is not None:
-        units = _units("urn:iso:std:iso:4217", value.get("currency") or "", "")
-        _quantities(o, float(amount), float(amount), units, to)
+    currency = value.get("currency") or ""
+    quantity(o, {"value": value.get("value"), "system": "urn:iso:std:iso:4217", "code": currency}, to)
 
 
 def quantity_range(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
-    """Range: from low to high, open where one is missing."""
+    """Range: from low to high, open where one is missing.
+
+    Ends of different units have no canonical form unless these measure the same.
+    """
     low, high = value.get("low") or {}, value.get("high") or {}
-    if "value" in low or "value" in high:
-        units = dict.fromkeys((*_unit_hashes(low), *_unit_hashes(high))) if low and high else None
-        _quantities(
-            o,
-            float(low["value"]) if "value" in low else -_INFINITY,
-            float(high["value"]) if "value" in high else _INFINITY,
-            tuple(units) if units else _unit_hashes(low or high),
-            to,
-        )
+    if "value" not in low and "value" not in high:
+        return
+    units = [_units(end) for end in (low, high) if "code" in end or "unit" in end] or [_units({})]
+    written = dict.fromkeys(hash for found in units for hash in found.written)
+    _quantities(o, *_ends(low, high, float, float), tuple(written), to)
+    if units[0].canonical and units[0].canonical == units[-1].canonical:
+        ends = _ends(low, high, partial(_canonical, units=units[0]), partial(_canonical, units=units[-1]))
+        _canonical_quantities(o, *ends, units[0].canonical, to)
+
+
+def _ends(
+    low: Mapping[str, Any],
+    high: Mapping[str, Any],
+    of_low: Callable[[Number], float],
+    of_high: Callable[[Number], float],
+) -> tuple[float, float]:
+    start = of_low(low["value"]) if "value" in low else -inf
+    return start, of_high(high["value"]) if "value" in high else inf
 
 
 def number_range(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
     """Range under a number parameter: its unit does not count."""
     low, high = value.get("low") or {}, value.get("high") or {}
     if "value" in low or "value" in high:
-        start = float(low["value"]) if "value" in low else -_INFINITY
-        end = float(high["value"]) if "value" in high else _INFINITY
-        _quantities(o, start, end, (0,), to)
+        _quantities(o, *_ends(low, high, float, float), (0,), to)
 
 
 def sampled_data(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
@@ -145,4 +195,8 @@ def sampled_data(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
             if isfinite(sample):
                 samples.append(sample)
     if samples:
-        _quantities(o, min(samples), max(samples), _unit_hashes(origin), to)
+        units, low, high = _units(origin), min(samples), max(samples)
+        _quantities(o, low, high, units.written, to)
+        if units.canonical:
+            ends = _canonical(low, units), _canonical(high, units)
+            _canonical_quantities(o, *ends, units.canonical, to)

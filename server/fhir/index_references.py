@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from server.fhir.hashing import hash64, reference_hash
+from server.fhir.hashing import hash64, reference_hash, version_entry
 from server.fhir.index_collector import Collector
 from server.fhir.index_entries import Links
+
+_VERSION_PARTS = 8
 
 
 def reference(o: Collector, value: Mapping[str, Any], to: Links) -> None:
@@ -56,9 +58,11 @@ def _logical_reference(o: Collector, logical: Mapping[str, Any], kind: str, lite
 
 
 def canonical(o: Collector, value: str, to: Links) -> None:
-    """canonical or uri under a reference parameter: with its version and without."""
-    url = value.partition("|")[0]
+    """canonical or uri under a reference parameter: with its version, each version above it, and without."""
+    url, _, version = value.partition("|")
     target = o.target(url)
+    parts = version.split(".")[:_VERSION_PARTS] if version else []
+    versions = [version_entry(url, ".".join(parts[: end + 1])) for end in range(len(parts))]
     for number, mask, present, _, _, _ in to:
         o.tokens.add(present)
         o.tokens.add(target.hash ^ mask)
@@ -66,6 +70,8 @@ def canonical(o: Collector, value: str, to: Links) -> None:
             o.references[number, target.hash] = None
         if url != value:
             o.tokens.add(reference_hash(value) ^ mask)
+        for entry in versions:
+            o.tokens.add(entry ^ mask)
 
 
 def resource(o: Collector, value: Mapping[str, Any], to: Links) -> None:

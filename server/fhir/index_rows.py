@@ -23,9 +23,10 @@ class StringRow(NamedTuple):
 
 
 class QuantityRow(NamedTuple):
-    """Numbers and quantities. value: canonical where the unit is known; unit: hash of its code, 0 for numbers.
+    """Numbers and quantities: the value, or the ends of a Range, as floats.
 
-    low and high are the value's implicit range or the ends of a Range, as floats.
+    parameter and unit: see `hashing`. A quantity has a row for its unit as written and one, under the
+    parameter's canonical number, in base units.
     """
 
     parameter: int

@@ -12,14 +12,15 @@ from functools import lru_cache
 from typing import Any
 
 from server.fhir.folding import fold
-from server.fhir.hashing import hash64
+from server.fhir.hashing import hash64, mime_type_entry
 from server.fhir.index_collector import Collector
 from server.fhir.index_entries import USUAL_LENGTH, Entries
 
-_SPECIAL_VALUES = "http://hl7.org/fhir/special-values"  # the system of a boolean's token
+SPECIAL_VALUES = "http://hl7.org/fhir/special-values"  # the system of a boolean's token
 
 
-def _coding_hashes(system: str, code: str) -> tuple[int, ...]:
+def coding_hashes(system: str, code: str) -> tuple[int, ...]:
+    """Of `system|code` and of `code`; if there is a system, of `system|`."""
     remembered = len(system) + len(code) <= USUAL_LENGTH
     return (_hash_coding_once if remembered else _hash_coding)(system, code)
 
@@ -51,8 +52,9 @@ def _texts(o: Collector, text: str, to: Entries) -> None:
 
 
 def code(o: Collector, value: str, to: Entries) -> None:
-    """code, id: no system of its own."""
-    _tokens(o, _coding_hashes("", value), to)
+    """code, id: no system of its own; a MIME type also without its parameters."""
+    hashes = coding_hashes("", value)
+    _tokens(o, (*hashes, mime_type_entry(value)) if "/" in value else hashes, to)
 
 
 def string_token(o: Collector, value: str, to: Entries) -> None:
@@ -63,14 +65,14 @@ def string_token(o: Collector, value: str, to: Entries) -> None:
 def boolean(o: Collector, value: bool, to: Entries) -> None:
     """true and false, with the system of special values or none."""
     text = "true" if value else "false"
-    _tokens(o, (*_coding_hashes("", text), *_coding_hashes(_SPECIAL_VALUES, text)), to)
+    _tokens(o, (*coding_hashes("", text), *coding_hashes(SPECIAL_VALUES, text)), to)
 
 
 def coding(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
     """Coding; its display is kept for `:text`."""
     system, symbol = value.get("system") or "", value.get("code")
     if symbol is not None:
-        _tokens(o, _coding_hashes(system, symbol), to)
+        _tokens(o, coding_hashes(system, symbol), to)
     elif system:
         _tokens(o, (hash64("system", system),), to)
     display = value.get("display")
@@ -108,4 +110,4 @@ def contact_point(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
     """ContactPoint: its value; its system (phone, email, ...) may be given as the token's."""
     text = value.get("value")
     if text is not None:
-        _tokens(o, (*_coding_hashes(value.get("system") or "", text), hash64("token", "", text)), to)
+        _tokens(o, (*coding_hashes(value.get("system") or "", text), hash64("token", "", text)), to)

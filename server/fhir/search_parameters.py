@@ -62,7 +62,8 @@ _ByCode = Mapping[str, SearchParameter]
 def _known(resource_type: str) -> tuple[_ByCode, _ByCode, _ByCode]:
     every: dict[str, SearchParameter] = {}
     answered: dict[str, SearchParameter] = {}
-    for row in generated_module(resource_type).PARAMETERS:
+    module = generated_module(resource_type)
+    for row in module.PARAMETERS:
         number, code, kind, expression, url, targets, datatypes, is_supported = row
         every[code] = SearchParameter(
             number=number,
@@ -73,8 +74,26 @@ def _known(resource_type: str) -> tuple[_ByCode, _ByCode, _ByCode]:
             url=url,
             targets=ANY_TARGET if targets is None else targets,
             datatypes=datatypes,
+            parts=module.PARTS.get(number, ()),
+            components=_components(module, number, resource_type),
         )
         if is_supported:
             answered[code] = every[code]
     ordered = {c: p for c, p in answered.items() if c == "_id" or p.type in _SORTABLE_TYPES}
     return MappingProxyType(every), MappingProxyType(answered), MappingProxyType(ordered)
+
+
+def _components(module: ModuleType, number: int, resource_type: str) -> tuple[SearchParameter, ...]:
+    return tuple(
+        SearchParameter(
+            number=number,
+            code=code,
+            type=kind,
+            resource_type=resource_type,
+            expression="",
+            url="",
+            targets=ANY_TARGET if targets is None else targets,
+            datatypes=datatypes,
+        )
+        for code, kind, targets, datatypes in module.COMPONENTS.get(number, ())
+    )

@@ -26,6 +26,8 @@ class SearchParameter:
     registry names an alias.
     expression: R4's own FHIRPath of it. targets: resource types a reference may name.
     datatypes: the FHIR datatypes it selects on this resource type, e.g. ("CodeableConcept",).
+    parts: numbers of the parameters that together select what it selects; then it has no index rows of its own.
+    components: of a composite, in the order of their values; they carry its number.
     """
 
     number: int
@@ -36,6 +38,8 @@ class SearchParameter:
     url: str
     targets: tuple[str, ...] = ()
     datatypes: tuple[str, ...] = ()
+    parts: tuple[int, ...] = ()
+    components: tuple[SearchParameter, ...] = ()
 
     @property
     def folds_case(self) -> bool:
@@ -117,9 +121,73 @@ class UriValue:
 
 
 @dataclass(frozen=True, slots=True)
+class CompositeValue:
+    """`value$value`: one of each component, all of one element."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A NumberValue or QuantityValue as the rows of quantities are compared with it: see NumberValue.
+
+    unit: the hash that a row must carry, None for any.
+    """
+
+    prefix: Prefix
+    value: float
+    low: float
+    high: float
+    unit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AmountPair:
+    """Two numbers of one element: its row has the first in place of its lower end, the second of its upper."""
+
+    first: Amount
+    second: Amount
+
+
+@dataclass(frozen=True, slots=True)
 class MissingValue:
     missing: bool
 
+
+@dataclass(frozen=True, slots=True)
+class EntriesValue:
+    """Any of these entries of the token index, as they are before the parameter's mask (see `hashing`)."""
+
+    entries: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSetValue:
+    """The codes of a value set: `id` of one of this server, or its canonical url and version ("": any)."""
+
+    id: str
+    url: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptValue:
+    """A concept and all above or below it; system "": of the value set the element is bound to."""
+
+    system: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class TreeValue:
+    """A resource of this server, of any of these types, and all that it is a part of or that is part of it."""
+
+    types: tuple[str, ...]
+    id: str
+
+
+# What only definitions or other resources can tell: resolved to an EntriesValue before anything is matched.
+UnresolvedValue = ValueSetValue | ConceptValue | TreeValue
 
 Value = (
     TokenValue
@@ -130,12 +198,21 @@ Value = (
     | QuantityValue
     | UriValue
     | MissingValue
+    | EntriesValue
+    | UnresolvedValue
+    | CompositeValue
+    | Amount
+    | AmountPair
 )
+
+
+# Modifiers under which a clause is true where none of its values matches.
+NEGATIONS = frozenset({"not", "not-in"})
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """`code:modifier=value,value`: true where any of the values matches (with `not`: where none does).
+    """`code:modifier=value,value`: true where any of the values matches (of NEGATIONS: where none does).
 
     modifier: "" or exact, contains, not, missing, identifier, ... ; for missing, values is one MissingValue.
     """
@@ -166,7 +243,21 @@ class Has:
     condition: Condition
 
 
-Condition = Clause | Chained | Has
+@dataclass(frozen=True, slots=True)
+class InCompartment:
+    """Where a resource is in the compartment of `resource_type/id`.
+
+    parameters: of the type that is asked; any of them refers there. itself: the type is the compartment's own,
+    so that the resource may be that very one.
+    """
+
+    resource_type: str
+    id: str
+    parameters: tuple[SearchParameter, ...]
+    itself: bool = False
+
+
+Condition = Clause | Chained | Has | InCompartment
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +270,8 @@ class SortKey:
 class Include:
     """`_include=Source:code[:Target]` (links=that parameter) or, reverse, `_revinclude`.
 
-    parameter None means `*`: all reference parameters of source_type.
+    parameter None means `*`: all reference parameters of source_type, which may then be "" for any type.
+    iterate: starts from what was included as well.
     """
 
     source_type: str
@@ -193,6 +285,8 @@ class Include:
 class SearchQuery:
     """All of it ANDed. `after` continues a page: the sort values of the last row and its row id.
 
+    parts: of a search over several types, what is asked of each one: its conditions and its sort keys, which
+    mean the same for all. Then resource_type is "" and the rest stands here alone.
     self_parameters: the parameters that were applied, as written, for link[self].
     ignored: names of parameters that lenient handling left out.
     """
@@ -208,3 +302,4 @@ class SearchQuery:
     after: tuple[str | int | float | None, ...] | None = None
     self_parameters: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
+    parts: tuple[SearchQuery, ...] = ()

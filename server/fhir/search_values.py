@@ -14,10 +14,14 @@ from decimal import Decimal
 from math import ulp
 from zoneinfo import ZoneInfo
 
+from server.fhir.bindings import bound_codes
 from server.fhir.dates import EARLIEST, LATEST, date_range
 from server.fhir.generated.resource_types import RESOURCE_TYPES
+from server.fhir.hashing import code_entries
 from server.fhir.search_query import (
+    CompositeValue,
     DateValue,
+    EntriesValue,
     MissingValue,
     NumberValue,
     Prefix,
@@ -103,14 +107,14 @@ def _id(text: str) -> str:
     return text
 
 
-def _string(parameter: SearchParameter, text: str, reading: Reading) -> StringValue:
+def read_string(parameter: SearchParameter, text: str, reading: Reading) -> StringValue:
     plain = unescape(text)
     if not plain.strip():
         raise BadValue("a value is missing")
     return StringValue(plain)
 
 
-def _token(parameter: SearchParameter, text: str, reading: Reading) -> TokenValue:
+def _token(parameter: SearchParameter, text: str, reading: Reading) -> Value:
     parts = [unescape(part) for part in split(text, "|")]
     if len(parts) > 2:
         raise BadValue(r"code, system|code, |code or system| is expected; write a | in a code as \|")
@@ -119,10 +123,20 @@ def _token(parameter: SearchParameter, text: str, reading: Reading) -> TokenValu
         raise BadValue("a code or a system is missing")
     if code is not None and parameter.datatypes == ("boolean",):
         _choice(code, {"true": True, "false": False})
+    if system and parameter.datatypes == ("code",):
+        return _bound_code(parameter, system, code)
     return TokenValue(system, code)
 
 
-def _reference(parameter: SearchParameter, text: str, reading: Reading) -> ReferenceValue:
+def _bound_code(parameter: SearchParameter, system: str, code: str | None) -> Value:
+    """An element of type code has no system but that of the value set it is bound to."""
+    known = bound_codes(parameter, system)
+    if code is None:
+        return EntriesValue(frozenset(code_entries("", known)))
+    return TokenValue("" if code in known else system, code)
+
+
+def read_reference(parameter: SearchParameter, text: str, reading: Reading) -> ReferenceValue:
     plain = unescape(text)
     local = plain[len(reading.base) :] if reading.base and plain.startswith(reading.base) else plain
     if match := _LOCAL.fullmatch(local):
@@ -204,12 +218,27 @@ def _uri(parameter: SearchParameter, text: str, reading: Reading) -> UriValue:
     return UriValue(unescape(text))
 
 
+def _composite(parameter: SearchParameter, text: str, reading: Reading) -> CompositeValue:
+    parts = split(text, "$")
+    if len(parts) != len(parameter.components) or not all(parts):
+        codes = "$".join(component.code for component in parameter.components)
+        raise BadValue(rf"{codes} is expected; write a $ in a value as \$")
+    values = tuple(
+        _READERS[component.type](component, part, reading)
+        for component, part in zip(parameter.components, parts, strict=True)
+    )
+    if any(isinstance(value, TokenValue) and value.code is None for value in values):
+        raise BadValue("a code of it is expected beside another value: code, system|code or |code")
+    return CompositeValue(values)
+
+
 _READERS: Mapping[str, Callable[[SearchParameter, str, Reading], Value]] = {
-    "string": _string,
+    "string": read_string,
     "token": _token,
-    "reference": _reference,
+    "reference": read_reference,
     "date": _date,
     "number": _number,
     "quantity": _quantity,
     "uri": _uri,
+    "composite": _composite,
 }

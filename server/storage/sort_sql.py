@@ -67,7 +67,7 @@ def _key(key: SortKey, parameters: Parameters) -> Key:
     which = "max" if key.descending else "min"
     return Key(
         f"(SELECT {which}({row}.{column}) FROM {table} {row} WHERE {row}.rid = r.rid"
-        f" AND {row}.parameter = {parameters.bind(parameter.number)})",
+        f" AND {row}.parameter {parameters.among(parameter.parts or (parameter.number,))})",
         key.descending,
         True,
         False,

@@ -1,6 +1,7 @@
 """One function a type of search parameter: the values of a clause -> conditions on a row of its index table.
 
-`TABLES` says which table answers which type. A condition speaks of one index row by its alias; `search_sql`
+`TABLES` says which table answers which type; composites and the like have become clauses on plain values before
+(`search_rows`). A condition speaks of one index row by its alias; `search_sql`
 asks whether a resource has such a row, or lists the resources that have one.
 Source: hl7.org/fhir/R4/search.html#ptypes
 """
@@ -12,17 +13,17 @@ from dataclasses import dataclass
 
 from server.errors import FhirError
 from server.fhir.folding import fold
-from server.fhir.hashing import probes, unit_probe
+from server.fhir.hashing import probes
 from server.fhir.search_query import (
     Clause,
     DateValue,
-    NumberValue,
-    QuantityValue,
     StringValue,
     UriValue,
 )
+from server.fhir.uri_paths import uri_below, uris_above
 from server.storage.dialect import Parameters
 from server.storage.logic_sql import TRUE
+from server.storage.quantity_sql import quantity_conditions
 
 # How a condition names a column of the index row: plainly in a list of candidates, where an index answers it;
 # hidden from the planner in a probe, which finds its rows by rid and parameter.
@@ -52,8 +53,13 @@ class ValueTable:
 
 def token_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
     """Tokens, references, and uris that are equal: any of the hashes."""
-    hashes = {hash for value in clause.values for hash in probes(clause.parameter, clause.modifier, value)}
+    hashes = token_hashes(clause)
     return [f"{column('hash')} {parameters.among(sorted(hashes))}"] if hashes else []
+
+
+def token_hashes(clause: Clause) -> set[int]:
+    """The hashes of which a resource that fulfils a clause on tokens has any."""
+    return {hash for value in clause.values for hash in probes(clause.parameter, clause.modifier, value)}
 
 
 def string_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
@@ -92,25 +98,17 @@ def uri_conditions(clause: Clause, column: Column, parameters: Parameters) -> li
             raise TypeError(f"a uri parameter has no {type(value).__name__}")
         if _NUL in value.uri:
             continue
-        uri = value.uri.rstrip("/")
         if clause.modifier == "below":
-            alternatives.append(parameters.dialect.text_equals(column("uri"), uri, parameters.bind))
-            alternatives.append(starts_with(column("uri"), uri + "/", parameters))
+            same, start = uri_below(value.uri)
+            alternatives.append(parameters.dialect.text_equals(column("uri"), same, parameters.bind))
+            if start is not None:
+                alternatives.append(starts_with(column("uri"), start, parameters))
         else:
             alternatives += [
                 parameters.dialect.text_equals(column("uri"), above, parameters.bind)
-                for above in _ancestors(uri)
+                for above in uris_above(value.uri)
             ]
     return alternatives
-
-
-def _ancestors(uri: str) -> list[str]:
-    """A uri and every uri above it by path, each with and without a slash at its end."""
-    found, rest = [], uri
-    while rest and not rest.endswith("/"):
-        found += [rest, rest + "/"]
-        rest = rest.rpartition("/")[0]
-    return found or [uri]
 
 
 def date_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
@@ -145,43 +143,6 @@ DATE_CONDITIONS = {
     "ap": "{low} < {to} AND {high} > {from_}",
 }
 
-# The same for numbers. A row is a point or the ends of a Range, taken exactly; only `eq`, `ne` and `ap` look
-# at the precision [from, to) in which the search was written, the others at its value.
-NUMBER_CONDITIONS = {
-    "eq": "{low} >= {from_} AND {low} < {to} AND {high} < {to}",
-    "ne": "({low} < {from_} OR {high} >= {to})",
-    "gt": "{high} > {value}",
-    "lt": "{low} < {value}",
-    "ge": "{high} >= {value}",
-    "le": "{low} <= {value}",
-    "sa": "{low} > {value}",
-    "eb": "{high} < {value}",
-    "ap": "{low} < {to} AND {high} >= {from_}",
-}
-
-
-def quantity_conditions(clause: Clause, column: Column, parameters: Parameters) -> list[str]:
-    """Numbers and quantities; a quantity that names a unit matches only rows of that unit."""
-    alternatives = []
-    for value in clause.values:
-        if isinstance(value, QuantityValue):
-            number, unit = value.number, unit_probe(value)
-        elif isinstance(value, NumberValue):
-            number, unit = value, None
-        else:
-            raise TypeError(f"a {clause.parameter.type} parameter has no {type(value).__name__}")
-        condition = NUMBER_CONDITIONS[number.prefix].format(
-            low=column("low"),
-            high=column("high"),
-            from_=parameters.bind(float(number.low)),
-            to=parameters.bind(float(number.high)),
-            value=parameters.bind(float(number.value)),
-        )
-        if unit is not None:
-            condition += f" AND {column('unit')} = {parameters.bind(unit)}"
-        alternatives.append(condition)
-    return alternatives
-
 
 _TOKEN = ValueTable("token", token_conditions, frozenset({"", "not"}))
 _TEXT = ValueTable("string_value", string_conditions, frozenset({"text"}))
@@ -190,8 +151,13 @@ _QUANTITY = ValueTable("quantity_value", quantity_conditions, frozenset({""}))
 
 # Parameter type -> the tables that answer it, by modifier.
 TABLES: dict[str, tuple[ValueTable, ...]] = {
-    "token": (ValueTable("token", token_conditions, frozenset({"", "not", "of-type"})), _TEXT),
-    "reference": (ValueTable("token", token_conditions, frozenset({"", "not", "identifier"})),),
+    "token": (
+        ValueTable(
+            "token", token_conditions, frozenset({"", "not", "of-type", "in", "not-in", "above", "below"})
+        ),
+        _TEXT,
+    ),
+    "reference": (ValueTable("token", token_conditions, frozenset({"", "identifier", "above", "below"})),),
     "uri": (_TOKEN, _URI),
     "string": (ValueTable("string_value", string_conditions, frozenset({"", "exact", "contains"})),),
     "date": (ValueTable("date_value", date_conditions, frozenset({""})),),

@@ -6,6 +6,7 @@ Covers hl7.org/fhir/R4/search.html#ptypes (what each search type indexes of each
 from __future__ import annotations
 
 from decimal import Decimal
+from math import nextafter
 from typing import Any
 
 import pytest
@@ -372,20 +373,38 @@ def test_us_core_asserted_date_is_read_from_its_extension() -> None:
     assert rows.dates == (DateRow(number("Condition", "asserted-date"), DAY, 2 * DAY),)
 
 
-def quantities(elements: dict[str, Any]) -> set[tuple[float, float, int]]:
+def quantities(elements: dict[str, Any], *, canonical: bool = False) -> set[tuple[float, float, int]]:
     rows = index("Observation", **elements)
     value = number("Observation", "value-quantity")
     assert present(rows, "Observation", "value-quantity") == bool(rows.quantities)
-    return {(row.low, row.high, row.unit) for row in rows.quantities if row.parameter == value}
+    wanted = hashing.canonical_number(value) if canonical else value
+    return {(row.low, row.high, row.unit) for row in rows.quantities if row.parameter == wanted}
 
 
-def test_a_quantity_is_found_by_its_code_in_its_system_and_by_code_or_unit_alone() -> None:
+def test_a_quantity_is_found_by_code_or_unit_as_written_and_in_base_units() -> None:
     value = {"value": Decimal("5.40"), "unit": "millis", "system": UCUM, "code": "mmol"}
     assert quantities({"valueQuantity": value}) == {
-        (5.4, 5.4, hashing.unit_hash(UCUM, "mmol")),
         (5.4, 5.4, hashing.unit_hash(None, "mmol")),
         (5.4, 5.4, hashing.unit_hash(None, "millis")),
     }
+    assert quantities({"valueQuantity": value}, canonical=True) == {
+        (0.0054, 0.0054, hashing.dimension_hash("mol"))
+    }
+
+
+def test_a_quantity_whose_code_and_unit_are_one_has_two_rows() -> None:
+    value = {"value": Decimal("5.40"), "unit": "mg", "system": UCUM, "code": "mg"}
+    rows = index("Observation", valueQuantity=value)
+    assert len(rows.quantities) == 2 + 0  # none for combo-value-quantity, which is answered by these
+    assert quantities({"valueQuantity": value}, canonical=True) == {
+        (0.0054, 0.0054, hashing.dimension_hash("g"))
+    }
+
+
+@pytest.mark.parametrize(("system", "code"), [("urn:units", "mg"), (UCUM, "tablets"), (UCUM, "MMg")])
+def test_what_is_no_unit_of_ucum_is_compared_as_written(system: str, code: str) -> None:
+    value = {"value": 2, "system": system, "code": code}
+    assert quantities({"valueQuantity": value}, canonical=True) == {(2.0, 2.0, hashing.unit_hash(system, code))}
 
 
 def test_a_quantity_without_unit_has_none() -> None:
@@ -396,14 +415,17 @@ def test_a_quantity_without_unit_has_none() -> None:
 @pytest.mark.parametrize(
     ("comparator", "low", "high"),
     [
-        ("<", float("-inf"), 5.0),
+        ("<", float("-inf"), nextafter(5.0, float("-inf"))),
         ("<=", float("-inf"), 5.0),
-        (">", 5.0, float("inf")),
+        (">", nextafter(5.0, float("inf")), float("inf")),
         (">=", 5.0, float("inf")),
     ],
 )
 def test_a_comparator_opens_a_side(comparator: str, low: float, high: float) -> None:
     assert quantities({"valueQuantity": {"value": 5, "comparator": comparator}}) == {(low, high, 0)}
+    in_grams = {"value": 5, "comparator": comparator, "system": UCUM, "code": "g"}
+    dimension = hashing.dimension_hash("g")
+    assert quantities({"valueQuantity": in_grams}, canonical=True) == {(low, high, dimension)}
 
 
 def test_sampled_data_reach_from_the_lowest_to_the_highest_sample() -> None:
@@ -426,13 +448,30 @@ def test_ranges_are_open_where_an_end_is_missing() -> None:
     rows = index("Condition", onsetRange={"low": {"value": 40, "code": "a", "system": UCUM}})
     age = number("Condition", "onset-age")
     assert set(rows.quantities) == {
-        QuantityRow(age, 40.0, float("inf"), hashing.unit_hash(UCUM, "a")),
         QuantityRow(age, 40.0, float("inf"), hashing.unit_hash(None, "a")),
+        QuantityRow(
+            hashing.canonical_number(age), 40 * 31_557_600.0, float("inf"), hashing.dimension_hash("s")
+        ),
     }
     risk = index(
         "RiskAssessment", prediction=[{"probabilityRange": {"low": {"value": 1}, "high": {"value": 2}}}]
     )
     assert risk.quantities == (QuantityRow(number("RiskAssessment", "probability"), 1.0, 2.0, 0),)
+
+
+def test_ends_of_a_range_in_two_units_meet_in_base_units() -> None:
+    ends = {
+        "low": {"value": 500, "code": "mg", "system": UCUM},
+        "high": {"value": 2, "code": "g", "system": UCUM},
+    }
+    rows = index("ValueSet", useContext=[{"code": {"code": "dose"}, "valueRange": ends}])
+    context = hashing.canonical_number(number("ValueSet", "context-quantity"))
+    assert [row[1:] for row in rows.quantities if row.parameter == context] == [
+        (0.5, 2.0, hashing.dimension_hash("g"))
+    ]
+    ends["high"]["code"] = "mL"
+    rows = index("ValueSet", useContext=[{"code": {"code": "dose"}, "valueRange": ends}])
+    assert not [row for row in rows.quantities if row.parameter == context]
 
 
 def test_money_is_in_its_currency() -> None:

@@ -27,6 +27,11 @@ PARAMETERS = (
     (17, 'type', 'token', 'Account.type', 'http://hl7.org/fhir/SearchParameter/Account-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 14
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(4)
 K1 = entries(6)

@@ -31,6 +31,11 @@ PARAMETERS = (
     (69, 'substance', 'reference', 'AdverseEvent.suspectEntity.instance', 'http://hl7.org/fhir/SearchParameter/AdverseEvent-substance', ('Device', 'Immunization', 'Medication', 'MedicationAdministration', 'MedicationStatement', 'Procedure', 'Substance'), ('Reference',), True),
 )
 MAIN_DATE = 60
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(52)
 K1 = entries(54)

@@ -35,6 +35,11 @@ PARAMETERS = (
     (94, 'verification-status', 'token', 'AllergyIntolerance.verificationStatus', 'http://hl7.org/fhir/SearchParameter/AllergyIntolerance-verification-status', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 84
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(73)
 K1 = entries(75)

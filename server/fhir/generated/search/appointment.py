@@ -36,6 +36,11 @@ PARAMETERS = (
     (120, 'supporting-info', 'reference', 'Appointment.supportingInformation', 'http://hl7.org/fhir/SearchParameter/Appointment-supporting-info', None, ('Reference',), True),
 )
 MAIN_DATE = 107
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(98)
 K1 = entries(100)

@@ -25,6 +25,11 @@ PARAMETERS = (
     (136, 'practitioner', 'reference', 'AppointmentResponse.actor.where(resolve() is Practitioner)', 'http://hl7.org/fhir/SearchParameter/AppointmentResponse-practitioner', ('Practitioner',), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(124)
 K1 = entries(126)

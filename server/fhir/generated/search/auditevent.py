@@ -37,6 +37,11 @@ PARAMETERS = (
     (163, 'type', 'token', 'AuditEvent.type', 'http://hl7.org/fhir/SearchParameter/AuditEvent-type', (), ('Coding',), True),
 )
 MAIN_DATE = 152
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(140)
 K1 = entries(142)

@@ -25,6 +25,11 @@ PARAMETERS = (
     (178, 'subject', 'reference', 'Basic.subject', 'http://hl7.org/fhir/SearchParameter/Basic-subject', None, ('Reference',), True),
 )
 MAIN_DATE = 175
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(167)
 K1 = entries(169)

@@ -22,6 +22,11 @@ PARAMETERS = (
     (209, 'patient', 'reference', 'BodyStructure.patient', 'http://hl7.org/fhir/SearchParameter/BodyStructure-patient', ('Patient',), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(200)
 K1 = entries(202)

@@ -24,6 +24,11 @@ PARAMETERS = (
     (223, 'type', 'token', 'Bundle.type', 'http://hl7.org/fhir/SearchParameter/Bundle-type', (), ('code',), True),
 )
 MAIN_DATE = 222
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(213)
 K1 = entries(215)

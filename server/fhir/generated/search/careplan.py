@@ -39,6 +39,11 @@ PARAMETERS = (
     (284, 'subject', 'reference', 'CarePlan.subject', 'http://hl7.org/fhir/SearchParameter/CarePlan-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 272
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(259)
 K1 = entries(261)

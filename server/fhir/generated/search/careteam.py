@@ -28,6 +28,11 @@ PARAMETERS = (
     (302, 'subject', 'reference', 'CareTeam.subject', 'http://hl7.org/fhir/SearchParameter/CareTeam-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 295
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(288)
 K1 = entries(290)

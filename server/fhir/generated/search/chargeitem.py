@@ -36,6 +36,11 @@ PARAMETERS = (
     (337, 'subject', 'reference', 'ChargeItem.subject', 'http://hl7.org/fhir/SearchParameter/ChargeItem-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 328
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(315)
 K1 = entries(317)

@@ -36,6 +36,11 @@ PARAMETERS = (
     (387, 'use', 'token', 'Claim.use', 'http://hl7.org/fhir/SearchParameter/Claim-use', (), ('code',), True),
 )
 MAIN_DATE = 372
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(365)
 K1 = entries(367)

@@ -30,6 +30,11 @@ PARAMETERS = (
     (407, 'use', 'token', 'ClaimResponse.use', 'http://hl7.org/fhir/SearchParameter/ClaimResponse-use', (), ('code',), True),
 )
 MAIN_DATE = 397
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(391)
 K1 = entries(393)

@@ -32,6 +32,11 @@ PARAMETERS = (
     (429, 'supporting-info', 'reference', 'ClinicalImpression.supportingInfo', 'http://hl7.org/fhir/SearchParameter/ClinicalImpression-supporting-info', None, ('Reference',), True),
 )
 MAIN_DATE = 418
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(411)
 K1 = entries(413)

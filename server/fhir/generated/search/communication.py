@@ -34,6 +34,11 @@ PARAMETERS = (
     (482, 'subject', 'reference', 'Communication.subject', 'http://hl7.org/fhir/SearchParameter/Communication-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 480
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(462)
 K1 = entries(464)

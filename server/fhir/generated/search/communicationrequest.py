@@ -35,6 +35,11 @@ PARAMETERS = (
     (507, 'subject', 'reference', 'CommunicationRequest.subject', 'http://hl7.org/fhir/SearchParameter/CommunicationRequest-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 492
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(486)
 K1 = entries(488)

@@ -37,6 +37,11 @@ PARAMETERS = (
     (557, 'type', 'token', 'Composition.type', 'http://hl7.org/fhir/SearchParameter/clinical-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 545
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(534)
 K1 = entries(536)

@@ -41,6 +41,11 @@ PARAMETERS = (
     (623, 'verification-status', 'token', 'Condition.verificationStatus', 'http://hl7.org/fhir/SearchParameter/Condition-verification-status', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 616
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(596)
 K1 = entries(598)

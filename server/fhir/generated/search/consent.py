@@ -34,6 +34,11 @@ PARAMETERS = (
     (647, 'status', 'token', 'Consent.status', 'http://hl7.org/fhir/SearchParameter/Consent-status', (), ('code',), True),
 )
 MAIN_DATE = 638
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(627)
 K1 = entries(629)

@@ -29,6 +29,11 @@ PARAMETERS = (
     (666, 'url', 'uri', 'Contract.url', 'http://hl7.org/fhir/SearchParameter/Contract-url', (), ('uri',), True),
 )
 MAIN_DATE = 661
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(651)
 K1 = entries(653)

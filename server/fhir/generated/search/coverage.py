@@ -29,6 +29,11 @@ PARAMETERS = (
     (686, 'type', 'token', 'Coverage.type', 'http://hl7.org/fhir/SearchParameter/Coverage-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(670)
 K1 = entries(672)

@@ -26,6 +26,11 @@ PARAMETERS = (
     (702, 'status', 'token', 'CoverageEligibilityRequest.status', 'http://hl7.org/fhir/SearchParameter/CoverageEligibilityRequest-status', (), ('code',), True),
 )
 MAIN_DATE = 696
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(690)
 K1 = entries(692)

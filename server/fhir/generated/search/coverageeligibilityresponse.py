@@ -28,6 +28,11 @@ PARAMETERS = (
     (720, 'status', 'token', 'CoverageEligibilityResponse.status', 'http://hl7.org/fhir/SearchParameter/CoverageEligibilityResponse-status', (), ('code',), True),
 )
 MAIN_DATE = 712
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(706)
 K1 = entries(708)

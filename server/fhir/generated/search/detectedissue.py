@@ -26,6 +26,11 @@ PARAMETERS = (
     (736, 'status', 'token', 'DetectedIssue.status', 'http://hl7.org/fhir/SearchParameter/DetectedIssue-status', (), ('code',), True),
 )
 MAIN_DATE = 732
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(724)
 K1 = entries(726)

@@ -30,6 +30,11 @@ PARAMETERS = (
     (757, 'url', 'uri', 'Device.url', 'http://hl7.org/fhir/SearchParameter/Device-url', (), ('uri',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(740)
 K1 = entries(742)

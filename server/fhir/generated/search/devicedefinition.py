@@ -22,6 +22,11 @@ PARAMETERS = (
     (770, 'type', 'token', 'DeviceDefinition.type', 'http://hl7.org/fhir/SearchParameter/DeviceDefinition-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(761)
 K1 = entries(763)

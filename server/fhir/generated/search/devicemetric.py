@@ -23,6 +23,11 @@ PARAMETERS = (
     (784, 'type', 'token', 'DeviceMetric.type', 'http://hl7.org/fhir/SearchParameter/DeviceMetric-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(774)
 K1 = entries(776)

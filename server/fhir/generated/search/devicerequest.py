@@ -37,6 +37,11 @@ PARAMETERS = (
     (811, 'subject', 'reference', 'DeviceRequest.subject', 'http://hl7.org/fhir/SearchParameter/DeviceRequest-subject', ('Device', 'Group', 'Location', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 794
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(788)
 K1 = entries(790)

@@ -22,6 +22,11 @@ PARAMETERS = (
     (824, 'subject', 'reference', 'DeviceUseStatement.subject', 'http://hl7.org/fhir/SearchParameter/DeviceUseStatement-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(815)
 K1 = entries(817)

@@ -35,6 +35,11 @@ PARAMETERS = (
     (849, 'subject', 'reference', 'DiagnosticReport.subject', 'http://hl7.org/fhir/SearchParameter/DiagnosticReport-subject', ('Device', 'Group', 'Location', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 838
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(828)
 K1 = entries(830)

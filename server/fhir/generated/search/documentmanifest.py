@@ -32,6 +32,11 @@ PARAMETERS = (
     (871, 'type', 'token', 'DocumentManifest.type', 'http://hl7.org/fhir/SearchParameter/clinical-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 860
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(853)
 K1 = entries(855)

@@ -43,6 +43,11 @@ PARAMETERS = (
     (963, 'type', 'token', 'Encounter.type', 'http://hl7.org/fhir/SearchParameter/clinical-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 944
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(934)
 K1 = entries(936)

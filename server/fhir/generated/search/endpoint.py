@@ -24,6 +24,11 @@ PARAMETERS = (
     (978, 'status', 'token', 'Endpoint.status', 'http://hl7.org/fhir/SearchParameter/Endpoint-status', (), ('code',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(967)
 K1 = entries(969)

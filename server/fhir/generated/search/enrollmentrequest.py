@@ -22,6 +22,11 @@ PARAMETERS = (
     (991, 'subject', 'reference', 'EnrollmentRequest.candidate', 'http://hl7.org/fhir/SearchParameter/EnrollmentRequest-subject', ('Patient',), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(982)
 K1 = entries(984)

@@ -21,6 +21,11 @@ PARAMETERS = (
     (1003, 'status', 'token', 'EnrollmentResponse.status', 'http://hl7.org/fhir/SearchParameter/EnrollmentResponse-status', (), ('code',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(995)
 K1 = entries(997)

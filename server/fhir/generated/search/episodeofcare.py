@@ -28,6 +28,11 @@ PARAMETERS = (
     (1021, 'type', 'token', 'EpisodeOfCare.type', 'http://hl7.org/fhir/SearchParameter/clinical-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 1015
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1007)
 K1 = entries(1009)

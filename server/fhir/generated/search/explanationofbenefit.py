@@ -36,6 +36,11 @@ PARAMETERS = (
     (1162, 'subdetail-udi', 'reference', 'ExplanationOfBenefit.item.detail.subDetail.udi', 'http://hl7.org/fhir/SearchParameter/ExplanationOfBenefit-subdetail-udi', ('Device',), ('Reference',), True),
 )
 MAIN_DATE = 1149
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1140)
 K1 = entries(1142)

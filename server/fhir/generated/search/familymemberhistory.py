@@ -28,6 +28,11 @@ PARAMETERS = (
     (1180, 'status', 'token', 'FamilyMemberHistory.status', 'http://hl7.org/fhir/SearchParameter/FamilyMemberHistory-status', (), ('code',), True),
 )
 MAIN_DATE = 1173
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1166)
 K1 = entries(1168)

@@ -25,6 +25,11 @@ PARAMETERS = (
     (1195, 'subject', 'reference', 'Flag.subject', 'http://hl7.org/fhir/SearchParameter/Flag-subject', ('Group', 'Location', 'Medication', 'Organization', 'Patient', 'PlanDefinition', 'Practitioner', 'Procedure'), ('Reference',), True),
 )
 MAIN_DATE = 1191
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1184)
 K1 = entries(1186)

@@ -28,6 +28,11 @@ PARAMETERS = (
     (1213, 'target-date', 'date', '(Goal.target.due as date)', 'http://hl7.org/fhir/SearchParameter/Goal-target-date', (), ('date',), True),
 )
 MAIN_DATE = 1211
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1199)
 K1 = entries(1201)

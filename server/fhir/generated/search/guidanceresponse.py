@@ -22,6 +22,11 @@ PARAMETERS = (
     (1268, 'subject', 'reference', 'GuidanceResponse.subject', 'http://hl7.org/fhir/SearchParameter/GuidanceResponse-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1259)
 K1 = entries(1261)

@@ -30,6 +30,11 @@ PARAMETERS = (
     (1289, 'specialty', 'token', 'HealthcareService.specialty', 'http://hl7.org/fhir/SearchParameter/HealthcareService-specialty', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1272)
 K1 = entries(1274)

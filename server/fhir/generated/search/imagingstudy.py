@@ -36,6 +36,11 @@ PARAMETERS = (
     (1315, 'subject', 'reference', 'ImagingStudy.subject', 'http://hl7.org/fhir/SearchParameter/ImagingStudy-subject', ('Device', 'Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 1313
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1293)
 K1 = entries(1295)

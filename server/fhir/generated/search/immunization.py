@@ -35,6 +35,11 @@ PARAMETERS = (
     (1340, 'vaccine-code', 'token', 'Immunization.vaccineCode', 'http://hl7.org/fhir/SearchParameter/Immunization-vaccine-code', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 1325
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1319)
 K1 = entries(1321)

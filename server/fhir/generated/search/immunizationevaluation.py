@@ -26,6 +26,11 @@ PARAMETERS = (
     (1356, 'target-disease', 'token', 'ImmunizationEvaluation.targetDisease', 'http://hl7.org/fhir/SearchParameter/ImmunizationEvaluation-target-disease', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 1350
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1344)
 K1 = entries(1346)

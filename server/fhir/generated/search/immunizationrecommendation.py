@@ -27,6 +27,11 @@ PARAMETERS = (
     (1373, 'vaccine-type', 'token', 'ImmunizationRecommendation.recommendation.vaccineCode', 'http://hl7.org/fhir/SearchParameter/ImmunizationRecommendation-vaccine-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 1366
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1360)
 K1 = entries(1362)

@@ -32,6 +32,11 @@ PARAMETERS = (
     (1423, 'type', 'token', 'InsurancePlan.type', 'http://hl7.org/fhir/SearchParameter/InsurancePlan-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1404)
 K1 = entries(1406)

@@ -32,6 +32,11 @@ PARAMETERS = (
     (1445, 'type', 'token', 'Invoice.type', 'http://hl7.org/fhir/SearchParameter/Invoice-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 1434
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1427)
 K1 = entries(1429)

@@ -21,6 +21,11 @@ PARAMETERS = (
     (1490, 'source', 'reference', 'Linkage.item.resource', 'http://hl7.org/fhir/SearchParameter/Linkage-source', None, ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1482)
 K1 = entries(1484)

@@ -31,6 +31,11 @@ PARAMETERS = (
     (1511, 'title', 'string', 'List.title', 'http://hl7.org/fhir/SearchParameter/List-title', (), ('string',), True),
 )
 MAIN_DATE = 1501
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1494)
 K1 = entries(1496)

@@ -33,6 +33,11 @@ PARAMETERS = (
     (1535, 'type', 'token', 'Location.type', 'http://hl7.org/fhir/SearchParameter/Location-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1515)
 K1 = entries(1517)

@@ -28,6 +28,11 @@ PARAMETERS = (
     (1584, 'subject', 'reference', 'MeasureReport.subject', 'http://hl7.org/fhir/SearchParameter/MeasureReport-subject', ('CareTeam', 'Device', 'Group', 'HealthcareService', 'Location', 'Organization', 'Patient', 'Practitioner', 'PractitionerRole', 'RelatedPerson'), ('Reference',), True),
 )
 MAIN_DATE = 1576
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1570)
 K1 = entries(1572)

@@ -32,6 +32,11 @@ PARAMETERS = (
     (1606, 'view', 'token', 'Media.view', 'http://hl7.org/fhir/SearchParameter/Media-view', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 1595
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1588)
 K1 = entries(1590)

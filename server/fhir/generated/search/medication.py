@@ -28,6 +28,11 @@ PARAMETERS = (
     (1624, 'status', 'token', 'Medication.status', 'http://hl7.org/fhir/SearchParameter/Medication-status', (), ('code',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1610)
 K1 = entries(1612)

@@ -32,6 +32,11 @@ PARAMETERS = (
     (1646, 'subject', 'reference', 'MedicationAdministration.subject', 'http://hl7.org/fhir/SearchParameter/MedicationAdministration-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 1637
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1628)
 K1 = entries(1630)

@@ -34,6 +34,11 @@ PARAMETERS = (
     (1670, 'whenprepared', 'date', 'MedicationDispense.whenPrepared', 'http://hl7.org/fhir/SearchParameter/MedicationDispense-whenprepared', (), ('dateTime',), True),
 )
 MAIN_DATE = 1669
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1650)
 K1 = entries(1652)

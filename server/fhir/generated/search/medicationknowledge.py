@@ -31,6 +31,11 @@ PARAMETERS = (
     (1692, 'status', 'token', 'MedicationKnowledge.status', 'http://hl7.org/fhir/SearchParameter/MedicationKnowledge-status', (), ('code',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1674)
 K1 = entries(1676)

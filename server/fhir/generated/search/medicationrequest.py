@@ -35,6 +35,11 @@ PARAMETERS = (
     (1717, 'subject', 'reference', 'MedicationRequest.subject', 'http://hl7.org/fhir/SearchParameter/MedicationRequest-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 1702
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1696)
 K1 = entries(1698)

@@ -30,6 +30,11 @@ PARAMETERS = (
     (1737, 'subject', 'reference', 'MedicationStatement.subject', 'http://hl7.org/fhir/SearchParameter/MedicationStatement-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 1730
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1721)
 K1 = entries(1723)

@@ -20,6 +20,11 @@ PARAMETERS = (
     (1749, 'name-language', 'token', 'MedicinalProduct.name.countryLanguage.language', 'http://hl7.org/fhir/SearchParameter/MedicinalProduct-name-language', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1741)
 K1 = entries(1743)

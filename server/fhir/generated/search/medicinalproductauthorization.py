@@ -23,6 +23,11 @@ PARAMETERS = (
     (1763, 'subject', 'reference', 'MedicinalProductAuthorization.subject', 'http://hl7.org/fhir/SearchParameter/MedicinalProductAuthorization-subject', ('MedicinalProduct', 'MedicinalProductPackaged'), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1753)
 K1 = entries(1755)

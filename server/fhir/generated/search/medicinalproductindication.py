@@ -19,6 +19,11 @@ PARAMETERS = (
     (1783, 'subject', 'reference', 'MedicinalProductIndication.subject', 'http://hl7.org/fhir/SearchParameter/MedicinalProductIndication-subject', ('Medication', 'MedicinalProduct'), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1777)
 K1 = entries(1779)

@@ -19,6 +19,11 @@ PARAMETERS = (
     (1802, 'subject', 'reference', 'MedicinalProductInteraction.subject', 'http://hl7.org/fhir/SearchParameter/MedicinalProductInteraction-subject', ('Medication', 'MedicinalProduct', 'Substance'), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1796)
 K1 = entries(1798)

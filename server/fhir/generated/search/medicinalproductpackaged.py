@@ -20,6 +20,11 @@ PARAMETERS = (
     (1822, 'subject', 'reference', 'MedicinalProductPackaged.subject', 'http://hl7.org/fhir/SearchParameter/MedicinalProductPackaged-subject', ('MedicinalProduct',), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1815)
 K1 = entries(1817)

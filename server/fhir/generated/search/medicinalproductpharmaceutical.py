@@ -20,6 +20,11 @@ PARAMETERS = (
     (1834, 'target-species', 'token', 'MedicinalProductPharmaceutical.routeOfAdministration.targetSpecies.code', 'http://hl7.org/fhir/SearchParameter/MedicinalProductPharmaceutical-target-species', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1826)
 K1 = entries(1828)

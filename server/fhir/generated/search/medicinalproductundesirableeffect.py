@@ -19,6 +19,11 @@ PARAMETERS = (
     (1844, 'subject', 'reference', 'MedicinalProductUndesirableEffect.subject', 'http://hl7.org/fhir/SearchParameter/MedicinalProductUndesirableEffect-subject', ('Medication', 'MedicinalProduct'), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1838)
 K1 = entries(1840)

@@ -32,6 +32,11 @@ PARAMETERS = (
     (1895, 'target', 'reference', 'MessageHeader.destination.target', 'http://hl7.org/fhir/SearchParameter/MessageHeader-target', ('Device',), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1876)
 K1 = entries(1878)

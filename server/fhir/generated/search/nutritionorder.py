@@ -31,6 +31,11 @@ PARAMETERS = (
     (1966, 'supplement', 'token', 'NutritionOrder.supplement.type', 'http://hl7.org/fhir/SearchParameter/NutritionOrder-supplement', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 1956
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(1949)
 K1 = entries(1951)

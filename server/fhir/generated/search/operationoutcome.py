@@ -17,6 +17,11 @@ PARAMETERS = (
     (2062, '_text', 'string', '', 'http://hl7.org/fhir/SearchParameter/DomainResource-text', (), (), False),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2057)
 K1 = entries(2059)

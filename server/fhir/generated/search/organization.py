@@ -31,6 +31,11 @@ PARAMETERS = (
     (2084, 'type', 'token', 'Organization.type', 'http://hl7.org/fhir/SearchParameter/Organization-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2066)
 K1 = entries(2068)

@@ -33,6 +33,11 @@ PARAMETERS = (
     (2107, 'telecom', 'token', 'OrganizationAffiliation.telecom', 'http://hl7.org/fhir/SearchParameter/OrganizationAffiliation-telecom', (), ('ContactPoint',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2088)
 K1 = entries(2090)

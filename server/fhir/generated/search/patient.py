@@ -42,6 +42,11 @@ PARAMETERS = (
     (2148, 'telecom', 'token', 'Patient.telecom', 'http://hl7.org/fhir/SearchParameter/individual-telecom', (), ('ContactPoint',), True),
 )
 MAIN_DATE = 2133
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2120)
 K1 = entries(2122)

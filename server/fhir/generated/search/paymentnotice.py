@@ -26,6 +26,11 @@ PARAMETERS = (
     (2164, 'status', 'token', 'PaymentNotice.status', 'http://hl7.org/fhir/SearchParameter/PaymentNotice-status', (), ('code',), True),
 )
 MAIN_DATE = 2158
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2152)
 K1 = entries(2154)

@@ -27,6 +27,11 @@ PARAMETERS = (
     (2181, 'status', 'token', 'PaymentReconciliation.status', 'http://hl7.org/fhir/SearchParameter/PaymentReconciliation-status', (), ('code',), True),
 )
 MAIN_DATE = 2174
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2168)
 K1 = entries(2170)

@@ -38,6 +38,11 @@ PARAMETERS = (
     (2209, 'telecom', 'token', 'Person.telecom', 'http://hl7.org/fhir/SearchParameter/individual-telecom', (), ('ContactPoint',), True),
 )
 MAIN_DATE = 2197
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2185)
 K1 = entries(2187)

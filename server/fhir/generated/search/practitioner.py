@@ -34,6 +34,11 @@ PARAMETERS = (
     (2268, 'telecom', 'token', 'Practitioner.telecom', 'http://hl7.org/fhir/SearchParameter/individual-telecom', (), ('ContactPoint',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2246)
 K1 = entries(2248)

@@ -35,6 +35,11 @@ PARAMETERS = (
     (2315, 'subject', 'reference', 'Procedure.subject', 'http://hl7.org/fhir/SearchParameter/Procedure-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 2303
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2294)
 K1 = entries(2296)

@@ -29,6 +29,11 @@ PARAMETERS = (
     (2334, 'when', 'date', '(Provenance.occurred as dateTime)', 'http://hl7.org/fhir/SearchParameter/Provenance-when', (), ('dateTime',), True),
 )
 MAIN_DATE = 2331
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2319)
 K1 = entries(2321)

@@ -30,6 +30,11 @@ PARAMETERS = (
     (2382, 'subject', 'reference', 'QuestionnaireResponse.subject', 'http://hl7.org/fhir/SearchParameter/QuestionnaireResponse-subject', None, ('Reference',), True),
 )
 MAIN_DATE = 2373
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2366)
 K1 = entries(2368)

@@ -36,6 +36,11 @@ PARAMETERS = (
     (2408, 'telecom', 'token', 'RelatedPerson.telecom', 'http://hl7.org/fhir/SearchParameter/individual-telecom', (), ('ContactPoint',), True),
 )
 MAIN_DATE = 2399
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2386)
 K1 = entries(2388)

@@ -33,6 +33,11 @@ PARAMETERS = (
     (2431, 'subject', 'reference', 'RequestGroup.subject', 'http://hl7.org/fhir/SearchParameter/RequestGroup-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 2419
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2412)
 K1 = entries(2414)

@@ -32,6 +32,11 @@ PARAMETERS = (
     (2515, 'title', 'string', 'ResearchStudy.title', 'http://hl7.org/fhir/SearchParameter/ResearchStudy-title', (), ('string',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2497)
 K1 = entries(2499)

@@ -25,6 +25,11 @@ PARAMETERS = (
     (2530, 'study', 'reference', 'ResearchSubject.study', 'http://hl7.org/fhir/SearchParameter/ResearchSubject-study', ('ResearchStudy',), ('Reference',), True),
 )
 MAIN_DATE = 2525
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2519)
 K1 = entries(2521)

@@ -29,6 +29,11 @@ PARAMETERS = (
     (2549, 'subject', 'reference', 'RiskAssessment.subject', 'http://hl7.org/fhir/SearchParameter/RiskAssessment-subject', ('Group', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 2541
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2534)
 K1 = entries(2536)

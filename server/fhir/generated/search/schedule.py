@@ -26,6 +26,11 @@ PARAMETERS = (
     (2590, 'specialty', 'token', 'Schedule.specialty', 'http://hl7.org/fhir/SearchParameter/Schedule-specialty', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 2586
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2578)
 K1 = entries(2580)

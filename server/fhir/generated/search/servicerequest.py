@@ -41,6 +41,11 @@ PARAMETERS = (
     (2649, 'subject', 'reference', 'ServiceRequest.subject', 'http://hl7.org/fhir/SearchParameter/ServiceRequest-subject', ('Device', 'Group', 'Location', 'Patient'), ('Reference',), True),
 )
 MAIN_DATE = 2628
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2622)
 K1 = entries(2624)

@@ -27,6 +27,11 @@ PARAMETERS = (
     (2666, 'status', 'token', 'Slot.status', 'http://hl7.org/fhir/SearchParameter/Slot-status', (), ('code',), True),
 )
 MAIN_DATE = 2665
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2653)
 K1 = entries(2655)

@@ -31,6 +31,11 @@ PARAMETERS = (
     (2687, 'type', 'token', 'Specimen.type', 'http://hl7.org/fhir/SearchParameter/Specimen-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 2678
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2670)
 K1 = entries(2672)

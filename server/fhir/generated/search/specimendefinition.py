@@ -20,6 +20,11 @@ PARAMETERS = (
     (2699, 'type', 'token', 'SpecimenDefinition.typeCollected', 'http://hl7.org/fhir/SearchParameter/SpecimenDefinition-type', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2691)
 K1 = entries(2693)

@@ -23,6 +23,11 @@ PARAMETERS = (
     (2773, 'url', 'uri', 'Subscription.channel.endpoint', 'http://hl7.org/fhir/SearchParameter/Subscription-url', (), ('url',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2762)
 K1 = entries(2764)

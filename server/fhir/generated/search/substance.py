@@ -27,6 +27,11 @@ PARAMETERS = (
     (2790, 'substance-reference', 'reference', '(Substance.ingredient.substance as Reference)', 'http://hl7.org/fhir/SearchParameter/Substance-substance-reference', ('Substance',), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2777)
 K1 = entries(2779)

@@ -18,6 +18,11 @@ PARAMETERS = (
     (2845, 'code', 'token', 'SubstanceSpecification.code.code', 'http://hl7.org/fhir/SearchParameter/SubstanceSpecification-code', (), ('CodeableConcept',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2839)
 K1 = entries(2841)

@@ -23,6 +23,11 @@ PARAMETERS = (
     (2859, 'supplier', 'reference', 'SupplyDelivery.supplier', 'http://hl7.org/fhir/SearchParameter/SupplyDelivery-supplier', ('Organization', 'Practitioner', 'PractitionerRole'), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2849)
 K1 = entries(2851)

@@ -26,6 +26,11 @@ PARAMETERS = (
     (2875, 'supplier', 'reference', 'SupplyRequest.supplier', 'http://hl7.org/fhir/SearchParameter/SupplyRequest-supplier', ('HealthcareService', 'Organization'), ('Reference',), True),
 )
 MAIN_DATE = 2870
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2863)
 K1 = entries(2865)

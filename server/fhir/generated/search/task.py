@@ -21,6 +21,7 @@ PARAMETERS = (
     (2886, 'based-on', 'reference', 'Task.basedOn', 'http://hl7.org/fhir/SearchParameter/Task-based-on', None, ('Reference',), True),
     (2887, 'business-status', 'token', 'Task.businessStatus', 'http://hl7.org/fhir/SearchParameter/Task-business-status', (), ('CodeableConcept',), True),
     (2888, 'code', 'token', 'Task.code', 'http://hl7.org/fhir/SearchParameter/Task-code', (), ('CodeableConcept',), True),
+    (3019, 'due', 'date', 'Task.restriction.period.end', 'urn:baton:search-parameter:task-due', (), ('dateTime',), True),
     (2889, 'encounter', 'reference', 'Task.encounter', 'http://hl7.org/fhir/SearchParameter/Task-encounter', ('Encounter',), ('Reference',), True),
     (2890, 'focus', 'reference', 'Task.focus', 'http://hl7.org/fhir/SearchParameter/Task-focus', None, ('Reference',), True),
     (2891, 'group-identifier', 'token', 'Task.groupIdentifier', 'http://hl7.org/fhir/SearchParameter/Task-group-identifier', (), ('Identifier',), True),
@@ -37,7 +38,12 @@ PARAMETERS = (
     (2902, 'status', 'token', 'Task.status', 'http://hl7.org/fhir/SearchParameter/Task-status', (), ('code',), True),
     (2903, 'subject', 'reference', 'Task.for', 'http://hl7.org/fhir/SearchParameter/Task-subject', None, ('Reference',), True),
 )
-MAIN_DATE = 2885
+MAIN_DATE = 3019
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2879)
 K1 = entries(2881)
@@ -47,20 +53,21 @@ K4 = entries(2885)
 K5 = links((2886, '', False, False))
 K6 = entries(2887)
 K7 = entries(2888)
-K8 = links((2889, '', False, False))
-K9 = links((2890, '', False, False))
-K10 = entries(2891)
-K11 = entries(2892)
-K12 = entries(2893)
-K13 = entries(2894)
-K14 = links((2895, '', False, False))
-K15 = links((2896, '', False, False))
-K16 = links((2897, 'Patient', True, True), (2903, '', False, False))
-K17 = entries(2898)
-K18 = entries(2899)
-K19 = entries(2900)
-K20 = links((2901, '', False, False))
-K21 = entries(2902)
+K8 = entries(3019)
+K9 = links((2889, '', False, False))
+K10 = links((2890, '', False, False))
+K11 = entries(2891)
+K12 = entries(2892)
+K13 = entries(2893)
+K14 = entries(2894)
+K15 = links((2895, '', False, False))
+K16 = links((2896, '', False, False))
+K17 = links((2897, 'Patient', True, True), (2903, '', False, False))
+K18 = entries(2898)
+K19 = entries(2899)
+K20 = entries(2900)
+K21 = links((2901, '', False, False))
+K22 = entries(2902)
 
 
 def index(r, o):
@@ -87,42 +94,49 @@ def index(r, o):
     v1 = r.get('code')
     if v1 is not None:
         codeable_concept(o, v1, K7)
+    v1 = r.get('restriction')
+    if v1 is not None:
+        v2 = v1.get('period')
+        if v2 is not None:
+            v3 = v2.get('end')
+            if v3 is not None:
+                date(o, v3, K8)
     v1 = r.get('encounter')
     if v1 is not None:
-        reference(o, v1, K8)
+        reference(o, v1, K9)
     v1 = r.get('focus')
     if v1 is not None:
-        reference(o, v1, K9)
+        reference(o, v1, K10)
     v1 = r.get('groupIdentifier')
     if v1 is not None:
-        identifier(o, v1, K10)
-    for v1 in r.get('identifier', ()):
         identifier(o, v1, K11)
+    for v1 in r.get('identifier', ()):
+        identifier(o, v1, K12)
     v1 = r.get('intent')
     if v1 is not None:
-        code(o, v1, K12)
+        code(o, v1, K13)
     v1 = r.get('lastModified')
     if v1 is not None:
-        date(o, v1, K13)
+        date(o, v1, K14)
     v1 = r.get('owner')
     if v1 is not None:
-        reference(o, v1, K14)
-    for v1 in r.get('partOf', ()):
         reference(o, v1, K15)
+    for v1 in r.get('partOf', ()):
+        reference(o, v1, K16)
     v1 = r.get('for')
     if v1 is not None:
-        reference(o, v1, K16)
+        reference(o, v1, K17)
     for v1 in r.get('performerType', ()):
-        codeable_concept(o, v1, K17)
+        codeable_concept(o, v1, K18)
     v1 = r.get('executionPeriod')
     if v1 is not None:
-        period(o, v1, K18)
+        period(o, v1, K19)
     v1 = r.get('priority')
     if v1 is not None:
-        code(o, v1, K19)
+        code(o, v1, K20)
     v1 = r.get('requester')
     if v1 is not None:
-        reference(o, v1, K20)
+        reference(o, v1, K21)
     v1 = r.get('status')
     if v1 is not None:
-        code(o, v1, K21)
+        code(o, v1, K22)

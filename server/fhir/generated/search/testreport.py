@@ -25,6 +25,11 @@ PARAMETERS = (
     (2941, 'testscript', 'reference', 'TestReport.testScript', 'http://hl7.org/fhir/SearchParameter/TestReport-testscript', ('TestScript',), ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2930)
 K1 = entries(2932)

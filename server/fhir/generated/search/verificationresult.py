@@ -19,6 +19,11 @@ PARAMETERS = (
     (3003, 'target', 'reference', 'VerificationResult.target', 'http://hl7.org/fhir/SearchParameter/VerificationResult-target', None, ('Reference',), True),
 )
 MAIN_DATE = 0
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(2997)
 K1 = entries(2999)

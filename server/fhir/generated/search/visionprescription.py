@@ -25,6 +25,11 @@ PARAMETERS = (
     (3018, 'status', 'token', 'VisionPrescription.status', 'http://hl7.org/fhir/SearchParameter/VisionPrescription-status', (), ('code',), True),
 )
 MAIN_DATE = 3013
+# parameter -> those that together select the same
+PARTS = {}
+# composite -> code, type, targets (None: any) and datatypes of its components
+COMPONENTS = {
+}
 
 K0 = entries(3007)
 K1 = entries(3009)
