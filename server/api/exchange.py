@@ -98,7 +98,11 @@ def _audited(
     if route.interaction == "capabilities":
         return error
     request = InteractionRequest(
-        cast(InteractionName, route.interaction), route.resource_type, route.id, request_id=exchange.request_id
+        cast(InteractionName, route.interaction),
+        route.resource_type,
+        route.id,
+        operation=route.operation,
+        request_id=exchange.request_id,
     )
     try:
         context.audit(audit_row(context, principal, request, InteractionResponse(error.status)))
@@ -148,6 +152,7 @@ def _request(
         resource_type=route.resource_type,
         id=route.id,
         version_id=route.version_id,
+        operation=route.operation,
         query=pairs,
         body=body,
         if_match=read_if_match(header("if-match")),

@@ -47,6 +47,7 @@ PERMISSION: Mapping[str, str] = {
     "delete": "d",
     "batch": "",
     "transaction": "",
+    "operation": "",  # its row says what else it needs (`interactions.operations`)
     "capabilities": "",
 }
 _WRITES = frozenset("cud")
@@ -94,6 +95,27 @@ def _decide(principal: Principal, interaction: str, resource_type: str) -> Decis
         seen = "rs" if permission == "c" else "rs" + permission
         return Decision(visible=_visibility(principal, seen), writable=needed)
     return Decision(visible=needed)
+
+
+def referred_to(visible: Visibility) -> Visibility:
+    """What may be seen of resources that one which is visible by `visible` refers to.
+
+    Where all of it is compartments and what they refer to, that very reference is what a `referred` rule asks
+    for, so it need not be looked for again. Elsewhere nothing changes: a reference of a resource that is
+    visible for another reason opens nothing.
+    """
+    rules = [rule for every in visible.rules.values() for rule in every]
+    if any(rule.patients is None and not rule.referred for rule in rules):
+        return visible
+    return Visibility(
+        {
+            name: tuple(
+                Rule(criteria=rule.criteria) if rule.referred and rule.patients is None else rule
+                for rule in every
+            )
+            for name, every in visible.rules.items()
+        }
+    )
 
 
 def may_write(decision: Decision, resource_type: str, rows: IndexRows, resource: Mapping[str, Any]) -> bool:

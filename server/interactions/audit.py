@@ -39,7 +39,7 @@ def audit_row(
         token_id=principal.token_id,
         address=at.address,
         results=response.results,
-        detail=response.detail,
+        detail=f"${request.operation} {response.detail}".rstrip() if request.operation else response.detail,
     )
 
 

@@ -8,6 +8,7 @@ hl7.org/fhir/smart-app-launch/STU2.2/conformance.html (oauth-uris)
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from server.fhir.compartments import RESOURCE_TYPES
 from server.fhir.json_codec import encode
 from server.fhir.search_parameters import supported
+from server.interactions.operations import operations_of, system_operations
+from server.interactions.operations.definition import Operation
 from server.interactions.request import Context, InteractionResponse, Limits
 from server.interactions.routes import ROUTES
 from server.interactions.version import instant
@@ -50,6 +53,7 @@ def _statement(base_url: str, software_version: str, limits: Limits, date: str) 
                 "security": _security(base_url.removesuffix("/fhir")),
                 "resource": _resources(),
                 "interaction": [{"code": code} for code in _system_interactions()],
+                **_operations(system_operations()),
             }
         ],
     }
@@ -91,6 +95,12 @@ def _security(origin: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _operations(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The element `operation`, left out where it would be empty."""
+    listed = [{"name": operation.name, "definition": operation.definition} for operation in operations]
+    return {"operation": listed} if listed else {}
 
 
 def _type_interactions() -> list[str]:
@@ -142,5 +152,6 @@ def _resource(resource_type: str, referring: list[str]) -> dict[str, Any]:
         "searchParam": [
             {"name": code, "definition": parameter.url, "type": parameter.type} for code, parameter in known
         ],
+        **_operations(operations_of(resource_type)),
     }
     return {name: value for name, value in resource.items() if value != []}

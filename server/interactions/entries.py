@@ -80,7 +80,7 @@ def row(context: Context, request: InteractionRequest, response: InteractionResp
         path = f"{context.base_url}/{request.resource_type}/{response.id}"
         said["location"] = f"{path}/_history/{response.version_id}"
         said["etag"] = response.headers["ETag"]
-        if request.interaction != "delete":
+        if request.interaction not in ("delete", "operation"):
             result["fullUrl"] = path
     if response.last_updated is not None:
         said["lastModified"] = instant(response.last_updated)
@@ -133,7 +133,7 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
         raise FhirError("invalid-request", "the query string of request.url is malformed") from None
     # The format of an entry is that of its Bundle.
     pairs = tuple(pair for pair in given if pair[0] not in ("_format", "_pretty"))
-    if pairs and method not in ("GET", "HEAD"):
+    if pairs and method not in ("GET", "HEAD") and route.interaction != "operation":
         raise FhirError("invalid-request", f"{method} with a condition in its URL is not offered")
     conditional = "ifNoneExist" in asked  # such a create gets its id when it is known whether it creates
     request = InteractionRequest(
@@ -141,6 +141,7 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
         resource_type=route.resource_type,
         id=context.new_id() if route.interaction == "create" and not conditional else route.id,
         version_id=route.version_id,
+        operation=route.operation,
         query=pairs,
         body=resource,
         if_match=read_if_match(_text(asked, "ifMatch")),
@@ -165,6 +166,7 @@ _IN_BUNDLES = frozenset(
         "history-instance",
         "history-type",
         "history-system",
+        "operation",
         "capabilities",
     )
 )

@@ -18,6 +18,7 @@ from server.interactions.content import prepared
 from server.interactions.create import create
 from server.interactions.delete import delete
 from server.interactions.history import history
+from server.interactions.operations import access_of, affects_state, operate
 from server.interactions.read import read, vread
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.interactions.search import search
@@ -32,6 +33,7 @@ READING: Mapping[str, ReadingHandler] = {
     "history-type": history,
     "history-system": history,
     "search-type": search,
+    "operation": operate,
 }
 WRITING: Mapping[str, WritingHandler] = {"create": create, "update": update, "delete": delete}
 
@@ -86,7 +88,10 @@ def _perform(context: Context, principal: Principal, request: InteractionRequest
         request = prepared(context, request)
         with context.store.writing() as writer:
             return _run_within(context, principal, writer, request)
-    decide(principal, interaction, request.resource_type)
+    decide(principal, access_of(request), request.resource_type)
+    if affects_state(request):
+        with context.store.writing() as writer:
+            return _run_within(context, principal, writer, request)
     with context.store.reading() as reader:
         response = READING[interaction](_call(context, principal, reader, request))
     context.audit(audit_row(context, principal, request, response))
@@ -112,7 +117,7 @@ def _call(context: Context, principal: Principal, unit: Unit, request: Interacti
         principal=principal,
         request=request,
         unit=unit,
-        decision=decide(principal, request.interaction, request.resource_type),
+        decision=decide(principal, access_of(request), request.resource_type),
         decide=partial(decide, principal),
         caller=(principal.client_id, principal.user, principal.patient, principal.scopes),
     )

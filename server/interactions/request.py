@@ -24,6 +24,7 @@ InteractionName = Literal[
     "search-system",
     "batch",
     "transaction",
+    "operation",
     "capabilities",
 ]
 
@@ -86,7 +87,7 @@ class Patch:
 @dataclass(frozen=True, slots=True)
 class InteractionRequest:
     """One interaction. body: the decoded resource, None without one. query: decoded pairs in order, without
-    the parameters of the HTTP exchange itself (_format, _pretty).
+    the parameters of the HTTP exchange itself (_format, _pretty). operation: its name, without the dollar sign.
 
     if_match and if_none_match: version ids without W/ and quotes, or "*". if_none_exist: its query string.
     prefer_return: minimal, representation, OperationOutcome. prefer_handling: strict or lenient.
@@ -97,6 +98,7 @@ class InteractionRequest:
     resource_type: str = ""
     id: str = ""
     version_id: str = ""
+    operation: str = ""
     query: tuple[tuple[str, str], ...] = ()
     body: dict[str, Any] | None = None
     if_match: str = ""

@@ -6,10 +6,13 @@ Source: hl7.org/fhir/R4/http.html#summary
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from server.errors import FhirError
 from server.fhir.compartments import RESOURCE_TYPES
+from server.interactions.operations import find_operation
+from server.interactions.operations.definition import Level, Operation
 from server.interactions.request import InteractionName
 
 # Template -> method -> interaction. `bundle` is batch or transaction: the Bundle's type decides.
@@ -27,44 +30,79 @@ ROUTES: dict[str, dict[str, InteractionName | str]] = {
 _SYSTEM = frozenset({"", "metadata", "_history"})
 
 
+# What an operation is asked of -> its level; of any other path there is none.
+_LEVELS: dict[str, Level] = {
+    "": "system",
+    "{type}": "type",
+    "{type}/{id}": "instance",
+    "{type}/{id}/_history/{version_id}": "version",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path and method that were found. template: for logs and metrics, which never see the path itself."""
+    """A path and method that were found. template: for logs and metrics, which never see the path itself.
+    operation: the name of one, without the dollar sign."""
 
     interaction: str
     template: str
     resource_type: str = ""
     id: str = ""
     version_id: str = ""
+    operation: str = ""
 
 
 def find_route(method: str, path: str) -> Route:
     """The interaction of a method and a path relative to the FHIR base; one trailing slash is ignored.
 
-    Raises: FhirError unknown-type, not-found (no such path), method-not-allowed (with Allow). Texts do not
-    repeat the path: it may hold a patient's data.
+    Raises: FhirError unknown-type, unknown-operation, not-found (no such path), method-not-allowed (with
+    Allow). Texts do not repeat the path: it may hold a patient's data.
     """
+    if _is_operation(path):
+        operation, route = _operation_route(path)
+        if ("GET" if method == "HEAD" else method) not in operation.methods:
+            raise _not_allowed(route.template, operation.methods)
+        return route
     template, resource_type, id, version_id = _take_apart(path)
     methods = ROUTES[template]
     interaction = methods.get("GET" if method == "HEAD" else method)
     if interaction is None:
-        allow = list(methods)
-        if "GET" in methods:
-            allow.insert(allow.index("GET") + 1, "HEAD")
-        raise FhirError(
-            "method-not-allowed",
-            f"[base]/{template} can be asked by {', '.join(allow)} only",
-            headers={"Allow": ", ".join(allow)},
-        )
+        raise _not_allowed(template, methods)
     return Route(interaction, template, resource_type, id, version_id)
 
 
 def template_of(path: str) -> str:
     """The route template of a path, "unknown" where there is none."""
     try:
-        return _take_apart(path)[0]
+        return _operation_route(path)[1].template if _is_operation(path) else _take_apart(path)[0]
     except FhirError:
         return "unknown"
+
+
+def _not_allowed(template: str, methods: Iterable[str]) -> FhirError:
+    allow = list(methods)
+    if "GET" in allow:
+        allow.insert(allow.index("GET") + 1, "HEAD")
+    return FhirError(
+        "method-not-allowed",
+        f"[base]/{template} can be asked by {', '.join(allow)} only",
+        headers={"Allow": ", ".join(allow)},
+    )
+
+
+def _is_operation(path: str) -> bool:
+    return path.removesuffix("/").rpartition("/")[2].startswith("$")
+
+
+def _operation_route(path: str) -> tuple[Operation, Route]:
+    """The operation that the last part of a path names, asked of what stands before it."""
+    before, _, last = path.removesuffix("/").rpartition("/")
+    template, resource_type, id, version_id = _take_apart(before)
+    if template not in _LEVELS:
+        raise FhirError("unknown-operation", "this server has no operations here")
+    operation = find_operation(last[1:], resource_type, _LEVELS[template])
+    whole = f"{template}/${operation.name}".removeprefix("/")
+    return operation, Route("operation", whole, resource_type, id, version_id, operation.name)
 
 
 def _take_apart(path: str) -> tuple[str, str, str, str]:
@@ -73,7 +111,7 @@ def _take_apart(path: str) -> tuple[str, str, str, str]:
     if len(parts) == 1 and first in _SYSTEM:
         return first, "", "", ""
     if first.startswith(("$", "_")) or any(part.startswith("$") for part in parts[1:]):
-        raise FhirError("not-found", "this server has no such operation here")
+        raise FhirError("unknown-operation", "this server has no such operation here")
     if first not in RESOURCE_TYPES:
         raise FhirError("unknown-type", "the first part of the path is not a resource type of FHIR R4")
     match parts[1:]:

@@ -26,6 +26,7 @@ from server.interactions.call import Call
 from server.interactions.condition import find_by_condition, find_reference
 from server.interactions.content import prepared
 from server.interactions.entries import Entry, at_entry, entries_of, read_entry, row
+from server.interactions.operations import affects_state
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.storage.interface import Writer
 
@@ -126,7 +127,7 @@ def _refuse_overlap(entries: Iterable[Entry]) -> None:
     for entry in entries:
         request = entry.request
         keys: list[object] = []
-        if request.interaction in ("create", "update", "delete"):
+        if request.interaction in ("create", "update", "delete") or affects_state(request):
             if request.id:
                 keys.append((request.resource_type, request.id))
             elif request.if_none_exist is not None:

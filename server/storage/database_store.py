@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,15 @@ from pathlib import Path
 from server.errors import FhirError
 from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import Visibility
-from server.storage import audit_chain, audit_rows, audit_search, audit_segments, history, resources
+from server.storage import (
+    audit_chain,
+    audit_rows,
+    audit_search,
+    audit_segments,
+    history,
+    record_pages,
+    resources,
+)
 from server.storage.authorization import AuthorizationStore
 from server.storage.authorization_tables import AuthorizationTables
 from server.storage.database import Connection, Database, Overtaken
@@ -22,6 +30,9 @@ from server.storage.interface import (
     AuditRow,
     HistoryPage,
     NewVersion,
+    Position,
+    Record,
+    RecordPage,
     SearchPage,
     StoredVersion,
     Total,
@@ -70,6 +81,22 @@ class DatabaseReader:
     def total(self, query: SearchQuery, visible: Visibility, cap: int | None) -> Total:
         with self._database.limited():
             return Search(self._connection, query, visible).total(cap)
+
+    def members(self, record: Record, visible: Visibility, count: int, after: Position | None) -> RecordPage:
+        with self._database.limited():
+            return record_pages.members(self._connection, record, visible, count, after)
+
+    def referred(
+        self,
+        record: Record,
+        targets: Collection[str],
+        if_new: Collection[str],
+        visible: Visibility,
+        count: int,
+        after: int,
+    ) -> RecordPage:
+        with self._database.limited():
+            return record_pages.referred(self._connection, record, targets, if_new, visible, count, after)
 
 
 class DatabaseWriter(DatabaseReader):

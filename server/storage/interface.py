@@ -7,6 +7,7 @@ SQLite or PostgreSQL.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -138,6 +139,34 @@ class SearchPage:
     includes_truncated: bool = False
 
 
+# Where a page of a record ends: the values of the keys that order it.
+Position = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record of a Patient (its compartment) or an Encounter (what refers to it), and what of it is asked.
+
+    patients: ids of the patients whose record it is, or is a part of. types: resource types, empty for all.
+    since: only versions stored at or after it. care: [low, high) in UTC microseconds of the dates of care.
+    """
+
+    resource_type: str
+    id: str
+    patients: tuple[str, ...]
+    types: frozenset[str] = frozenset()
+    since: datetime | None = None
+    care: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """next_after: for the next page, None at the end."""
+
+    versions: tuple[StoredVersion, ...]
+    next_after: Position | None
+
+
 @dataclass(frozen=True, slots=True)
 class Total:
     """value is exact unless `exact` is False (the published cap was reached, or an estimate was asked for)."""
@@ -213,6 +242,29 @@ class Reader(Protocol):
         """How many resources match all pages together; counting stops at cap when one is given.
 
         Raises: as `search`.
+        """
+
+    def members(self, record: Record, visible: Visibility, count: int, after: Position | None) -> RecordPage:
+        """A page of what belongs to a record, the Patient or Encounter itself left out, in an order that no
+        write changes.
+
+        A resource without a date of care is left out by no range of them. Raises: FhirError too-costly.
+        """
+
+    def referred(
+        self,
+        record: Record,
+        targets: Collection[str],
+        if_new: Collection[str],
+        visible: Visibility,
+        count: int,
+        after: int,
+    ) -> RecordPage:
+        """A page of those of the targets ("Type/id") that are no members of the record and in the chart of
+        nobody, or of its patients; behind a row id. if_new: targets that count only if they are as new as the
+        record's `since`. Its range of care does not matter for them.
+
+        Raises: FhirError too-costly.
         """
 
 
