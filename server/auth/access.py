@@ -27,7 +27,7 @@ from server.fhir.compartments import RESOURCE_TYPES, in_patient_compartment
 from server.fhir.criteria import Indexed, matches
 from server.fhir.index_rows import IndexRows
 from server.fhir.search_parsing import parse_search
-from server.fhir.search_query import Clause
+from server.fhir.search_query import Clause, UnresolvedValue
 from server.fhir.visibility import NOTHING, Rule, Visibility
 from server.policy.open_types import open_types
 from server.policy.roles import role
@@ -49,6 +49,9 @@ PERMISSION: Mapping[str, str] = {
     "transaction": "",
     "operation": "",  # its row says what else it needs (`interactions.operations`)
     "capabilities": "",
+    # Of an asynchronous request: who made it may ask for its answer (`interactions.asynchronous`).
+    "async-status": "",
+    "async-cancel": "",
 }
 _WRITES = frozenset("cud")
 
@@ -59,11 +62,13 @@ class Decision:
 
     visible: what it may see: for a read or search the resources it may answer with; for a write those it may
     learn of (to match a condition, to find the version it replaces). writable: the resources it may change;
-    one that is visible but not writable is refused (403).
+    one that is visible but not writable is refused (403). diagnostics: it may be told how the server works,
+    which is for people whose role has the console.
     """
 
     visible: Visibility
     writable: Visibility = NOTHING
+    diagnostics: bool = False
 
 
 def decide(principal: Principal, interaction: str, resource_type: str = "") -> Decision:
@@ -94,7 +99,7 @@ def _decide(principal: Principal, interaction: str, resource_type: str) -> Decis
         # Who may create has not seen anything yet; who may change or delete knows what there is.
         seen = "rs" if permission == "c" else "rs" + permission
         return Decision(visible=_visibility(principal, seen), writable=needed)
-    return Decision(visible=needed)
+    return Decision(visible=needed, diagnostics=role(principal.role).console)
 
 
 def referred_to(visible: Visibility) -> Visibility:
@@ -205,7 +210,8 @@ def _scope_reach(principal: Principal, scope: Scope, permissions: str) -> _Reach
 def clauses(resource_type: str, criteria: tuple[tuple[str, str], ...]) -> tuple[Clause, ...] | None:
     """The search clauses of a granular scope's criteria, None where they say nothing of the type.
 
-    A criterion is one search parameter of the type itself: no chain, no `_has`, nothing that shapes a result.
+    A criterion is one search parameter of the type itself: no chain, no `_has`, nothing that shapes a result,
+    and nothing whose meaning is stored (`:in`, `:below`): who may write value sets would decide on access.
     """
     if not criteria:
         return ()
@@ -214,7 +220,9 @@ def clauses(resource_type: str, criteria: tuple[tuple[str, str], ...]) -> tuple[
     except FhirError:
         return None
     found = tuple(condition for condition in query.conditions if isinstance(condition, Clause))
-    return found if len(found) == len(criteria) else None
+    if len(found) < len(criteria) or any(isinstance(v, UnresolvedValue) for c in found for v in c.values):
+        return None
+    return found
 
 
 def resource_types() -> frozenset[str]:

@@ -52,7 +52,7 @@ def selected(system: CodeSystem, asked: Filter, spend: Spend) -> dict[str, None]
 def require_subsumption(system: CodeSystem) -> None:
     """Raises: UnsupportedFilter where the hierarchy of a code system is unknown or no subsumption."""
     if not system.is_complete:
-        raise UnsupportedFilter("the definition of the code system is not complete")
+        raise UnsupportedFilter("not all codes of the code system are known to this server")
     if system.meaning != "is-a":
         raise UnsupportedFilter("the hierarchy of the code system is no subsumption")
 

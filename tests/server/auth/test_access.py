@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.auth.access import PERMISSION, Decision, decide, may_write, resource_types
+from server.auth.access import PERMISSION, Decision, clauses, decide, may_write, resource_types
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.errors import FhirError
@@ -126,6 +126,23 @@ class TestGranularScopes:
     )
     def test_criteria_that_say_nothing_of_the_type_close_the_scope(self, criteria: str) -> None:
         assert refused(who(f"patient/Observation.rs?{criteria}", patient="one"), "read", "Observation")
+
+    @pytest.mark.parametrize(
+        "criterion",
+        [
+            ("code:in", "http://hl7.org/fhir/ValueSet/observation-codes"),
+            ("code:not-in", "ValueSet/1"),
+            ("category:below", LAB),
+            ("category:above", LAB),
+            ("encounter:below", "Encounter/1"),
+        ],
+    )
+    def test_criteria_whose_meaning_is_stored_close_the_scope(self, criterion: tuple[str, str]) -> None:
+        """Who may store value sets, or parts of a hierarchy, would decide on access."""
+        assert clauses("Observation", (criterion,)) is None
+        assert clauses("Observation", (("category", LAB), criterion)) is None
+        name, value = criterion
+        assert refused(who(f"patient/Observation.rs?{name}={value}", patient="one"), "read", "Observation")
 
     def test_a_wildcard_reaches_the_types_that_know_its_criteria(self) -> None:
         principal = who("patient/*.rs?category=laboratory", patient="one")
