@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ class Sqlite:
     def __init__(self, folder: Path, charts: DataSet = CHARTS) -> None:
         self._folder = folder
         self._charts = charts
+        self._copies = count()
 
     def open(self, size: int) -> tuple[str, str]:
         """URLs of two copies of the data set: for the server, and for the bare limits."""
@@ -107,7 +109,7 @@ class Sqlite:
         return self._copy(size, "server")
 
     def _copy(self, size: int, role: str) -> str:
-        copy = self._folder / f"{role}-{size}.sqlite3"
+        copy = self._folder / f"{role}-{size}-{next(self._copies)}.sqlite3"
         shutil.copyfile(self._kept(size), copy)
         return f"sqlite:///{copy}"
 
@@ -139,6 +141,8 @@ class Postgresql:
 
     def __init__(self, folder: Path, charts: DataSet = CHARTS) -> None:
         self._charts = charts
+        self._number = count()
+        self._filled: set[int] = set()
         self._cluster = _tests_postgresql().Cluster(
             max_connections="200", shared_buffers="512MB", max_wal_size="4GB"
         )
@@ -157,15 +161,17 @@ class Postgresql:
     def _copies(self, size: int, roles: Sequence[str]) -> list[str]:
         import psycopg
 
-        filled = f"filled_{size}"
-        store = open_store(self._cluster.create_database(filled))
-        _fill(store, self._charts, size, f"filling PostgreSQL with {size:,}")
-        store.close()
+        filled, number = f"filled_{size}", next(self._number)
+        if size not in self._filled:
+            store = open_store(self._cluster.create_database(filled))
+            _fill(store, self._charts, size, f"filling PostgreSQL with {size:,}")
+            store.close()
+            self._filled.add(size)
+        names = [f"{role}_{size}_{number}" for role in roles]
         with psycopg.connect(self._cluster.url("postgres"), autocommit=True) as connection:
-            for role in roles:
-                connection.execute(f'CREATE DATABASE "{role}_{size}" TEMPLATE "{filled}"')
-            connection.execute(f'DROP DATABASE "{filled}"')
-        urls = [self._cluster.url(f"{role}_{size}") for role in roles]
+            for name in names:
+                connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{filled}"')
+        urls = [self._cluster.url(name) for name in names]
         for url in urls:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,10 @@ class Results:
 
 @dataclass(slots=True)
 class _Site:
-    """One size: its server, the bare limits beside it and the scripts of its requests."""
+    """One size: bytes on disk, its server, the bare limits beside it and the scripts of its requests."""
 
     size: int
+    bytes: int
     baton: Baton
     inserters: Inserters
     scripts: dict[str, Path] = field(default_factory=dict)
@@ -120,51 +122,75 @@ def _measure_database(
     plan: Plan, database: str, folder: Path, results: Results, step: Callable[[str], None]
 ) -> None:
     source = DATABASES[database](folder)
-    sites: list[_Site] = []
-    endpoints: Endpoints | None = None
+    taken: dict[tuple[str, int, int], list[Load]] = {}
+    memory = results.memory.setdefault(database, {})
     try:
-        urls = {size: source.open(size) for size in plan.sizes}
-        results.bytes[database] = {size: source.bytes_of(ours) for size, (ours, _) in urls.items()}
-        endpoints = Endpoints(folder, {str(size): bare for size, (_, bare) in urls.items()}, plan.workers)
+        for group in filter(None, plan.groups):
+            # Large transactions make a database grow many times over: each number of clients has a fresh one.
+            large = any(one.resources > 1 for one in group)
+            for together in [[count] for count in plan.clients] if large else [plan.clients]:
+                with _opened(plan, source, folder, group) as (sites, endpoints):
+                    results.bytes.setdefault(database, {site.size: site.bytes for site in sites})
+                    for clients in together:
+                        _rounds(plan, database, sites, endpoints, group, clients, taken, step)
+                    for site in sites:
+                        for role, sizes in site.baton.resident().items():
+                            memory[role] = max(memory.get(role, 0.0), *sizes)
+    finally:
+        source.close()
+    for (name, size, clients), loads in taken.items():
+        results.figures.append(
+            Figure(
+                name,
+                database,
+                size,
+                clients,
+                [one.rate for one in loads],
+                statistics.median(one.p50_ms for one in loads),
+                statistics.median(one.p99_ms for one in loads),
+                statistics.median(one.client_cpu for one in loads),
+            )
+        )
+
+
+@contextmanager
+def _opened(
+    plan: Plan, source: Any, folder: Path, operations: Sequence[Operation]
+) -> Iterator[tuple[list[_Site], Endpoints]]:
+    """Servers of all sizes on fresh copies of the data, and the bare endpoints beside them."""
+    sites: list[_Site] = []
+    urls = {size: source.open(size) for size in plan.sizes}
+    bytes_of = {size: source.bytes_of(ours) for size, (ours, _) in urls.items()}
+    endpoints = Endpoints(folder, {str(size): bare for size, (_, bare) in urls.items()}, plan.workers)
+    try:
         endpoints.wait_for("/fixed")
         for size, (ours, bare) in urls.items():
-            sites.append(_site(plan, folder, size, ours, bare, endpoints))
-        taken: dict[tuple[str, int, int], list[Load]] = {}
-        for group in plan.groups:
-            for clients in plan.clients:
-                _rounds(plan, database, sites, endpoints, group, clients, taken, step)
-        for (name, size, clients), loads in taken.items():
-            results.figures.append(
-                Figure(
-                    name,
-                    database,
-                    size,
-                    clients,
-                    [one.rate for one in loads],
-                    statistics.median(one.p50_ms for one in loads),
-                    statistics.median(one.p99_ms for one in loads),
-                    statistics.median(one.client_cpu for one in loads),
-                )
-            )
-        memory = results.memory.setdefault(database, {})
-        for site in sites:
-            for role, sizes in site.baton.resident().items():
-                memory[role] = max(memory.get(role, 0.0), *sizes)
+            sites.append(_site(plan, folder, size, ours, bare, bytes_of[size], operations, endpoints))
+        yield sites, endpoints
     finally:
         for site in sites:
             site.inserters.stop()
             site.baton.stop()
-        if endpoints:
-            endpoints.stop()
-        source.close()
+        endpoints.stop()
 
 
-def _site(plan: Plan, folder: Path, size: int, ours: str, bare: str, endpoints: Endpoints) -> _Site:
-    baton = Baton(folder / f"home-{size}", ours, plan.workers)
+def _site(
+    plan: Plan,
+    folder: Path,
+    size: int,
+    ours: str,
+    bare: str,
+    bytes: int,
+    operations: Sequence[Operation],
+    endpoints: Endpoints,
+) -> _Site:
+    baton = Baton(folder / f"home-{Path(ours).name}", ours, plan.workers)
     baton.wait_for("/healthz")
-    site = _Site(size, baton, Inserters(bare, plan.workers))
+    site = _Site(size, bytes, baton, Inserters(bare, plan.workers))
     token, patients = baton.token(), size // CHART
-    for operation in (*plan.operations, *LIMITS):
+    for operation in operations:
+        if operation is INSERTED:
+            continue
         port = endpoints.port if operation in LIMITS else baton.port
         request = operation.request.replace("PATIENTS", str(patients)).replace("SIZE", str(size))
         script = site.scripts[operation.name] = folder / f"{operation.name}-{size}.lua"
