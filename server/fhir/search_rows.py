@@ -20,6 +20,7 @@ from server.fhir.search_query import (
     Clause,
     CompositeValue,
     Condition,
+    EntriesValue,
     Has,
     NumberValue,
     QuantityValue,
@@ -118,12 +119,8 @@ def _new(condition: Condition) -> Iterator[SearchParameter]:
         parameter, values = condition.parameter, condition.values
         of_a_system = any(isinstance(value, QuantityValue) and value.system is not None for value in values)
         # MIME types without their parameters and versions of canonicals came with it too.
-        if (
-            of_a_system
-            or parameter.type == "composite"
-            or (condition.modifier == "below" and parameter.type in ("token", "reference"))
-            or _is_due(parameter)
-        ):
+        below = condition.modifier == "below" and any(isinstance(value, EntriesValue) for value in values)
+        if of_a_system or parameter.type == "composite" or below or _is_due(parameter):
             yield parameter
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from server.errors import FhirError
@@ -78,11 +79,23 @@ class Dialect(Protocol):
     def text_between(self, column: str, low: str, high: str, bind: Callable[[str], str]) -> str:
         """An indexed text column is at least low and below high, bytewise."""
 
+    def explain(self, sql: str) -> str:
+        """A statement that asks for the plan of another one, with the same parameters."""
+
+    def steps(self, plan: Iterable[Any]) -> list[str]:
+        """The steps of a plan out of its rows, without the values that are compared."""
+
     def pack(self, hashes: Iterable[int]) -> Any:
         """Token hashes as the resource row keeps them."""
 
     def unpack(self, value: Any) -> frozenset[int]:
         """The inverse of `pack`."""
+
+    def packed_any(self, column: str, hashes: Iterable[int], bind: Callable[[Any], str]) -> str:
+        """Any of the hashes is among those that the column keeps packed.
+
+        A row costs the same however many are asked for, where probes would cost a look-up each.
+        """
 
 
 def pack_hashes(hashes: Iterable[int]) -> bytes:
@@ -94,6 +107,20 @@ def pack_hashes(hashes: Iterable[int]) -> bytes:
 def unpack_hashes(value: bytes) -> frozenset[int]:
     """The inverse of `pack_hashes`."""
     return frozenset(struct.unpack(f"<{len(value) // 8}q", value))
+
+
+_ASKED_MAXIMUM = 16
+_asked: dict[bytes, frozenset[int]] = {}
+
+
+def packed_any(packed: bytes, key: bytes, wanted: bytes) -> bool:
+    """SQLite's function for `packed_any`: key stands for wanted, so that those are unpacked once."""
+    hashes = _asked.get(key)
+    if hashes is None:
+        if len(_asked) >= _ASKED_MAXIMUM:
+            _asked.clear()
+        hashes = _asked[key] = unpack_hashes(wanted)
+    return not hashes.isdisjoint(struct.unpack(f"<{len(packed) // 8}q", packed))
 
 
 class SqliteDialect:
@@ -147,11 +174,27 @@ class SqliteDialect:
     def text_between(self, column: str, low: str, high: str, bind: Callable[[str], str]) -> str:
         return f"{column} >= {bind(low)} AND {column} < {bind(high)}"
 
+    def explain(self, sql: str) -> str:
+        return f"EXPLAIN QUERY PLAN {sql}"
+
+    def steps(self, plan: Iterable[Any]) -> list[str]:
+        depths = {0: -1}  # each step names the one above it
+        found = []
+        for step, above, _, text in plan:
+            depths[step] = depths[above] + 1
+            found.append("  " * depths[step] + text)
+        return found
+
     def pack(self, hashes: Iterable[int]) -> bytes:
         return pack_hashes(hashes)
 
     def unpack(self, value: bytes) -> frozenset[int]:
         return unpack_hashes(value)
+
+    def packed_any(self, column: str, hashes: Iterable[int], bind: Callable[[Any], str]) -> str:
+        wanted = pack_hashes(hashes)
+        key = blake2b(wanted, digest_size=16).digest()
+        return f"packed_any({column}, {bind(key)}, {bind(wanted)})"
 
 
 SQLITE: Dialect = SqliteDialect()

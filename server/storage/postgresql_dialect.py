@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from server.storage.dialect import Dialect, pack_hashes, unpack_hashes
 
@@ -20,6 +21,9 @@ _LAST_RID = 2**63 - 1
 
 # A parameter `:name`, neither part of a cast nor inside a literal.
 _PARAMETER = re.compile(r"'(?:[^']|'')*'|(?<!:):([A-Za-z_]\w*)")
+
+# A line of a plan that tells what a step compares ("Index Cond: ..."), and not that there is one.
+_DETAIL = re.compile(r"\s*[A-Z][A-Za-z ]*: ")
 
 
 class PostgresqlDialect:
@@ -88,11 +92,25 @@ class PostgresqlDialect:
             f" AND {column} >= {bind(low)} AND {column} < {bind(high)}"
         )
 
+    def explain(self, sql: str) -> str:
+        return f"EXPLAIN (COSTS OFF) {sql}"
+
+    def steps(self, plan: Iterable[Any]) -> list[str]:
+        return [line for (line,) in plan if not _DETAIL.match(line)]
+
     def pack(self, hashes: Iterable[int]) -> bytes:
         return pack_hashes(hashes)
 
     def unpack(self, value: bytes) -> frozenset[int]:
         return unpack_hashes(value)
+
+    def packed_any(self, column: str, hashes: Iterable[int], bind: Callable[[Any], str]) -> str:
+        # `IS TRUE` keeps the list from becoming a join: it is hashed once for all rows.
+        wanted = bind(self.array([pack_hashes((hash,)).hex() for hash in hashes]))
+        return (
+            f"EXISTS (SELECT 1 FROM generate_series(0, octet_length({column}) / 8 - 1) at WHERE"
+            f" (encode(substr({column}, 8 * at + 1, 8), 'hex') IN (SELECT unnest({wanted}::text[]))) IS TRUE)"
+        )
 
 
 def _head(column: str) -> str:

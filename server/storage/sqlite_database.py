@@ -23,7 +23,7 @@ from pathlib import Path
 
 from server.errors import FhirError
 from server.storage.database import Connection
-from server.storage.dialect import SQLITE, Dialect
+from server.storage.dialect import SQLITE, Dialect, packed_any
 from server.storage.sqlite_connection import SqliteConnection
 
 # A commit that leaves the log longer than this checkpoints at once, so that it stays bounded where no worker
@@ -170,6 +170,7 @@ class SqliteDatabase:
         )
         for statement in _SETTINGS:
             connection.execute(statement)
+        connection.create_function("packed_any", 3, packed_any, deterministic=True)
         if deadline is not None:
             connection.set_progress_handler(deadline, 100_000)  # about 1 ms of work between looks
         return connection

@@ -25,6 +25,7 @@ from server.fhir.search_query import (
     TreeValue,
     ValueSetValue,
 )
+from server.fhir.search_rows import asks_new_rows
 
 BASE = "http://server.example/fhir"
 GENDER = "http://hl7.org/fhir/administrative-gender"
@@ -171,3 +172,20 @@ def test_an_element_of_type_code_has_the_systems_of_its_binding() -> None:
     assert bound_systems(gender, "male") == (GENDER,)
     assert bound_value_sets(known("Condition", "code")) == ()
     assert bound_value_sets(known("CodeSystem", "code")) == ()  # whose codes are of any system
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "name", "text", "expected"),
+    [
+        ("DocumentReference", "contenttype:below", "text/xml", True),
+        ("QuestionnaireResponse", "questionnaire:below", "http://x.org/q|1", True),
+        ("QuestionnaireResponse", "questionnaire:below", "http://x.org/q", False),
+        ("Procedure", "location:below", "42", False),
+        ("Condition", "code:below", "urn:x|1", False),
+        ("Patient", "identifier:of-type", "urn:x|MR|1", False),
+    ],
+)
+def test_what_an_older_database_has_no_rows_for_is_known(
+    resource_type: str, name: str, text: str, expected: bool
+) -> None:
+    assert (asks_new_rows(parse_search(resource_type, [(name, text)])) is not None) is expected
