@@ -155,7 +155,7 @@ def dimension_hash(dimension: str) -> int:
 
 def canonical_number(parameter: int) -> int:
     """What stands in the place of the parameter's number in the rows of quantities of a system."""
-    return parameter ^ _CANONICAL
+    return parameter ^ CANONICAL
 
 
 def probes(parameter: SearchParameter, modifier: str, value: Value) -> tuple[int, ...]:
@@ -198,4 +198,5 @@ def compartment_probes(asked: InCompartment) -> tuple[int, ...]:
 
 # The parameter selects at least one value, before its mask.
 PRESENT_ENTRY = hash64("present")
-_CANONICAL = hash64("canonical")
+# What makes the number of a parameter the one of its quantities of a system (XOR).
+CANONICAL = hash64("canonical")

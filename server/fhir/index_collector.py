@@ -41,10 +41,11 @@ class Collector:
     """The rows of one resource as they are found; dicts keep the order of finding and drop repetitions.
 
     base: this server's FHIR base with a trailing slash. local: the zone of dates that name none. characters:
-    how many of strings were indexed; pairs: how many of tokens.
+    how many of strings were indexed; pairs: how many of tokens. amount: the last quantity as it was understood.
     """
 
     __slots__ = (
+        "amount",
         "base",
         "characters",
         "charts",
@@ -65,6 +66,7 @@ class Collector:
         self.local: ZoneInfo = zone(time_zone)
         self.characters = 0
         self.pairs = 0
+        self.amount: tuple[Any, Any, Any, Any] = (None, None, None, None)
         self.tokens: set[int] = set()
         self.dates: dict[tuple[int, int, int], None] = {}
         self.strings: dict[tuple[int, str, str], None] = {}

@@ -16,7 +16,7 @@ from math import inf, isfinite, nextafter
 from typing import Any
 
 from server.fhir.dates import EARLIEST, LATEST, date_range
-from server.fhir.hashing import canonical_number, dimension_hash, unit_hash
+from server.fhir.hashing import CANONICAL, dimension_hash, unit_hash
 from server.fhir.index_collector import Collector
 from server.fhir.index_entries import USUAL_LENGTH, Entries
 from server.fhir.units import UCUM, Unit, unit
@@ -87,9 +87,9 @@ _units_once = lru_cache(maxsize=4096)(_read_units)
 
 
 def _units(value: Mapping[str, Any]) -> _Units:
-    texts = value.get("system") or "", value.get("code") or "", value.get("unit") or ""
-    remembered = sum(map(len, texts)) <= USUAL_LENGTH
-    return (_units_once if remembered else _read_units)(*texts)
+    system, code, text = value.get("system") or "", value.get("code") or "", value.get("unit") or ""
+    remembered = len(system) + len(code) + len(text) <= USUAL_LENGTH
+    return (_units_once if remembered else _read_units)(system, code, text)
 
 
 def _canonical(amount: Number, units: _Units) -> float:
@@ -106,7 +106,7 @@ def _quantities(o: Collector, low: float, high: float, units: tuple[int, ...], t
 
 def _canonical_quantities(o: Collector, low: float, high: float, unit: int, to: Entries) -> None:
     for number, _, _ in to:
-        o.quantities[canonical_number(number), low, high, unit] = None
+        o.quantities[number ^ CANONICAL, low, high, unit] = None
 
 
 def number(o: Collector, value: Number, to: Entries) -> None:
@@ -119,30 +119,32 @@ def numbers(o: Collector, first: Number, second: Number, to: Entries) -> None:
     _quantities(o, float(first), float(second), (0,), to)
 
 
-def _compared(low: float, high: float, comparator: str | None) -> tuple[float, float]:
+def _compared(value: float, comparator: str | None) -> tuple[float, float]:
     """A comparator opens the side it points to: "< 5" is all numbers below 5, without 5 itself."""
     if comparator == "<":
-        return -inf, nextafter(high, -inf)
+        return -inf, nextafter(value, -inf)
     if comparator == "<=":
-        return -inf, high
+        return -inf, value
     if comparator == ">":
-        return nextafter(low, inf), inf
-    return (low, inf) if comparator == ">=" else (low, high)
+        return nextafter(value, inf), inf
+    return value, (inf if comparator == ">=" else value)
 
 
 def quantity(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
     """Quantity, Age, Duration ...: by its code and its unit as written; of a system, once more in the unit that
     all of its kind are compared in."""
-    amount = value.get("value")
-    if amount is not None:
+    known, written, units, canonical = o.amount
+    if known is not value:  # the same one comes again, under its parameters and beside its code
+        amount = value.get("value")
+        if amount is None:
+            return
         comparator, units = value.get("comparator"), _units(value)
-        written = float(amount)
-        low, high = _compared(written, written, comparator)
-        _quantities(o, low, high, units.written, to)
-        if units.canonical:
-            canonical = _canonical(amount, units)
-            low, high = _compared(canonical, canonical, comparator)
-            _canonical_quantities(o, low, high, units.canonical, to)
+        written = _compared(float(amount), comparator)
+        canonical = _compared(_canonical(amount, units), comparator) if units.canonical else written
+        o.amount = value, written, units, canonical
+    _quantities(o, *written, units.written, to)
+    if units.canonical:
+        _canonical_quantities(o, *canonical, units.canonical, to)
 
 
 def money(o: Collector, value: Mapping[str, Any], to: Entries) -> None:

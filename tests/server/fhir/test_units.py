@@ -179,9 +179,8 @@ def examples() -> Iterator[str]:
         yield row[1]
 
 
-# Where pint itself means another unit than UCUM: fields of view, angles, units of CGS, calories and British
-# thermal units, British lengths, inches of mercury and water, grams per 100 mL, and levels, which are logarithms
-# to it.
+# Where pint means another unit than UCUM: fields of view, angles, units of CGS, calories, British thermal units
+# and lengths, inches of mercury and water, grams per 100 mL, and levels, which are logarithms to it.
 PINT_MEANS_ANOTHER = {
     "[LPF]", "{#}/[LPF]", "/[LPF]", "'", "''", "G", "Mx", "Oe", "[Cal]", "[Btu]", "[cft_i]",
     "[cyd_i]", "[ch_br]", "[lk_br]", "[rd_br]", "[in_i'Hg]", "[in_i'H2O]", "g%", "B", "dB", "[pH]",
