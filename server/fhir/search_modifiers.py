@@ -116,7 +116,7 @@ def _of_type(parameter: SearchParameter, text: str, reading: Reading) -> Value:
     parts = [unescape(part) for part in split(text, "|")]
     if len(parts) != 3 or not all(parts):
         raise BadValue("system|code|value is expected: a type's system and code, and the identifier's value")
-    return EntriesValue(frozenset({of_type_entry(*parts)}))
+    return EntriesValue.of([of_type_entry(*parts)])
 
 
 def _value_set(parameter: SearchParameter, text: str, reading: Reading) -> Value:
@@ -148,7 +148,7 @@ def _token_below(parameter: SearchParameter, text: str, reading: Reading) -> Val
     mime_type = unescape(text)
     if "|" in mime_type or mime_type.count("/") != 1 or ";" in mime_type:
         raise BadValue("a MIME type without parameters is expected, such as text/xml")
-    return EntriesValue(frozenset({mime_type_entry(mime_type)}))
+    return EntriesValue.of([mime_type_entry(mime_type)])
 
 
 def _uri_above(parameter: SearchParameter, text: str, reading: Reading) -> Value:
@@ -174,8 +174,7 @@ def _reference_below(parameter: SearchParameter, text: str, reading: Reading) ->
     url, _, version = unescape(text).partition("|")
     if not version:
         return read_reference(parameter, text, reading)
-    entries = {version_entry(url, version), reference_hash(f"{url}|{version}")}
-    return EntriesValue(frozenset(entries))
+    return EntriesValue.of([version_entry(url, version), reference_hash(f"{url}|{version}")])
 
 
 _READERS: Mapping[tuple[str, str], Callable[[SearchParameter, str, Reading], Value]] = {

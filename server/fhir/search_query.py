@@ -6,6 +6,7 @@ Source: hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -158,7 +159,12 @@ class MissingValue:
 class EntriesValue:
     """Any of these entries of the token index, as they are before the parameter's mask (see `hashing`)."""
 
-    entries: frozenset[int]
+    entries: tuple[int, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[int]) -> EntriesValue:
+        """Each entry once and in order, so that equal values are written equally in every process."""
+        return cls(tuple(sorted(set(entries))))
 
 
 @dataclass(frozen=True, slots=True)

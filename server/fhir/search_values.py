@@ -132,7 +132,7 @@ def _bound_code(parameter: SearchParameter, system: str, code: str | None) -> Va
     """An element of type code has no system but that of the value set it is bound to."""
     known = bound_codes(parameter, system)
     if code is None:
-        return EntriesValue(frozenset(code_entries("", known)))
+        return EntriesValue.of(code_entries("", known))
     return TokenValue("" if code in known else system, code)
 
 

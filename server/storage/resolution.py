@@ -102,12 +102,12 @@ class _Resolver:
 
     def _value(self, clause: Clause, value: Value) -> Value:
         if isinstance(value, ValueSetValue):
-            return EntriesValue(self._of_value_set(clause.parameter, value))
+            return EntriesValue.of(self._of_value_set(clause.parameter, value))
         if isinstance(value, ConceptValue):
-            return EntriesValue(self._of_concept(clause, value))
+            return EntriesValue.of(self._of_concept(clause, value))
         if isinstance(value, TreeValue):
             up = clause.modifier == "above"
-            return EntriesValue(tree_entries(self._connection, self._visible, value, up=up))
+            return EntriesValue.of(tree_entries(self._connection, self._visible, value, up=up))
         return value
 
     def _of_value_set(self, parameter: SearchParameter, value: ValueSetValue) -> frozenset[int]:
