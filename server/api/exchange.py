@@ -103,6 +103,7 @@ def _audited(
         route.id,
         operation=route.operation,
         request_id=exchange.request_id,
+        compartment=route.compartment,
     )
     try:
         context.audit(audit_row(context, principal, request, InteractionResponse(error.status)))
@@ -140,7 +141,7 @@ def _request(
     header = exchange.header
     interaction, body = route.interaction, None
     if exchange.method in _BODY_METHODS:
-        if route.template == "{type}/_search":
+        if route.template.endswith("_search"):
             pairs = (*pairs, *_form(context, exchange))
         else:
             interaction, body = _body(context, exchange, interaction)

@@ -25,6 +25,7 @@ INTERACTIONS = (
     "read",
     "vread",
     "search-type",
+    "search-system",
     "history-instance",
     "history-type",
     "history-system",

@@ -15,6 +15,7 @@ from server.console.audit_views import AUDIT_PAGES, add_audit_pages, may_see_aud
 from server.console.queue_views import POLLED, add_queue_pages
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
+from server.console.search_explain import add_search_explain_pages
 from server.errors import FhirError
 from server.fhir.validation import RESOURCE_TYPES
 from server.interactions.request import Context
@@ -23,7 +24,7 @@ from server.staff_area import page, sentences, staff_area, staff_principal
 
 CLIENT_ID = "console"
 NAVIGATION = (
-    ("Data", (("Resources", "console.resources"),)),
+    ("Data", (("Resources", "console.resources"), ("Search explained", "console.search_explain"))),
     ("Operation", (("Queue", "console.queue"),)),
     ("Oversight", (("Audit trail", "console.audit"),)),
 )
@@ -85,6 +86,7 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
         shown = read_instance(context, staff_principal(CLIENT_ID), resource_type, id, version)
         return page("console/instance.html", shown=shown)
 
+    add_search_explain_pages(pages, context)
     add_queue_pages(pages, auth)
     add_audit_pages(pages, context.store, auth)
     return pages

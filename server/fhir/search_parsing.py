@@ -8,15 +8,23 @@ Source: hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from server.errors import FhirError
 from server.fhir.dates import zone
 from server.fhir.generated.resource_types import RESOURCE_TYPES
-from server.fhir.search_conditions import is_known, read_condition, unknown
+from server.fhir.search_conditions import (
+    STEPS_MAXIMUM,
+    is_known,
+    read_condition,
+    refusal,
+    steps,
+    unknown,
+)
 from server.fhir.search_query import Condition, SearchQuery
-from server.fhir.search_results import is_result_parameter, read_results
+from server.fhir.search_results import is_result_parameter, read_results, read_sort
 from server.fhir.search_values import Reading
 
 # How many parameters a query may have.
@@ -44,27 +52,86 @@ def parse_search(
     if resource_type not in RESOURCE_TYPES:
         raise FhirError("unknown-type", "Unknown resource type")
     reading = Reading(base_url + "/" if base_url else "", zone(time_zone), now)
-    conditions: list[Condition] = []
-    shaping: list[tuple[str, str]] = []
-    applied: list[tuple[str, str]] = []
-    ignored: list[str] = []
+    query = _parsed((resource_type,), pairs, handling, reading, count_default, count_maximum)
+    (own,) = query.parts
+    return replace(query, resource_type=resource_type, conditions=own.conditions, sort=own.sort, parts=())
+
+
+def parse_search_of_types(
+    resource_types: Sequence[str],
+    pairs: Iterable[tuple[str, str]],
+    *,
+    handling: str = "strict",
+    time_zone: str = "UTC",
+    base_url: str = "",
+    count_default: int = 50,
+    count_maximum: int = 1_000,
+    now: datetime | None = None,
+) -> SearchQuery:
+    """The same asked of several types at once: every parameter must be one of each of them.
+
+    The query has a part for each type, in their order. Arguments and errors as of `parse_search`.
+    """
+    reading = Reading(base_url + "/" if base_url else "", zone(time_zone), now)
+    return _parsed(tuple(resource_types), pairs, handling, reading, count_default, count_maximum)
+
+
+def read_types(texts: Sequence[str]) -> tuple[str, ...]:
+    """The types that `_type` names, each once. texts: the values of all `_type` parameters.
+
+    Raises: FhirError("invalid-search").
+    """
+    if len(texts) > 1:
+        raise refusal("invalid-search", "_type", "given more than once")
+    names = tuple(dict.fromkeys(texts[0].split(","))) if texts else ()
+    if any(name not in RESOURCE_TYPES for name in names):
+        raise refusal("invalid-search", "_type", "names of resource types are expected, separated by commas")
+    return names
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """The pairs of a query by what they are. conditions: of each type."""
+
+    conditions: dict[str, list[Condition]]
+    shaping: list[tuple[str, str]]
+    applied: list[tuple[str, str]]
+    ignored: list[str]
+
+
+def _parsed(
+    resource_types: tuple[str, ...],
+    pairs: Iterable[tuple[str, str]],
+    handling: str,
+    reading: Reading,
+    count_default: int,
+    count_maximum: int,
+) -> SearchQuery:
+    found = _Sorted({name: [] for name in resource_types}, [], [], [])
     for number, (name, text) in enumerate(pairs):
         if number >= PARAMETERS_MAXIMUM:
             raise FhirError("too-costly", f"More than {PARAMETERS_MAXIMUM} search parameters")
         if is_result_parameter(name):
-            shaping.append((name, text))
-        elif is_known(resource_type, name):
-            conditions.append(read_condition(resource_type, name, text, reading))
+            found.shaping.append((name, text))
+        elif (lacking := next((kind for kind in resource_types if not is_known(kind, name)), None)) is None:
+            for kind, conditions in found.conditions.items():
+                conditions.append(read_condition(kind, name, text, reading))
         elif handling == "lenient":
-            ignored.append(name)
+            found.ignored.append(name)
             continue
         else:
-            raise unknown(resource_type, name)
-        applied.append((name, text))
+            raise unknown(lacking, name)
+        found.applied.append((name, text))
+    for conditions in found.conditions.values():
+        if sum(steps(one) for one in conditions) > STEPS_MAXIMUM + PARAMETERS_MAXIMUM:
+            raise FhirError("too-costly", "The chains of the search could mean too much; name the types of their links")
+    order = read_sort(resource_types, found.shaping)
     return SearchQuery(
-        resource_type=resource_type,
-        conditions=tuple(conditions),
-        self_parameters=tuple(applied),
-        ignored=tuple(ignored),
-        **read_results(resource_type, shaping, count_default, count_maximum),
+        resource_type="",
+        parts=tuple(
+            SearchQuery(kind, tuple(conditions), order[kind]) for kind, conditions in found.conditions.items()
+        ),
+        self_parameters=tuple(found.applied),
+        ignored=tuple(found.ignored),
+        **read_results(resource_types, found.shaping, count_default, count_maximum),
     )

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.search_conditions import refusal
-from server.fhir.search_parameters import sortable, supported
-from server.fhir.search_query import Include, SearchParameter, SortKey
+from server.fhir.search_includes import includes
+from server.fhir.search_parameters import sortable
+from server.fhir.search_query import SortKey
 
 # Result parameters and whether each may be repeated. `_format` and `_pretty` are the HTTP layer's.
 RESULT_PARAMETERS: Mapping[str, bool] = {
@@ -22,14 +22,18 @@ RESULT_PARAMETERS: Mapping[str, bool] = {
     "_include": True,
     "_pretty": True,
     "_revinclude": True,
-    "_sort": False,
+    "_sort": True,
     "_summary": False,
     "_total": False,
 }
+# Modifiers of result parameters.
+_MODIFIERS: Mapping[str, tuple[str, ...]] = {
+    "_include": ("iterate", "recurse"),
+    "_revinclude": ("iterate", "recurse"),
+}
 _TOTALS = ("none", "estimate", "accurate")
 _SUMMARIES = ("true", "text", "data", "count", "false")
-_ELEMENT = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}(?:\.[A-Za-z][A-Za-z0-9]{0,63}){0,8}")
-INCLUDES_MAXIMUM = 50
+_ELEMENT = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
 def is_result_parameter(name: str) -> bool:
@@ -38,37 +42,79 @@ def is_result_parameter(name: str) -> bool:
 
 
 def read_results(
-    resource_type: str, pairs: Sequence[tuple[str, str]], count_default: int, count_maximum: int
+    resource_types: Sequence[str], pairs: Sequence[tuple[str, str]], count_default: int, count_maximum: int
 ) -> dict[str, Any]:
-    """The fields of a SearchQuery that result parameters set.
+    """The fields of a SearchQuery that result parameters set, all but the order.
 
-    Raises: FhirError("unsupported-search" or "invalid-search").
+    resource_types: those that are searched. Raises: FhirError("unsupported-search" or "invalid-search").
     """
-    given: dict[str, list[str]] = {}
-    for name, text in pairs:
-        code, colon, _ = name.partition(":")
-        if colon:
-            raise refusal("unsupported-search", name, "modifier not supported")
-        if code in given and not RESULT_PARAMETERS[code]:
-            raise refusal("invalid-search", name, "given more than once")
-        given.setdefault(code, []).append(text)
+    given = _given(pairs)
     fields: dict[str, Any] = {"count": min(count_default, count_maximum)}
     if "_count" in given:
         fields["count"] = min(_count(given["_count"][0]), count_maximum)
-    if "_sort" in given:
-        fields["sort"] = tuple(_sort(resource_type, given["_sort"][0]))
     if "_total" in given:
         fields["total"] = _one_of("_total", given["_total"][0], _TOTALS)
     if "_summary" in given:
         fields["summary"] = _one_of("_summary", given["_summary"][0], _SUMMARIES)
     if "_elements" in given:
         fields["elements"] = tuple(dict.fromkeys(_elements(given["_elements"])))
-    includes = [_include(resource_type, text) for text in given.get("_include", ())]
-    includes += [_revinclude(resource_type, text) for text in given.get("_revinclude", ())]
-    if len(includes) > INCLUDES_MAXIMUM:
-        raise refusal("too-costly", "_include", f"more than {INCLUDES_MAXIMUM} includes")
-    fields["includes"] = tuple(dict.fromkeys(includes))
+        if fields.get("summary", "false") not in ("false", "count"):
+            raise refusal("invalid-search", "_elements", "_summary already says which elements")
+    fields["includes"] = includes(resource_types, pairs)
+    if fields["includes"] and fields.get("summary") == "text":
+        raise refusal("invalid-search", "_summary", "text does not go with _include and _revinclude")
     return fields
+
+
+def read_sort(
+    resource_types: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> dict[str, tuple[SortKey, ...]]:
+    """The sort keys of each type, the same codes for all: `_sort` may list several and be repeated.
+
+    Raises: FhirError("unsupported-search") for a parameter that has no order, or not the same one everywhere.
+    """
+    texts = [text for name, text in pairs if name == "_sort"]
+    codes: dict[str, bool] = {}
+    for part in ",".join(texts).split(",") if texts else ():
+        codes.setdefault(part.removeprefix("-"), part.startswith("-"))
+    keys = {name: sortable(name) for name in resource_types}
+    for code in codes:
+        # Values are compared across the types.
+        kinds = {known[code].type if code in known else "" for known in keys.values()}
+        if kinds and (len(kinds) > 1 or "" in kinds):
+            raise _without_order(keys)
+    return {
+        name: tuple(SortKey(known[code], descending) for code, descending in codes.items())
+        for name, known in keys.items()
+    }
+
+
+def _without_order(keys: Mapping[str, Mapping[str, Any]]) -> Exception:
+    first, *rest = keys.values()
+    common = [
+        code
+        for code, parameter in first.items()
+        if all(code in other and other[code].type == parameter.type for other in rest)
+    ]
+    what = next(iter(keys)) if not rest else "a search of these types"
+    return refusal(
+        "unsupported-search", "_sort", f"{what} sorts by {', '.join(common)}, each with - or without"
+    )
+
+
+def _given(pairs: Sequence[tuple[str, str]]) -> Mapping[str, list[str]]:
+    """Parameter -> its values, with no modifier that it has not and repeated only where it may be."""
+    given: dict[str, list[str]] = {}
+    for name, text in pairs:
+        code, colon, modifier = name.partition(":")
+        offered = _MODIFIERS.get(code, ())
+        if colon and modifier not in offered:
+            listed = ", ".join(f":{one}" for one in offered[:1]) or "none"
+            raise refusal("unsupported-search", name, f"modifier not supported. Of this parameter: {listed}")
+        if code in given and not RESULT_PARAMETERS[code]:
+            raise refusal("invalid-search", name, "given more than once")
+        given.setdefault(code, []).append(text)
+    return given
 
 
 def _count(text: str) -> int:
@@ -83,59 +129,12 @@ def _one_of(name: str, text: str, values: tuple[str, ...]) -> str:
     return text
 
 
-def _sort(resource_type: str, text: str) -> Iterable[SortKey]:
-    keys = sortable(resource_type)
-    seen = set()
-    for part in text.split(","):
-        code = part.removeprefix("-")
-        if code not in keys:
-            raise refusal(
-                "unsupported-search",
-                "_sort",
-                f"{resource_type} sorts by {', '.join(keys)}, each with - or without",
-            )
-        if code not in seen:
-            seen.add(code)
-            yield SortKey(keys[code], descending=part.startswith("-"))
-
-
 def _elements(texts: list[str]) -> Iterable[str]:
     for name in ",".join(texts).split(","):
         if not _ELEMENT.fullmatch(name):
-            raise refusal("invalid-search", "_elements", "names of elements are expected, separated by commas")
+            raise refusal(
+                "invalid-search",
+                "_elements",
+                "names of elements at the top of the resource are expected, separated by commas",
+            )
         yield name
-
-
-def _include(resource_type: str, text: str) -> Include:
-    if text == "*":
-        return Include(resource_type, None)
-    source, parameter, target = _include_parts("_include", text)
-    if source != resource_type:
-        raise refusal("invalid-search", "_include", f"the first part must be {resource_type}")
-    return Include(resource_type, parameter, target)
-
-
-def _revinclude(resource_type: str, text: str) -> Include:
-    if text == "*":
-        raise refusal("unsupported-search", "_revinclude", "Type:parameter or Type:* is expected")
-    source, parameter, target = _include_parts("_revinclude", text)
-    if target not in (None, resource_type):
-        raise refusal("invalid-search", "_revinclude", f"the target must be {resource_type}")
-    if parameter is not None and resource_type not in parameter.targets:
-        raise refusal("invalid-search", "_revinclude", f"{parameter.code} does not refer to {resource_type}")
-    return Include(source, parameter, target, reverse=True)
-
-
-def _include_parts(name: str, text: str) -> tuple[str, SearchParameter | None, str | None]:
-    source, *rest = text.split(":")
-    if source not in RESOURCE_TYPES or len(rest) not in (1, 2):
-        raise refusal("invalid-search", name, "Type:parameter or Type:parameter:Target is expected")
-    references = {code: p for code, p in supported(source).items() if p.type == "reference"}
-    parameter = references.get(rest[0])
-    if parameter is None and rest[0] != "*":
-        listed = ", ".join(references) or "none"
-        raise refusal("invalid-search", name, f"unknown reference. {source} has: {listed}")
-    target = rest[1] if len(rest) == 2 and rest[1] else None
-    if target is not None and target not in RESOURCE_TYPES:
-        raise refusal("invalid-search", name, "unknown target type")
-    return source, parameter, target

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from server.fhir.compartments import RESOURCE_TYPES
+from server.fhir.compartments import COMPARTMENTS, RESOURCE_TYPES
 from server.fhir.json_codec import encode
-from server.fhir.search_parameters import supported
+from server.fhir.search_parameters import sortable, supported
 from server.interactions.operations import operations_of, system_operations
 from server.interactions.operations.definition import Operation
 from server.interactions.request import Context, InteractionResponse, Limits
@@ -27,6 +27,12 @@ FHIR_VERSION = "4.0.1"
 FORMATS = ("application/fhir+json", "application/json", "json")
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _LIMITS_URL = "urn:baton:limits"
+# On a resource: a search parameter that `_sort` takes.
+_SORTABLE_URL = "urn:baton:sortable"
+# What a search of any type takes beside the type's own parameters; `_type` is for searches of several types.
+_ALL_TYPES = ("_has", "_list", "_type")
+# system-restful-interaction has a code for these only.
+_OF_THE_SYSTEM = frozenset({"transaction", "batch", "search-system", "history-system"})
 
 
 def capabilities(context: Context) -> InteractionResponse:
@@ -54,6 +60,10 @@ def _statement(base_url: str, software_version: str, limits: Limits, date: str) 
                 "resource": _resources(),
                 "interaction": [{"code": code} for code in _system_interactions()],
                 **_operations(system_operations()),
+                "searchParam": [{"name": name, "type": "special"} for name in _ALL_TYPES],
+                "compartment": [
+                    f"http://hl7.org/fhir/CompartmentDefinition/{code.lower()}" for code in COMPARTMENTS
+                ],
             }
         ],
     }
@@ -119,7 +129,7 @@ def _system_interactions() -> list[str]:
         if not template.startswith("{type}"):
             for code in methods.values():
                 codes += ("transaction", "batch") if code == "bundle" else (code,)
-    return [code for code in codes if code != "capabilities"]
+    return [code for code in dict.fromkeys(codes) if code in _OF_THE_SYSTEM]
 
 
 def _resources() -> list[dict[str, Any]]:
@@ -136,6 +146,7 @@ def _resource(resource_type: str, referring: list[str]) -> dict[str, Any]:
     known = sorted(supported(resource_type).items())
     includes = [f"{resource_type}:{code}" for code, parameter in known if parameter.type == "reference"]
     resource: dict[str, Any] = {
+        "extension": [{"url": _SORTABLE_URL, "valueCode": code} for code in sorted(sortable(resource_type))],
         "type": resource_type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{resource_type}",
         "interaction": [{"code": code} for code in _type_interactions()],

@@ -151,6 +151,7 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
         prefer_return=parent.prefer_return or "minimal",
         prefer_handling=parent.prefer_handling,
         request_id=parent.request_id,
+        compartment=route.compartment,
     )
     return Entry(position, _text(entry, "fullUrl"), method, request)
 
@@ -163,6 +164,7 @@ _IN_BUNDLES = frozenset(
         "update",
         "delete",
         "search-type",
+        "search-system",
         "history-instance",
         "history-type",
         "history-system",

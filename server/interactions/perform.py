@@ -21,7 +21,7 @@ from server.interactions.history import history
 from server.interactions.operations import access_of, affects_state, operate
 from server.interactions.read import read, vread
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
-from server.interactions.search import search
+from server.interactions.search import search, search_system
 from server.interactions.transaction import transaction
 from server.interactions.update import update
 from server.storage.interface import VersionConflict, Writer
@@ -33,6 +33,7 @@ READING: Mapping[str, ReadingHandler] = {
     "history-type": history,
     "history-system": history,
     "search-type": search,
+    "search-system": search_system,
     "operation": operate,
 }
 WRITING: Mapping[str, WritingHandler] = {"create": create, "update": update, "delete": delete}

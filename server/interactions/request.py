@@ -91,6 +91,7 @@ class InteractionRequest:
 
     if_match and if_none_match: version ids without W/ and quotes, or "*". if_none_exist: its query string.
     prefer_return: minimal, representation, OperationOutcome. prefer_handling: strict or lenient.
+    compartment: "Type/id" of the resource in whose compartment is searched, "" for none.
     request_id: names the request in logs and audit. index: the body's rows, once it was found valid.
     """
 
@@ -109,6 +110,7 @@ class InteractionRequest:
     prefer_handling: Literal["", "strict", "lenient"] = ""
     request_id: str = ""
     index: IndexRows | None = None
+    compartment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

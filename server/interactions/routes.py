@@ -10,14 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from server.errors import FhirError
-from server.fhir.compartments import RESOURCE_TYPES
+from server.fhir.compartments import COMPARTMENTS, RESOURCE_TYPES
+from server.interactions.audit import is_id
 from server.interactions.operations import find_operation
 from server.interactions.operations.definition import Level, Operation
 from server.interactions.request import InteractionName
 
 # Template -> method -> interaction. `bundle` is batch or transaction: the Bundle's type decides.
 ROUTES: dict[str, dict[str, InteractionName | str]] = {
-    "": {"POST": "bundle"},
+    "": {"GET": "search-system", "POST": "bundle"},
+    "_search": {"POST": "search-system"},
     "metadata": {"GET": "capabilities"},
     "_history": {"GET": "history-system"},
     "{type}": {"GET": "search-type", "POST": "create"},
@@ -26,8 +28,12 @@ ROUTES: dict[str, dict[str, InteractionName | str]] = {
     "{type}/{id}": {"GET": "read", "PUT": "update", "DELETE": "delete"},
     "{type}/{id}/_history": {"GET": "history-instance"},
     "{type}/{id}/_history/{version_id}": {"GET": "vread"},
+    "{compartment}/{id}/{type}": {"GET": "search-type"},
+    "{compartment}/{id}/{type}/_search": {"POST": "search-type"},
+    "{compartment}/{id}/*": {"GET": "search-system"},
+    "{compartment}/{id}/*/_search": {"POST": "search-system"},
 }
-_SYSTEM = frozenset({"", "metadata", "_history"})
+_SYSTEM = frozenset({"", "metadata", "_history", "_search"})
 
 
 # What an operation is asked of -> its level; of any other path there is none.
@@ -42,7 +48,10 @@ _LEVELS: dict[str, Level] = {
 @dataclass(frozen=True, slots=True)
 class Route:
     """A path and method that were found. template: for logs and metrics, which never see the path itself.
-    operation: the name of one, without the dollar sign."""
+    operation: the name of one, without the dollar sign.
+
+    compartment: "Type/id" of the resource in whose compartment is searched, "" for none.
+    """
 
     interaction: str
     template: str
@@ -50,6 +59,7 @@ class Route:
     id: str = ""
     version_id: str = ""
     operation: str = ""
+    compartment: str = ""
 
 
 def find_route(method: str, path: str) -> Route:
@@ -68,6 +78,8 @@ def find_route(method: str, path: str) -> Route:
     interaction = methods.get("GET" if method == "HEAD" else method)
     if interaction is None:
         raise _not_allowed(template, methods)
+    if template.startswith("{compartment}"):
+        return Route(interaction, template, resource_type, compartment=id)
     return Route(interaction, template, resource_type, id, version_id)
 
 
@@ -125,6 +137,16 @@ def _take_apart(path: str) -> tuple[str, str, str, str]:
             return "{type}/{id}", first, id, ""
         case [id, "_history"]:
             return "{type}/{id}/_history", first, id, ""
+        case [id, member, *rest] if _is_compartment(first, id, member) and rest in ([], ["_search"]):
+            kind = "*" if member == "*" else "{type}"
+            template = "/".join(("{compartment}/{id}", kind, *rest))
+            return template, "" if member == "*" else member, f"{first}/{id}", ""
         case [id, "_history", version_id]:
             return "{type}/{id}/_history/{version_id}", first, id, version_id
     raise FhirError("not-found", "there is no such path; see [base]/metadata for what this server offers")
+
+
+def _is_compartment(resource_type: str, id: str, member: str) -> bool:
+    """Whether `resource_type/id/member` searches a compartment, for a type that can be in it or all of them."""
+    members = COMPARTMENTS.get(resource_type, {})
+    return is_id(id) and bool(members) and (member == "*" or member in members)

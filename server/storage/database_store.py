@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from server.errors import FhirError
+from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import Visibility
 from server.storage import (
@@ -17,6 +18,7 @@ from server.storage import (
     audit_segments,
     history,
     record_pages,
+    reindex,
     resources,
 )
 from server.storage.authorization import AuthorizationStore
@@ -33,6 +35,7 @@ from server.storage.interface import (
     Position,
     Record,
     RecordPage,
+    SearchExplanation,
     SearchPage,
     StoredVersion,
     Total,
@@ -41,7 +44,10 @@ from server.storage.interface import (
 from server.storage.jobs import Jobs
 from server.storage.migrations import migrations, upgrade
 from server.storage.outbox import Outbox
+from server.storage.resolution import resolved
 from server.storage.search import Search
+from server.storage.search_explain import explain
+from server.storage.search_of_types import SearchOfTypes
 from server.storage.worker_rows import WorkerRows
 
 
@@ -76,11 +82,24 @@ class DatabaseReader:
 
     def search(self, query: SearchQuery, visible: Visibility, *, includes_maximum: int = 1_000) -> SearchPage:
         with self._database.limited():
-            return Search(self._connection, query, visible).page(includes_maximum)
+            return self._search(query, visible).page(includes_maximum)
+
+    def explain(
+        self, query: SearchQuery, visible: Visibility, *, includes_maximum: int = 1_000
+    ) -> SearchExplanation:
+        with self._database.limited():
+            reindex.require_rows(self._connection, query)
+            asked = resolved(self._connection, query, visible)
+            return explain(self._connection, asked, visible, includes_maximum)
 
     def total(self, query: SearchQuery, visible: Visibility, cap: int | None) -> Total:
         with self._database.limited():
-            return Search(self._connection, query, visible).total(cap)
+            return self._search(query, visible).total(cap)
+
+    def _search(self, query: SearchQuery, visible: Visibility) -> Search | SearchOfTypes:
+        reindex.require_rows(self._connection, query)
+        asked = resolved(self._connection, query, visible)
+        return (Search if query.resource_type else SearchOfTypes)(self._connection, asked, visible)
 
     def members(self, record: Record, visible: Visibility, count: int, after: Position | None) -> RecordPage:
         with self._database.limited():
@@ -189,6 +208,15 @@ class DatabaseStore:
     def count_audit(self, query: AuditQuery, width: timedelta) -> tuple[AuditCount, ...]:
         with self.database.reading() as connection, self.database.limited():
             return audit_search.counts(connection, query, width)
+
+    def reindexing(self) -> tuple[reindex.Progress, ...]:
+        """What stored resources are being indexed again for."""
+        with self.database.reading() as connection:
+            return reindex.unfinished(connection)
+
+    def reindex(self, what: str, index: Callable[[bytes], IndexRows | None]) -> reindex.Progress | None:
+        """Index the next resources again; see `reindex.step`."""
+        return reindex.step(self.database, what, index)
 
     def checkpoint(self, *, truncate: bool = False) -> tuple[int, int]:
         """Copy the write-ahead log into the database; see `Database.checkpoint`."""

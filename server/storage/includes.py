@@ -85,7 +85,9 @@ def _follow(
 def _forward(
     include: Include, start: Mapping[int, StoredVersion], visible: Visibility, parameters: Parameters
 ) -> str:
-    sources = sorted(rid for rid, version in start.items() if version.resource_type == include.source_type)
+    sources = sorted(
+        rid for rid, version in start.items() if include.source_type in ("", version.resource_type)
+    )
     if not sources:
         return ""
     links = f"SELECT DISTINCT l.target FROM reference_value l WHERE l.rid {parameters.among(sources)}"
@@ -121,7 +123,7 @@ def _backward(
     return (
         f"SELECT {_COLUMNS} FROM (SELECT DISTINCT k.rid FROM token k WHERE k.hash {hashes}) link"
         f" {parameters.dialect.follow('resource', 'r', 'r.rid = link.rid')}"
-        f" WHERE {_shown(include.source_type, visible, parameters)}{through_parameter}"
+        f" WHERE {_shown(include.source_type or None, visible, parameters)}{through_parameter}"
     )
 
 

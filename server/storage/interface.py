@@ -127,6 +127,49 @@ class AuditCount:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidateList:
+    """A list a search could have been driven from. of: what it lists. length: cap + 1 for longer than cap."""
+
+    of: str
+    length: int
+    cap: int
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement as it ran. plan: the steps of the database's plan. rows: how many it gave."""
+
+    sql: str
+    plan: tuple[str, ...]
+    milliseconds: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSearched:
+    """How the matches of a type were found. conditions: as they were understood.
+
+    way: "driven" from a list, "window" (the first rows in the order asked for), "whole type", "" where nothing
+    of the type may be seen.
+    """
+
+    resource_type: str
+    conditions: tuple[str, ...]
+    way: str
+    lists: tuple[CandidateList, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchExplanation:
+    """types: one for each type that was searched. statements: in the order in which they ran."""
+
+    types: tuple[TypeSearched, ...]
+    statements: tuple[Statement, ...]
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SearchPage:
     """matches in order, then `included` (never counted). next_after: for SearchQuery.after, None at the end.
 
@@ -236,6 +279,14 @@ class Reader(Protocol):
 
         Raises: FhirError too-costly when it takes longer than the store allows; unsupported-search for a
         condition or modifier the store cannot answer.
+        """
+
+    def explain(
+        self, query: SearchQuery, visible: Visibility, *, includes_maximum: int = 1_000
+    ) -> SearchExplanation:
+        """Run one page of a search and tell how it was done: for people who look after the server.
+
+        Lengths of lists count what the caller may not see as well. Raises: as `search`.
         """
 
     def total(self, query: SearchQuery, visible: Visibility, cap: int | None) -> Total:

@@ -32,7 +32,7 @@ from server.storage.value_sql import token_hashes, value_table
 from server.storage.visibility_sql import VisibilitySql
 
 # More hashes than this are compared with those of a resource instead of each being looked up.
-_SEEKS = 100
+_SEEKS = 32
 _LISTS = 100  # SQLite joins at most 500 lists; a condition with so many alternatives hardly narrows anything
 
 
@@ -185,11 +185,9 @@ class SearchSql:
         if isinstance(condition, Clause):
             rids = self._clause_candidates(condition, resource_type)
             return (rids,) if rids else ()
-        if isinstance(condition, Chained):
-            return self._chained_candidates(condition)
         if isinstance(condition, InCompartment):
             return self._compartment_candidates(condition)
-        return self._has_candidates(condition)
+        return self._path_candidates(condition)
 
     def _clause_candidates(self, clause: Clause, resource_type: str) -> str:
         if clause.modifier in (*NEGATIONS, "missing", "contains"):
@@ -217,39 +215,43 @@ class SearchSql:
             for condition in table.conditions(asked, lambda name: f"{row}.{name}", self._parameters)
         ]
 
-    def _chained_candidates(self, chained: Chained) -> tuple[str, ...]:
-        lists: list[str] = []
-        through: list[str] = []
-        mask = self._parameters.bind(parameter_mask(chained.link.number))
-        for resource_type, condition in chained.targets:
-            before = self.candidates(condition, resource_type)
+    def _path_candidates(self, condition: Condition) -> tuple[str, ...]:
+        """What the ends' lists lead to, walked backwards over the hops; every stretch of the way is a list."""
+        lists, through = [], []
+        for hops, end in _paths(condition):
+            before = self.candidates(end, hops[-1].resource_type)
             if not before:
                 return ()
-            through += before
-            found, target, link = (self._parameters.alias() for _ in range(3))
-            follow = self._dialect.follow
-            lists.append(
-                f"SELECT {link}.rid FROM ({before[-1]}) {found}"
-                f" {follow('resource', target, f'{target}.rid = {found}.rid')}"
-                f" {follow('token', link, f'{link}.hash = ' + xor(f'{target}.self_hash', mask))}"
-                f" WHERE {target}.type = {self._parameters.bind(resource_type)}"
-            )
-        if max(len(lists), len(through)) > _LISTS:
-            return ()
+            stretches = [before[-1], *self._stretches(hops, before[-1])]
+            through += stretches[:-1]
+            lists.append(stretches[-1])
+            if len(through) > _LISTS:
+                return ()
         return (*through, " UNION ALL ".join(lists))
 
-    def _has_candidates(self, has: Has) -> tuple[str, ...]:
-        through = self.candidates(has.condition, has.resource_type)
-        if not through:
-            return ()
-        found, link, target = (self._parameters.alias() for _ in range(3))
-        number, follow = self._parameters.bind(has.link.number), self._dialect.follow
-        link_of = f"{link}.rid = {found}.rid AND {link}.parameter = {number}"
-        return (
-            *through,
-            f"SELECT {target}.rid FROM ({through[-1]}) {found} {follow('reference_value', link, link_of)}"
-            f" {follow('resource', target, f'{target}.self_hash = {link}.target')}",
-        )
+    def _stretches(self, hops: tuple[Hop, ...], rids: str) -> Iterator[str]:
+        """The lists one hop after the other, from the last one to the first. rids: of the path's end."""
+        found, follow = self._parameters.alias(), self._dialect.follow
+        source, where, here = f"({rids}) {found}", [], f"{found}.rid"
+        for hop in reversed(hops):
+            target, link = self._parameters.alias(), self._parameters.alias()
+            if hop.forward:
+                mask = self._parameters.bind(parameter_mask(hop.link.number))
+                source += (
+                    f" {follow('resource', target, f'{target}.rid = {here}')}"
+                    f" {follow('token', link, f'{link}.hash = ' + xor(f'{target}.self_hash', mask))}"
+                )
+                where.append(f"{target}.type = {self._parameters.bind(hop.resource_type)}")
+                here = f"{link}.rid"
+            else:
+                number = self._parameters.bind(hop.link.number)
+                of_link = f"{link}.rid = {here} AND {link}.parameter = {number}"
+                source += (
+                    f" {follow('reference_value', link, of_link)}"
+                    f" {follow('resource', target, f'{target}.self_hash = {link}.target')}"
+                )
+                here = f"{target}.rid"
+            yield f"SELECT {here} FROM {source} WHERE {all_of(where)}"
 
     def _compartment_candidates(self, asked: InCompartment) -> tuple[str, ...]:
         row = self._parameters.alias()

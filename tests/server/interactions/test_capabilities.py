@@ -82,6 +82,7 @@ def test_every_claimed_interaction_of_the_system_works(fhir, build, rest):
         "transaction": fhir.post("", build.bundle("transaction")),
         "batch": fhir.post("", build.bundle("batch")),
         "history-system": fhir.get("_history"),
+        "search-system": fhir.get(""),
     }
     assert claimed == set(performed)
     assert all(answer.status == 200 for answer in performed.values())
@@ -153,3 +154,20 @@ def test_the_published_limits_are_those_that_are_kept(fhir, build, rest):
         level["extension"] = [{"url": "urn:x", "extension": []}]
         level = level["extension"][0]
     assert fhir.post("Patient", deep).status == 400
+
+
+def test_what_it_says_is_sortable_sorts_and_nothing_else(fhir, rest):
+    patient = next(row for row in rest["resource"] if row["type"] == "Patient")
+    sortable = {one["valueCode"] for one in patient["extension"] if one["url"] == "urn:baton:sortable"}
+    assert {"_id", "_lastUpdated", "family", "birthdate"} <= sortable
+    for parameter in patient["searchParam"]:
+        expected = 200 if parameter["name"] in sortable else 400
+        assert fhir.get(f"Patient?_sort={parameter['name']}").status == expected, parameter
+
+
+def test_the_compartments_it_names_can_be_searched(fhir, rest):
+    names = [url.rpartition("/")[2].capitalize() for url in rest["compartment"]]
+    assert sorted(names) == ["Device", "Encounter", "Patient", "Practitioner", "Relatedperson"]
+    for name in names:
+        name = name.replace("person", "Person")
+        assert fhir.get(f"{name}/x/*").status == 200

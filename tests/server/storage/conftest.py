@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from server.fhir.compartments import in_compartment
 from server.fhir.index_rows import IndexRows
 from server.fhir.index_values import index_values
 from server.fhir.search_parameters import parameter
@@ -137,6 +138,10 @@ def shapes() -> dict[str, tuple[str, tuple[Condition, ...]]]:
     subject = clause("Observation", "patient", ReferenceValue("Patient", "p1"))
     family = clause("Patient", "family", StringValue("family1"))
     link = subject.parameter
+    code = clause("Observation", "code", TokenValue(None, "c1"))
+    doctor = clause("Patient", "general-practitioner").parameter
+    name = clause("Practitioner", "name", StringValue("family1"))
+    performer = clause("Observation", "performer").parameter
     day = DateValue("ge", 1_700_000_000_000_000, 1_700_100_000_000_000)
     amount = NumberValue("gt", Decimal(5), Decimal("4.5"), Decimal("5.5"))
     return {
@@ -175,5 +180,18 @@ def shapes() -> dict[str, tuple[str, tuple[Condition, ...]]]:
             "Patient",
             (Has("Observation", link, clause("Observation", "code", TokenValue(None, "c1"))),),
         ),
+        "chain of two links": (
+            "Observation",
+            (Chained(link, (("Patient", Chained(doctor, (("Practitioner", name),))),)),),
+        ),
+        "chain that branches": (
+            "Observation",
+            (Chained(performer, (("Patient", family), ("Practitioner", name))),),
+        ),
+        "has in has": ("Practitioner", (Has("Patient", doctor, Has("Observation", link, code)),)),
+        "chain in has": ("Patient", (Has("Observation", link, Chained(performer, (("Practitioner", name),))),)),
+        "has in chain": ("Observation", (Chained(link, (("Patient", Has("Observation", link, code)),)),)),
+        "compartment": ("Observation", (in_compartment("Patient", "p1", "Observation"),)),
+        "its own compartment": ("Patient", (in_compartment("Patient", "p1", "Patient"),)),
         "nothing": ("Observation", ()),
     }

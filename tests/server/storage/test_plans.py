@@ -14,9 +14,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from server.fhir.compartments import in_compartment
 from server.fhir.search_parameters import parameter
 from server.fhir.search_query import (
     Chained,
+    Has,
     Include,
     NumberValue,
     QuantityValue,
@@ -31,6 +33,7 @@ from server.storage import search as planner
 from server.storage.postgresql_database import SESSION
 from server.storage.postgresql_dialect import numbered
 from server.storage.search import Search
+from server.storage.search_of_types import SearchOfTypes
 
 pytestmark = pytest.mark.postgresql("its plans")
 
@@ -173,7 +176,8 @@ def touched(store: Any, asking: psycopg.Connection[Any], query: SearchQuery) -> 
     """Pages that a search reads, in the cache or not: the same on a busy machine."""
     with store.database.reading() as connection:
         explained = Explained(connection, asking, {}, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)")
-        Search(explained, query, EVERYTHING).page(100)  # type: ignore[arg-type]
+        kind = Search if query.resource_type else SearchOfTypes
+        kind(explained, query, EVERYTHING).page(100)  # type: ignore[arg-type]
     return sum(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in explained.plans.values())
 
 
@@ -201,12 +205,24 @@ def test_a_search_touches_no_more_pages_when_everything_else_grows(
         )
 
     clause = chart.clause
-    chart.put(*[{"resourceType": "Patient", "id": f"p{n}", "name": [{"family": f"F{n}"}]} for n in (1, 2)])
+    for n in (1, 2):
+        seen_by = [{"reference": f"Practitioner/d{n}"}]
+        chart.put(
+            {"resourceType": "Practitioner", "id": f"d{n}", "name": [{"family": f"D{n}"}]},
+            {
+                "resourceType": "Patient",
+                "id": f"p{n}",
+                "name": [{"family": f"F{n}"}],
+                "generalPractitioner": seen_by,
+            },
+        )
     grow(0, 20, 1, valueQuantity={"value": 500, "code": "mg"})
     grow(20, 300, 2)
     subject = clause("Observation", "patient", ReferenceValue("Patient", "p1"))
     above = NumberValue("gt", Decimal(200), Decimal("199.5"), Decimal("200.5"))
     family = clause("Patient", "family", StringValue("F1"), modifier="exact")
+    doctor = known("Patient", "general-practitioner")
+    name = clause("Practitioner", "family", StringValue("D1"), modifier="exact")
     newest = (SortKey(known("Observation", "date"), True),)
     conditions: dict[str, tuple[Any, ...]] = {
         "reference": (subject,),
@@ -214,12 +230,25 @@ def test_a_search_touches_no_more_pages_when_everything_else_grows(
         "quantity": (clause("Observation", "value-quantity", QuantityValue(above, None, None)),),
         "quantity of a unit": (clause("Observation", "value-quantity", QuantityValue(above, None, "mg")),),
         "chain": (Chained(subject.parameter, (("Patient", family),)),),
+        "chain of two links": (
+            Chained(subject.parameter, (("Patient", Chained(doctor, (("Practitioner", name),))),)),
+        ),
+        "compartment": (in_compartment("Patient", "p1", "Observation"),),
     }
     queries = {
         (name, bool(sort)): SearchQuery("Observation", asked, sort, count=20)
         for name, asked in conditions.items()
         for sort in ((), newest)
     }
+    of_chart = tuple(
+        SearchQuery(kind, (in_compartment("Patient", "p1", kind),)) for kind in ("Observation", "Patient")
+    )
+    queries["whole compartment", False] = SearchQuery("", count=20, parts=of_chart)
+    queries["has", False] = SearchQuery(
+        "Practitioner",
+        (Has("Patient", doctor, Has("Observation", subject.parameter, conditions["quantity of a unit"][0])),),
+        count=20,
+    )
     queries["the patients", False] = SearchQuery("Patient", count=20)
     by_name = (SortKey(known("Patient", "family")),)
     queries["the patients", True] = SearchQuery("Patient", sort=by_name, count=20)

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from server.errors import FhirError
+from server.fhir.search_conditions import LINKS_MAXIMUM
 from server.fhir.search_parameters import parameter
+from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import (
     Chained,
     Clause,
@@ -251,6 +253,10 @@ def test_no_query_is_too_big_for_the_store_to_answer_or_refuse(chart: Any, visib
         SearchQuery("Observation", (clause("Observation", "status", TokenValue(None, "final")),) * 3_000),
         SearchQuery("Patient", (clause("Patient", "family", StringValue("\ud800\0'\"%_\\")),)),
         SearchQuery("Patient", includes=(Include("Observation", None, reverse=True, iterate=True),) * 200),
+        parse_search(
+            "Provenance", [("target.patient.family", "x"), *(("target.code", f"{n}") for n in range(2))]
+        ),
+        parse_search("Observation", [("has-member." * 8 + "code:not", f"{n}") for n in range(20)]),
     ]
     for query in searches:
         for ask in (
@@ -263,6 +269,59 @@ def test_no_query_is_too_big_for_the_store_to_answer_or_refuse(chart: Any, visib
             except FhirError as refused:
                 kind = refused.kind
             assert kind in ("", "too-costly"), query
+
+
+@pytest.mark.parametrize("visible", [EVERYTHING, PATIENT_SCOPE], ids=["system", "patient"])
+@pytest.mark.parametrize("caps", [(500, 20_000), (0, 0)], ids=["driven", "walked"])
+@pytest.mark.parametrize(
+    ("resource_type", "name", "value"),
+    [
+        ("Observation", "has-member:Observation." * LINKS_MAXIMUM + "status", "final"),
+        ("Observation", "has-member." * LINKS_MAXIMUM + "date", "ge2020"),
+        ("Observation", "has-member." * LINKS_MAXIMUM + "value-quantity", "gt5,6"),
+        ("Observation", "has-member." * LINKS_MAXIMUM + "code:not", "x"),
+        ("Observation", "_has:Observation:has-member:" * LINKS_MAXIMUM + "value-quantity", "gt5"),
+        (
+            "Patient",
+            "_has:Observation:patient:" + "_has:Observation:has-member:" * 6 + "subject:Patient.family",
+            "e",
+        ),
+        (
+            "Provenance",
+            "target:Observation." + "_has:Observation:has-member:" * 5 + "performer.name:contains",
+            "e",
+        ),
+        ("Provenance", "target.code", "x"),
+        ("Provenance", "target.subject:Patient.family", "x"),
+        ("Provenance", "target.patient.family", "x"),
+    ],
+)
+def test_chains_are_answered_at_their_greatest_length_and_breadth(
+    chart: Any,
+    visible: Visibility,
+    caps: tuple[int, int],
+    resource_type: str,
+    name: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(planner, "_SMALL", caps[0])
+    monkeypatch.setattr(planner, "_LARGE", caps[1])
+    member = [{"reference": "Observation/o1"}]
+    chart.put(patient(1), observation(1, subject={"reference": "Patient/p1"}, hasMember=member))
+    query = parse_search(resource_type, [(name, value), ("_sort", "_lastUpdated")])
+    for seen in (visible, EVERYTHING):
+        assert chart.reading(lambda r, seen=seen: r.search(query, seen)) is not None
+        assert chart.reading(lambda r, seen=seen: r.total(query, seen, 10)) is not None
+
+
+def test_a_ring_of_references_is_followed_link_by_link(chart: Any) -> None:
+    chart.put(*[observation(n, hasMember=[{"reference": f"Observation/o{(n + 1) % 3}"}]) for n in range(3)])
+    for links, found in ((1, ["o2"]), (2, ["o1"]), (3, ["o0"]), (4, ["o2"]), (8, ["o1"])):
+        query = parse_search("Observation", [("has-member:Observation." * links + "_id", "o0")])
+        assert chart.found(query) == found
+        back = parse_search("Observation", [("_has:Observation:has-member:" * links + "_id", "o0")])
+        assert chart.found(back) == [f"o{links % 3}"]
 
 
 def test_a_search_that_takes_too_long_is_refused(chart: Any, database_url: str) -> None:

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.fhir.compartments import COMPARTMENTS, in_compartment
 from server.fhir.criteria import Indexed, indexed, matches
 from server.fhir.hashing import reference_hash
 from server.fhir.search_parameters import parameter, sortable
@@ -190,28 +191,41 @@ def clauses(draw: st.DrawFn, resource_type: str) -> Clause:
     )
 
 
+LINKS = {
+    "Observation": [("patient", "Patient"), ("encounter", "Encounter"), ("performer", "Practitioner")],
+    "Encounter": [("patient", "Patient")],
+    "Patient": [("general-practitioner", "Practitioner")],
+}
+BACK = {
+    "Patient": [("Observation", "patient"), ("Encounter", "patient")],
+    "Practitioner": [("Patient", "general-practitioner"), ("Observation", "performer")],
+    "Encounter": [("Observation", "encounter")],
+}
+
+
 @st.composite
-def conditions(draw: st.DrawFn, resource_type: str) -> Condition:
-    kind = draw(st.integers(0, 5))
-    links = {
-        "Observation": [("patient", "Patient"), ("encounter", "Encounter"), ("performer", "Practitioner")],
-        "Encounter": [("patient", "Patient")],
-        "Patient": [("general-practitioner", "Practitioner")],
-    }
-    if kind == 0 and resource_type in links:
-        code, target = draw(st.sampled_from(links[resource_type]))
+def conditions(draw: st.DrawFn, resource_type: str, links: int = 3) -> Condition:
+    """A clause, or at most so many links, forward, backward or mixed, and a clause at their end."""
+    kind = draw(st.integers(0, 6)) if links else 6
+    if kind < 2 and resource_type in LINKS:
+        code, target = draw(st.sampled_from(LINKS[resource_type]))
         link = parameter(resource_type, code)
         assert link is not None
-        return Chained(link, ((target, draw(clauses(target))),))
-    back = {
-        "Patient": [("Observation", "patient"), ("Encounter", "patient")],
-        "Practitioner": [("Patient", "general-practitioner")],
-    }
-    if kind == 1 and resource_type in back:
-        source, code = draw(st.sampled_from(back[resource_type]))
+        ways = [(target, draw(conditions(target, links - 1)))]
+        if code == "performer":
+            ways.append(("Patient", draw(conditions("Patient", links - 1))))
+        return Chained(link, tuple(ways))
+    if kind == 2 and resource_type in BACK:
+        source, code = draw(st.sampled_from(BACK[resource_type]))
         link = parameter(source, code)
         assert link is not None
-        return Has(source, link, draw(clauses(source)))
+        return Has(source, link, draw(conditions(source, links - 1)))
+    if kind == 3:
+        owner = draw(
+            st.sampled_from([name for name in COMPARTMENTS if resource_type in COMPARTMENTS[name]] or [""])
+        )
+        if inside := in_compartment(owner, draw(st.sampled_from(IDS)), resource_type):
+            return inside
     return draw(clauses(resource_type))
 
 
@@ -226,6 +240,26 @@ def queries(draw: st.DrawFn) -> SearchQuery:
         tuple(draw(st.lists(conditions(resource_type), max_size=3))),
         tuple({key.parameter.code: key for key in sort}.values()),
         count=draw(st.integers(1, 3)),
+    )
+
+
+@st.composite
+def queries_of_types(draw: st.DrawFn) -> SearchQuery:
+    """Several types at once; each has conditions of its own, all have one order."""
+    types = draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=4, unique=True))
+    codes = draw(st.lists(st.sampled_from(["_id", "_lastUpdated"]), max_size=2, unique=True))
+    keys = [(code, draw(st.booleans())) for code in codes]
+    return SearchQuery(
+        "",
+        count=draw(st.integers(1, 3)),
+        parts=tuple(
+            SearchQuery(
+                name,
+                tuple(draw(st.lists(conditions(name), max_size=2))),
+                tuple(SortKey(sortable(name)[code], descending) for code, descending in keys),
+            )
+            for name in types
+        ),
     )
 
 
@@ -274,8 +308,9 @@ def _may_see_by(subject: Indexed, rule: Rule, visible: Visibility, among: list[I
 def expected(query: SearchQuery, visible: Visibility, stored: list[Indexed]) -> list[Indexed]:
     """Visible matches in the order asked for; chains reach only what is visible."""
     seen = [subject for subject in stored if may_see(subject, visible, stored)]
-    found = [subject for subject in seen if matches(subject, query, seen)]
-    for key in reversed(query.sort):
+    parts = query.parts or (query,)
+    found = [subject for subject in seen if any(matches(subject, part, seen) for part in parts)]
+    for key in reversed(parts[0].sort):
         valued = [(value, subject) for subject in found if (value := sort_value(subject, key)) is not None]
         missing = [subject for subject in found if sort_value(subject, key) is None]
         valued.sort(key=lambda pair: pair[0], reverse=key.descending)  # stable, reversed keeps ties in order
@@ -364,7 +399,8 @@ contents = st.lists(resources(), min_size=1, max_size=24)
 def test_any_search_agrees_with_the_rules_in_memory(stored: Stored, data: st.DataObject) -> None:
     with stored(data.draw(contents)) as (reader, subjects):
         for _ in range(10):
-            query, visible = data.draw(queries()), data.draw(visibilities())
+            query = data.draw(st.one_of(queries(), queries(), queries_of_types()))
+            visible = data.draw(visibilities())
             want = ids(expected(query, visible, subjects))
             assert pages(reader, query, visible) == want
             total = reader.total(query, visible, None)
@@ -386,6 +422,11 @@ def pages(reader: Reader, query: SearchQuery, visible: Visibility) -> list[str]:
 
 
 INCLUDES = [
+    Include("", None),
+    Include("", None, iterate=True),
+    Include("", None, reverse=True),
+    Include("Encounter", parameter("Encounter", "patient"), iterate=True),
+    Include("Patient", parameter("Patient", "general-practitioner"), reverse=True, iterate=True),
     Include("Observation", parameter("Observation", "patient")),
     Include("Observation", parameter("Observation", "performer"), target_type="Practitioner"),
     Include("Observation", None),
@@ -451,7 +492,7 @@ def follows(include: Include, source: Indexed, other: Indexed) -> bool:
     one, another = (other, source) if include.reverse else (source, other)
     target = another.resource["resourceType"]
     return (
-        one.resource["resourceType"] == include.source_type
+        include.source_type in ("", one.resource["resourceType"])
         and include.target_type in (None, target)
         and any(
             row.target == reference_hash(f"{target}/{another.resource['id']}")

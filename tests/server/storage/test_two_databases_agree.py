@@ -1,8 +1,8 @@
 """SQLite and PostgreSQL answer alike: the same resources, the same queries, equal pages, cursors and totals.
 
 Random resources, updates and deletions go into both; then random queries of every kind of parameter, modifier,
-chain, `_has`, include and sort are asked of both by callers who see different things, down every way of the
-planner. A failure names its seed; BATON_TEST_SEED repeats it.
+chain, `_has`, list, compartment, include and sort, of one type and of several, are asked of both by callers who
+see different things, down every way of the planner. A failure names its seed; BATON_TEST_SEED repeats it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from server.errors import FhirError
-from server.fhir.search_parsing import parse_search
+from server.fhir.compartments import in_compartment
+from server.fhir.search_parsing import parse_search, parse_search_of_types
 from server.fhir.search_query import Clause, SearchQuery
 from server.fhir.visibility import EVERYTHING, Rule, Visibility
 from server.storage import open_store
@@ -83,7 +84,16 @@ class Dice(random.Random):
 def resource(dice: Dice, build: ModuleType) -> dict[str, Any]:
     """A resource of a few types; most of its elements may be missing."""
     kind = dice.choice(
-        ["Patient", "Observation", "Observation", "Encounter", "Practitioner", "RiskAssessment", "ValueSet"]
+        [
+            "Patient",
+            "Observation",
+            "Observation",
+            "Encounter",
+            "Practitioner",
+            "RiskAssessment",
+            "ValueSet",
+            "List",
+        ]
     )
     made: dict[str, Any]
     if kind == "Patient":
@@ -112,6 +122,9 @@ def resource(dice: Dice, build: ModuleType) -> dict[str, Any]:
     elif kind == "RiskAssessment":
         predictions = dice.some(lambda: {"probabilityDecimal": dice.choice(AMOUNTS[:6])})
         made = {"status": "final", "subject": dice.reference("Patient"), "prediction": predictions}
+    elif kind == "List":
+        entries = dice.some(lambda: {"item": dice.reference("Patient", "Observation", "Encounter")}, most=3)
+        made = {"status": "current", "mode": "working", "code": dice.concept(), "entry": entries}
     else:
         made = {"status": "active", "url": dice.choice([*URIS, None])}
     kept = {name: value for name, value in made.items() if value not in (None, [])}
@@ -184,16 +197,18 @@ PARAMETERS: dict[str, tuple[Asked, ...]] = {
     "Practitioner": (("name", STRING, text), ("given", STRING, text), ("gender", ("", ":missing"), token)),
     "RiskAssessment": (("probability", ("", ":missing"), number), ("patient", REFERENCE, reference("Patient"))),
     "ValueSet": (("url", ("", "", ":missing"), uri), ("status", ("",), token)),
+    "List": (("code", TOKEN, token), ("item", REFERENCE, reference("Patient", "Observation", "Encounter"))),
 }  # fmt: skip
+LISTED = ("Patient", "Observation", "Encounter")
 LINKS = {
     "Observation": (("patient", "Patient"), ("encounter", "Encounter"), ("performer", "Practitioner")),
     "Encounter": (("patient", "Patient"),),
     "Patient": (("general-practitioner", "Practitioner"),),
 }
 BACK = {
-    "Patient": (("Observation", "patient"), ("Encounter", "patient")),
+    "Patient": (("Observation", "patient"), ("Encounter", "patient"), ("List", "item")),
     "Practitioner": (("Patient", "general-practitioner"), ("Observation", "performer")),
-    "Encounter": (("Observation", "encounter"),),
+    "Encounter": (("Observation", "encounter"), ("List", "item")),
 }
 SORTS = {
     "Patient": ("family", "birthdate", "_lastUpdated", "_id"),
@@ -202,12 +217,17 @@ SORTS = {
     "Practitioner": ("name", "_lastUpdated"),
     "RiskAssessment": ("probability", "_lastUpdated"),
     "ValueSet": ("url", "_lastUpdated"),
+    "List": ("_lastUpdated", "_id"),
 }
 INCLUDES = {
     "Patient": (("_include", "Patient:general-practitioner"), ("_revinclude", "Observation:patient"),
-                ("_revinclude", "Encounter:patient"), ("_include", "Patient:*")),
+                ("_revinclude", "Encounter:patient"), ("_include", "Patient:*"), ("_revinclude", "*"),
+                ("_revinclude:iterate", "Observation:encounter"),
+                ("_include:iterate", "Observation:performer")),
     "Observation": (("_include", "Observation:patient"), ("_include", "Observation:*"),
-                    ("_include", "Observation:performer:Practitioner"), ("_revinclude", "Observation:*")),
+                    ("_include", "Observation:performer:Practitioner"), ("_revinclude", "Observation:*"),
+                    ("_include:iterate", "Patient:general-practitioner"), ("_include", "*"),
+                    ("_include:iterate", "*"), ("_include:recurse", "Encounter:patient")),
     "Encounter": (("_include", "Encounter:patient"), ("_revinclude", "Observation:encounter")),
 }  # fmt: skip
 
@@ -221,23 +241,28 @@ def condition(dice: Dice, kind: str) -> tuple[str, str]:
     return code + modifier, ",".join(value(dice) for _ in range(dice.choice([1, 1, 1, 2, 3])))
 
 
+def chain(dice: Dice, kind: str, links: int = 4) -> tuple[str, str]:
+    """A condition on a type, most often after some links of either direction."""
+    way = dice.random() if links else 1
+    if way < 0.2 and kind in LINKS:
+        link, target = dice.choice(LINKS[kind])
+        name, value = chain(dice, target, links - 1)
+        return f"{dice.choice([link, f'{link}:{target}'])}.{name}", value
+    if way < 0.4 and kind in BACK:
+        source, link = dice.choice(BACK[kind])
+        name, value = chain(dice, source, links - 1)
+        return f"_has:{source}:{link}:{name}", value
+    if way < 0.45 and kind in LISTED:
+        return "_list", ",".join(dice.sample(IDS, dice.randint(1, 2)))
+    return condition(dice, kind)
+
+
 def asked(dice: Dice) -> tuple[str, list[tuple[str, str]]]:
     """A type and the pairs of a query string."""
     kind = dice.choice(list(PARAMETERS))
     pairs = []
     for _ in range(dice.choice([0, 1, 1, 2, 3])):
-        way = dice.random()
-        if way < 0.2 and kind in LINKS:
-            link, target = dice.choice(LINKS[kind])
-            name, value = condition(dice, target)
-            named = dice.choice([link, f"{link}:{target}"]) if len(LINKS[kind]) == 1 else f"{link}:{target}"
-            pairs.append((f"{named}.{name}", value))
-        elif way < 0.4 and kind in BACK:
-            source, link = dice.choice(BACK[kind])
-            name, value = condition(dice, source)
-            pairs.append((f"_has:{source}:{link}:{name}", value))
-        else:
-            pairs.append(condition(dice, kind))
+        pairs.append(chain(dice, kind))
     if dice.random() < 0.6:
         keys = dice.sample(SORTS[kind], dice.randint(1, 2))
         pairs.append(("_sort", ",".join(dice.choice(["", "-"]) + key for key in keys)))
@@ -247,13 +272,34 @@ def asked(dice: Dice) -> tuple[str, list[tuple[str, str]]]:
     return kind, pairs
 
 
+COMMON = (("_lastUpdated", moment), ("_id", lambda dice: dice.choice(IDS)))
+
+
+def asked_of_types(dice: Dice) -> SearchQuery:
+    """The same parameters of several types, often within a compartment."""
+    kinds = dice.sample(list(PARAMETERS), dice.randint(1, 4))
+    pairs = [(name, value(dice)) for name, value in COMMON if dice.random() < 0.3]
+    if set(kinds) <= {"Observation", "Encounter", "RiskAssessment"} and dice.random() < 0.5:
+        pairs.append(("patient", dice.choice(IDS)))
+    if dice.random() < 0.6:
+        pairs.append(("_sort", ",".join(dice.sample(["_id", "-_id", "_lastUpdated", "-_lastUpdated"], 2))))
+    if dice.random() < 0.3:
+        pairs.append(("_include", "*"))
+    query = parse_search_of_types(kinds, [*pairs, ("_count", str(dice.randint(1, 5)))], now=NOW)
+    if dice.random() < 0.5:
+        return query
+    owner, id = dice.choice(["Patient", "Encounter", "Practitioner"]), dice.choice(IDS)
+    inside = ((part, in_compartment(owner, id, part.resource_type)) for part in query.parts)
+    parts = [replace(part, conditions=(*part.conditions, one)) for part, one in inside if one is not None]
+    return replace(query, parts=tuple(parts) or query.parts)
+
+
 def beyond_http(dice: Dice, query: SearchQuery) -> SearchQuery:
-    """Sometimes what the store can and a query string cannot ask: `:iterate`, `:above`, `:below`."""
+    """Sometimes what the store can and a query string cannot ask: `:above`, `:below`."""
     if dice.random() < 0.7:
         return query
     return replace(
         query,
-        includes=tuple(replace(include, iterate=True) for include in query.includes),
         conditions=tuple(
             replace(one, modifier=dice.choice(["above", "below"]))
             if isinstance(one, Clause) and one.parameter.type == "uri" and not one.modifier
@@ -337,11 +383,14 @@ def test_both_answer_any_query_alike(
         kind, pairs = asked(dice)
         visible = seen_by(dice)
         try:
-            query = beyond_http(dice, parse_search(kind, pairs, now=NOW))
+            if dice.random() < 0.15:
+                query = asked_of_types(dice)
+            else:
+                query = beyond_http(dice, parse_search(kind, pairs, now=NOW))
         except FhirError as refused:
             raise AssertionError(f"{kind} {pairs}: {refused.issues}") from refused
         one, another = (answer(store, query, visible) for store in stores)
-        assert one == another, f"BATON_TEST_SEED={SEED}: {kind} {pairs} {visible}"
+        assert one == another, f"BATON_TEST_SEED={SEED}: {query.parts or (kind, pairs)} {visible}"
         matched += len(one[0].matches) > 0 if not isinstance(one[0], str) else 0
     assert matched > queries * 0.2, "queries that find nothing prove nothing"
     for kind in ("Patient", "Observation", None):
