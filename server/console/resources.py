@@ -17,6 +17,8 @@ from server.fhir.json_codec import decode, encode
 from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
 
+VERSIONS = 100  # a page
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -51,13 +53,20 @@ class VersionRow:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One version of a resource, its JSON indented for reading, and the versions there are."""
+    """One version of a resource, its JSON indented for reading ("" of a deletion), and a page of its versions.
+
+    before, after: the versions that are compared unless others are named. older_query: of the next page of
+    versions, "" at the end.
+    """
 
     resource_type: str
     id: str
     version_id: str
     text: str
     versions: tuple[VersionRow, ...]
+    before: str
+    after: str
+    older_query: str
 
 
 def resource_page(context: Context, principal: Principal, resource_type: str, query: str) -> ResourcePage:
@@ -83,35 +92,45 @@ def resource_page(context: Context, principal: Principal, resource_type: str, qu
                 len(encode(resource)),
             )
         )
-    links = {link["relation"]: link["url"] for link in bundle.get("link", ())}
-    following = urlsplit(links["next"]).query if "next" in links else ""
-    return ResourcePage(tuple(rows), bundle.get("total"), following, tuple(notes))
+    return ResourcePage(tuple(rows), bundle.get("total"), _next_query(bundle), tuple(notes))
 
 
 def instance(
-    context: Context, principal: Principal, resource_type: str, id: str, version_id: str = ""
+    context: Context,
+    principal: Principal,
+    resource_type: str,
+    id: str,
+    version_id: str = "",
+    older_query: str = "",
 ) -> Instance:
-    """An instance (its current version unless one is named) and its history.
+    """An instance (its current version unless one is named) and its history, from the page named on.
 
-    Raises: FhirError as history and vread would. A deleted version has an empty text.
+    Raises: FhirError as history and vread would.
     """
+    pairs = tuple(parse_qsl(older_query, keep_blank_values=True)) or (("_count", str(VERSIONS)),)
     history = _answer(
-        context,
-        principal,
-        InteractionRequest("history-instance", resource_type, id, query=(("_count", "200"),)),
+        context, principal, InteractionRequest("history-instance", resource_type, id, query=pairs)
     )
     versions = tuple(_version_row(entry) for entry in history.get("entry", ()))
     wanted = version_id or (versions[0].version_id if versions else "")
-    shown = next((row for row in versions if row.version_id == wanted), None)
-    if shown is None:
-        raise FhirError("not-found", "There is no such version.")
-    text = ""
-    if not shown.deleted:
-        resource = _answer(
-            context, principal, InteractionRequest("vread", resource_type, id, version_id=wanted)
+    resource = version_content(context, principal, resource_type, id, wanted) if wanted else None
+    text = msgspec.json.format(encode(resource), indent=2).decode() if resource else ""
+    before = str(max(int(wanted) - 1, 1)) if wanted.isdecimal() else "1"
+    return Instance(resource_type, id, wanted, text, versions, before, wanted, _next_query(history))
+
+
+def version_content(
+    context: Context, principal: Principal, resource_type: str, id: str, version_id: str
+) -> dict[str, Any] | None:
+    """The content of a version, None of a deletion. Raises: FhirError as vread would."""
+    try:
+        return _answer(
+            context, principal, InteractionRequest("vread", resource_type, id, version_id=version_id)
         )
-        text = msgspec.json.format(encode(resource), indent=2).decode()
-    return Instance(resource_type, id, wanted, text, versions)
+    except FhirError as error:
+        if error.kind != "deleted":
+            raise
+        return None
 
 
 def _version_row(entry: dict[str, Any]) -> VersionRow:
@@ -123,6 +142,12 @@ def _version_row(entry: dict[str, Any]) -> VersionRow:
         method,
         method == "DELETE",
     )
+
+
+def _next_query(bundle: dict[str, Any]) -> str:
+    """The query string of a Bundle's next page, "" at the end."""
+    links = {link["relation"]: link["url"] for link in bundle.get("link", ())}
+    return urlsplit(links["next"]).query if "next" in links else ""
 
 
 def _answer(context: Context, principal: Principal, request: InteractionRequest) -> dict[str, Any]:

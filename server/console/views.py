@@ -12,6 +12,7 @@ from flask import Blueprint, Response, g, make_response, redirect, request, url_
 from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.console.audit_views import AUDIT_PAGES, add_audit_pages, may_see_audit
+from server.console.comparison import add_comparison_page
 from server.console.queue_views import POLLED, add_queue_pages
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
@@ -82,10 +83,11 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
 
     @pages.get("/resources/<resource_type>/<id>")
     def instance(resource_type: str, id: str) -> Response:
-        version = request.args.get("version", "")
-        shown = read_instance(context, staff_principal(CLIENT_ID), resource_type, id, version)
+        asked = (request.args.get("version", ""), request.args.get("older", ""))
+        shown = read_instance(context, staff_principal(CLIENT_ID), resource_type, id, *asked)
         return page("console/instance.html", shown=shown)
 
+    add_comparison_page(pages, context)
     add_search_explain_pages(pages, context)
     add_queue_pages(pages, auth)
     add_audit_pages(pages, context.store, auth)

@@ -43,6 +43,23 @@ class Site:
         self.client = json.loads(added)["client_id"]
         token = deployment.token("system/*.rs")
         self.patient = deployment.patients_with_discharge(token)[0]
+        self.two_versions = self._two_versions()
+
+    def _two_versions(self) -> str:
+        """A CarePlan of the patient that was changed once."""
+        plan = {
+            "resourceType": "CarePlan",
+            "id": "two-versions",
+            "status": "draft",
+            "intent": "plan",
+            "subject": {"reference": f"Patient/{self.patient}"},
+            "note": [{"text": f"synthetic note {number}"} for number in range(8)],
+        }
+        later = plan | {"status": "active", "title": "Going home"}
+        file = self.deployment.home / "two-versions.ndjson"
+        file.write_text(f"{json.dumps(plan)}\n{json.dumps(later)}\n")
+        self.deployment.baton("load", str(file))
+        return "CarePlan/two-versions"
 
     def authorize(self, **changed: str) -> str:
         asked = {
@@ -168,6 +185,12 @@ def console_instance(page: Page, site: Site) -> None:
     expect(page.get_by_role("heading", name="History")).to_be_visible()
 
 
+def console_comparison(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/resources/{site.two_versions}")
+    page.get_by_role("link", name="What changed in version 2").click()
+    expect(page.get_by_role("heading", name="Side by side")).to_be_visible()
+
+
 def console_audit(page: Page, site: Site) -> None:
     page.goto(f"{site.base}/console/audit")
     expect(page.get_by_role("img", name="Events over time")).to_be_visible()
@@ -233,6 +256,7 @@ PAGES: dict[Callable[[Page, Site], None], str] = {
     console_empty: "engineer",
     console_search_error: "engineer",
     console_instance: "engineer",
+    console_comparison: "engineer",
     console_audit: "engineer",
     console_audit_numbers: "engineer",
     console_audit_empty: "engineer",
@@ -308,7 +332,9 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
     page = browse(opened, viewport={"width": 1024, "height": 700})
     # Start before the first element, also where a field has the focus to begin with.
     page.evaluate("document.body.tabIndex = -1; document.body.focus()")
-    expected = page.locator("a[href], button, input:not([type=hidden]), select, [tabindex='0']").count()
+    expected = page.locator(
+        "a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']"
+    ).count()
     stops: list[dict[str, Any]] = []
     for _ in range(4 * expected + 1):
         page.keyboard.press("Tab")
