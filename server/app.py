@@ -18,6 +18,7 @@ from server.api.observability import Metrics, note_route, observability_blueprin
 from server.api.pages import pages_blueprint
 from server.api.protection import protected
 from server.api.rates import Rate, counted
+from server.api.representation import represented
 from server.api.smart import smart_blueprint
 from server.auth.build import authorization_server
 from server.auth.context import AuthContext, auth_context
@@ -119,7 +120,7 @@ def create_app(
         return response
 
     inner = dispatched(app.wsgi_app, fhir) if dispatch else app.wsgi_app
-    inner = protected(admitted(inner, addresses, context.limits.url_bytes), settings.base_url)
+    inner = represented(protected(admitted(inner, addresses, context.limits.url_bytes), settings.base_url))
     app.wsgi_app = forwarded(observed(inner, metrics, log), settings.trusted_proxies)  # type: ignore[method-assign, assignment]
     app.extensions[MOST_BODY] = most_body(authenticate, context.limits)
     return app

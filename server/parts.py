@@ -40,11 +40,13 @@ def web() -> None:
 
 def worker() -> None:
     """What happens beside the requests: events to consumers, jobs, the audit trail, checkpoints."""
-    from server.app import now
+    from server.app import make_context, now
     from server.auth.audit_heads import head_signer
+    from server.auth.context import auth_context
     from server.auth.keys import signing_keys
     from server.logs import Log, configure_logging, describe
     from server.storage import open_store
+    from server.workers.asynchronous import STATEMENT_SECONDS, Answering
     from server.workers.consumers import installed_consumers
     from server.workers.housekeeping import tasks
     from server.workers.sealing import sealing
@@ -56,9 +58,18 @@ def worker() -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    store = open_store(settings.database_url)
+    store = open_store(settings.database_url, statement_seconds=STATEMENT_SECONDS)
     keys = signing_keys(settings.home, settings.secret_key)
     seal = sealing(store, settings.home / "audit", head_signer(keys, settings.base_url, now), now)
+    authorization = auth_context(
+        store.authorization,
+        store,
+        base_url=settings.base_url,
+        home=settings.home,
+        secret_key=settings.secret_key,
+        clock=now,
+    )
+    answering = Answering(make_context(settings, store), authorization)
     ended = Worker(
         store=store,
         todo=(*tasks(store, settings.home, now), seal),
@@ -66,6 +77,7 @@ def worker() -> None:
         redis_url=settings.redis_url,
         clock=now,
         failed=lambda name, error: log("ERROR", "task-failed", task=name, **describe(error)),
+        lanes={"asynchronous": answering.kinds},
     ).run(stop)
     if not ended:
         os._exit(0)  # what is under way was given back; whoever still does it is not waited for

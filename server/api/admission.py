@@ -11,6 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from server.api.errors import error_parts
 from server.api.exchange import Authenticate
+from server.api.headers import read_prefer
 from server.api.protection import FORWARDED_SCHEME, REFUSAL
 from server.api.rates import Rate, address_key
 from server.errors import FhirError
@@ -86,7 +87,7 @@ def admitted(application: WSGIApplication, addresses: Rate, url_bytes: int) -> W
         except FhirError as error:
             line, headers, body = error_parts(path, error)
             start_response(line, headers)
-            return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+            return [body]
         return application(environ, start_response)
 
     return serve
@@ -112,6 +113,9 @@ def most_body(authenticate: Authenticate, limits: Limits) -> Callable[[WSGIEnvir
             authenticate(environ.get("HTTP_AUTHORIZATION", ""))
         except Exception:
             return 0  # the application comes upon the same, answers it and logs it
-        return limits.bundle_bytes if path.rstrip("/") == "/fhir" else limits.body_bytes
+        if path.rstrip("/") != "/fhir":
+            return limits.body_bytes
+        later = read_prefer(environ.get("HTTP_PREFER", "")).asynchronous
+        return limits.async_bundle_bytes if later else limits.bundle_bytes
 
     return most

@@ -17,10 +17,13 @@ _OPEN = (
     "/oauth2/register",
     "/oauth2/smart-style.json",
 )
-_EXPOSED = "ETag, Location, Content-Location, Link, Last-Modified, X-Request-Id, Retry-After, WWW-Authenticate"
+_EXPOSED = (
+    "ETag, Location, Content-Location, Link, Last-Modified, Preference-Applied, X-Progress, X-Request-Id, "
+    "Retry-After, WWW-Authenticate"
+)
 _ACCEPTED = (
-    "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer, "
-    "X-Request-Id"
+    "Accept, Authorization, Content-Encoding, Content-Type, If-Match, If-Modified-Since, If-None-Exist, "
+    "If-None-Match, Prefer, X-Request-Id"
 )
 
 

@@ -9,23 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
 from server.api.headers import (
     FHIR_JSON,
-    FORM,
+    NO_PREFERENCES,
+    Pairs,
+    Preferences,
     answer_type,
-    check_content_type,
     read_http_date,
     read_prefer,
     read_query,
     split_general,
 )
+from server.api.request_content import ReadBody, read_form, read_large_bundle, read_resource
 from server.auth.principal import Principal
 from server.errors import FhirError
-from server.fhir.json_codec import decode, encode
+from server.fhir.json_codec import encode
+from server.interactions.asynchronous import DEFERRABLE, start
 from server.interactions.audit import audit_row
 from server.interactions.etag import read_if_match, read_if_none_match
 from server.interactions.perform import perform
@@ -37,18 +40,21 @@ Authenticate = Callable[[str], Principal]
 
 _NOBODY = Principal(client_id="", scopes=())
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_WITHOUT_PARAMETERS = frozenset(
+    {"create", "update", "delete", "batch", "transaction", "async-status", "async-cancel"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A request. path: relative to the FHIR base, decoded. query: still encoded. header: value by lower-case
-    name, "" where absent. read_body: the body up to a number of bytes, None where it is longer."""
+    name, "" where absent."""
 
     method: str
     path: str
     query: str
     header: Callable[[str], str]
-    read_body: Callable[[int], bytes | None]
+    read_body: ReadBody
     request_id: str
 
 
@@ -78,9 +84,14 @@ def answer(context: Context, authenticate: Authenticate, exchange: Exchange) -> 
         with snapshot:
             if route.interaction != "capabilities":
                 principal = authenticate(exchange.header("authorization"))
-            request = _request(context, exchange, route, pairs)
+            preferred = read_prefer(prefer) if (prefer := exchange.header("prefer")) else NO_PREFERENCES
+            later = preferred.asynchronous and route.interaction in DEFERRABLE
+            request, kept = _request(context, exchange, route, pairs, preferred, later)
             passed_on = True
-            response = perform(context, principal, request)
+            if later:
+                response = start(context, principal, request, kept)
+            else:
+                response = perform(context, principal, request)
     except FhirError as error:
         if route is not None and not passed_on:
             error = _audited(context, principal, route, exchange, error)
@@ -103,7 +114,6 @@ def _audited(
         route.id,
         operation=route.operation,
         request_id=exchange.request_id,
-        compartment=route.compartment,
     )
     try:
         context.audit(audit_row(context, principal, request, InteractionResponse(error.status)))
@@ -136,19 +146,24 @@ def _with_body(
 
 
 def _request(
-    context: Context, exchange: Exchange, route: Route, pairs: tuple[tuple[str, str], ...]
-) -> InteractionRequest:
-    header = exchange.header
-    interaction, body = route.interaction, None
+    context: Context, exchange: Exchange, route: Route, pairs: Pairs, preferred: Preferences, later: bool
+) -> tuple[InteractionRequest, bytes]:
+    """What is asked. later: it is done later; then the body comes beside it, b"" for none, and not decoded."""
+    header, limits = exchange.header, context.limits
+    interaction, body, kept = route.interaction, None, b""
     if exchange.method in _BODY_METHODS:
+        content_type = header("content-type")
         if route.template.endswith("_search"):
-            pairs = (*pairs, *_form(context, exchange))
+            pairs = (*pairs, *read_form(limits, content_type, exchange.read_body))
+        elif later and interaction == "bundle":
+            interaction, kept = read_large_bundle(limits, content_type, exchange.read_body)
         else:
-            interaction, body = _body(context, exchange, interaction)
-    if pairs and interaction in ("create", "update", "delete", "batch", "transaction"):
+            interaction, body = read_resource(limits, content_type, exchange.read_body, interaction)
+            if later:
+                kept, body = encode(body), None
+    if pairs and interaction in _WITHOUT_PARAMETERS:
         raise FhirError("unsupported-search", f"{interaction} takes no parameters in its URL")
-    prefer_return, prefer_handling = read_prefer(prefer) if (prefer := header("prefer")) else ("", "")
-    return InteractionRequest(
+    request = InteractionRequest(
         interaction=cast(InteractionName, interaction),
         resource_type=route.resource_type,
         id=route.id,
@@ -160,48 +175,12 @@ def _request(
         if_none_match=read_if_none_match(header("if-none-match")),
         if_modified_since=read_http_date(header("if-modified-since")),
         if_none_exist=_if_none_exist(header("if-none-exist"), interaction),
-        prefer_return=prefer_return,
-        prefer_handling=prefer_handling,
+        prefer_return=preferred.returned,
+        prefer_handling=preferred.handling,
         request_id=exchange.request_id,
+        compartment=route.compartment,
     )
-
-
-def _body(context: Context, exchange: Exchange, interaction: str) -> tuple[str, dict[str, Any]]:
-    """The decoded body, and the interaction, which a Bundle sent to the base names by its type."""
-    check_content_type(exchange.header("content-type"))
-    limits = context.limits
-    # A Bundle that is stored as a resource is one resource; only one that is processed may be larger.
-    whole = interaction == "bundle"
-    most = limits.bundle_bytes if whole else limits.body_bytes
-    raw = exchange.read_body(most)
-    if raw is None:
-        raise FhirError("too-large", f"the body may have {most} bytes at most")
-    if not raw:
-        raise FhirError("required", "the request has no body")
-    most = limits.bundle_elements if whole else limits.elements
-    body = decode(raw, max_nesting=limits.nesting, max_elements=most)
-    if not whole:
-        return interaction, body
-    if body.get("resourceType") != "Bundle":
-        raise FhirError("invalid-request", "only a Bundle can be sent to the base URL", "resourceType")
-    if body.get("type") not in ("batch", "transaction"):
-        raise FhirError("invalid-request", "only a batch or a transaction can be processed here", "Bundle.type")
-    return cast(str, body["type"]), body
-
-
-def _form(context: Context, exchange: Exchange) -> tuple[tuple[str, str], ...]:
-    raw = exchange.read_body(context.limits.body_bytes)
-    if raw is None:
-        raise FhirError("too-large", f"the body may have {context.limits.body_bytes} bytes at most")
-    if not raw:
-        return ()
-    check_content_type(exchange.header("content-type") or FORM, (FORM,))
-    try:
-        text = raw.decode("ascii")
-    except UnicodeDecodeError:
-        raise FhirError("invalid-request", f"{FORM} is ASCII with percent-encoding") from None
-    # General parameters of the body count as well, but the media type was settled by the URL and Accept.
-    return split_general(read_query(text, context.limits.query_parameters))[0]
+    return request, kept
 
 
 def _if_none_exist(value: str, interaction: str) -> str | None:

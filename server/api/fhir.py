@@ -17,6 +17,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.routing import BaseConverter
 from werkzeug.wsgi import get_input_stream
 
+from server.api.content_coding import check_coding, unpacked
 from server.api.errors import Parts, defect
 from server.api.exchange import Authenticate, Exchange, answer, refusal
 from server.api.observability import note_route, request_id
@@ -41,7 +42,6 @@ def respond(
     addresses: what one address may ask without a token in force.
     """
     path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
-    method = environ["REQUEST_METHOD"]
 
     def header(name: str) -> str:
         value: str = environ.get(_ENVIRON_NAMES[name], "")
@@ -52,7 +52,7 @@ def respond(
 
     own_id = request_id(environ)
     exchange = Exchange(
-        method=method,
+        method=environ["REQUEST_METHOD"],
         path=path[len(PREFIX) + 1 :],
         query=environ.get("QUERY_STRING", ""),
         header=header,
@@ -70,7 +70,7 @@ def respond(
     note_route(environ, f"{PREFIX}/{given.template}".rstrip("/"), given.client_id)
     if given.status not in _WITHOUT_BODY:
         given.headers.append(("Content-Length", str(len(given.body))))
-    return _LINES[given.status], given.headers, b"" if method == "HEAD" else given.body
+    return _LINES[given.status], given.headers, given.body
 
 
 def fhir_blueprint(respond: Respond) -> Blueprint:
@@ -119,6 +119,9 @@ _ENVIRON_NAMES = {
 
 
 def _read_body(environ: WSGIEnvironment, most: int) -> bytes | None:
+    """The body without its coding, None where it has more than `most` bytes with it or without it."""
+    coding = environ.get("HTTP_CONTENT_ENCODING", "")
+    check_coding(coding)
     length = environ.get("CONTENT_LENGTH", "")
     if length.isdigit() and int(length) > most:
         return None
@@ -126,4 +129,4 @@ def _read_body(environ: WSGIEnvironment, most: int) -> bytes | None:
         body: bytes = get_input_stream(environ).read(most + 1)
     except ClientDisconnected:
         raise FhirError("invalid-request", "the body ended before its Content-Length") from None
-    return body if len(body) <= most else None
+    return unpacked(body, coding, most) if len(body) <= most else None

@@ -14,8 +14,8 @@ class Principal:
 
     client_id: the OAuth client. user: fhirUser as "Practitioner/id", None for backend services.
     scopes: what was granted. patient, encounter: ids of the launch context. role: the user's role
-    (`policy`), "" for none. username: the account that acts, "" for none. token_id: hash of the token, for
-    audit; never the token.
+    (`policy`), "" for none. username: the account that acts, "" for none. token_hash: by which the token is
+    found again, b"" without one. token_id: a piece of it, for audit; never the token.
     decisions: what `access` already worked out for this value; a principal lives as long as its token is
     cached, so an access decision costs one dictionary look-up after the first.
     """
@@ -28,6 +28,7 @@ class Principal:
     role: str = ""
     token_id: str = ""
     username: str = ""
+    token_hash: bytes = b""
     decisions: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -77,8 +77,24 @@ def _unauthorized(text: str, error: str) -> FhirError:
 
 def active_token(context: AuthContext, token: str) -> TokenRow | None:
     """The row of an access token in force: not expired, not revoked, its client and user enabled."""
-    row = context.rows.token(context.hash(token))
-    if row is None or row.revoked is not None or row.expires <= context.clock():
+    row = _standing(context, context.hash(token))
+    return row if row is not None and context.clock() < row.expires else None
+
+
+def standing_principal(context: AuthContext, token_hash: bytes) -> Principal | None:
+    """Whom an access token stands for that was good when a request came, and may have expired since.
+
+    None once it, its grant or what came of it was revoked, or its client or user disabled; or when it expired
+    so long ago that its row is gone.
+    """
+    row = _standing(context, token_hash)
+    return _principal(context, row) if row is not None else None
+
+
+def _standing(context: AuthContext, token_hash: bytes) -> TokenRow | None:
+    """The row of an access token, expired or not, unless it was revoked or its client or user disabled."""
+    row = context.rows.token(token_hash)
+    if row is None or row.revoked is not None:
         return None
     client = context.rows.client(row.client_id)
     if client is not None and client.disabled:
@@ -101,6 +117,7 @@ def _principal(context: AuthContext, row: TokenRow) -> Principal:
         encounter=row.encounter,
         role=user.role if user is not None else row.role,
         token_id=row.token_hash.hex()[:16],
+        token_hash=row.token_hash,
         username=row.username,
     )
 

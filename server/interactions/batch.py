@@ -22,13 +22,16 @@ def batch(context: Context, request: InteractionRequest, door: Door) -> Interact
     door: performs one interaction in a unit of work of its own.
     """
     rows = [
-        _row(context, request, position, entry, door)
+        batch_row(context, request, position, entry, door)
         for position, entry in enumerate(entries_of(context, request))
     ]
     return InteractionResponse(200, bundle("batch-response", rows))
 
 
-def _row(context: Context, request: InteractionRequest, position: int, raw: Any, door: Door) -> dict[str, Any]:
+def batch_row(
+    context: Context, request: InteractionRequest, position: int, raw: Any, door: Door
+) -> dict[str, Any]:
+    """The response entry of one entry, whatever comes of it."""
     try:
         entry = read_entry(context, request, position, raw)
     except FhirError as error:

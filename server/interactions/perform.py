@@ -10,6 +10,7 @@ from functools import partial
 from server.auth.access import decide
 from server.auth.principal import Principal
 from server.errors import FhirError
+from server.interactions.asynchronous import cancel, status
 from server.interactions.audit import audit_row
 from server.interactions.batch import batch
 from server.interactions.call import Call, ReadingHandler, Unit, WritingHandler
@@ -35,8 +36,14 @@ READING: Mapping[str, ReadingHandler] = {
     "search-type": search,
     "search-system": search_system,
     "operation": operate,
+    "async-status": status,
 }
-WRITING: Mapping[str, WritingHandler] = {"create": create, "update": update, "delete": delete}
+WRITING: Mapping[str, WritingHandler] = {
+    "create": create,
+    "update": update,
+    "delete": delete,
+    "async-cancel": cancel,
+}
 
 
 _ATTEMPTS = 5  # of a write that others overtake

@@ -26,6 +26,8 @@ InteractionName = Literal[
     "transaction",
     "operation",
     "capabilities",
+    "async-status",
+    "async-cancel",
 ]
 
 
@@ -34,6 +36,7 @@ class Limits:
     """Published in the CapabilityStatement, and set by BATON_LIMITS. Bytes, entries, rows and parameters.
 
     elements: of the JSON of one resource (`json_codec.has_more_elements`). index_values: of one resource.
+    async_*: of what is done later (Prefer: respond-async); async_requests: of one client and not yet answered.
     """
 
     body_bytes: int = 5_000_000
@@ -49,6 +52,12 @@ class Limits:
     count_maximum: int = 1_000
     includes_maximum: int = 1_000
     total_cap: int = 10_000
+    async_requests: int = 20
+    async_bundle_bytes: int = 64_000_000
+    async_bundle_entries: int = 20_000
+    async_bundle_elements: int = 4_000_000
+    async_answer_bytes: int = 100_000_000
+    async_hours: int = 24
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ ROUTES: dict[str, dict[str, InteractionName | str]] = {
     "_search": {"POST": "search-system"},
     "metadata": {"GET": "capabilities"},
     "_history": {"GET": "history-system"},
+    "_async/{id}": {"GET": "async-status", "DELETE": "async-cancel"},
     "{type}": {"GET": "search-type", "POST": "create"},
     "{type}/_search": {"POST": "search-type"},
     "{type}/_history": {"GET": "history-type"},
@@ -122,6 +123,8 @@ def _take_apart(path: str) -> tuple[str, str, str, str]:
     first = parts[0]
     if len(parts) == 1 and first in _SYSTEM:
         return first, "", "", ""
+    if first == "_async" and len(parts) == 2:
+        return "_async/{id}", "", parts[1], ""
     if first.startswith(("$", "_")) or any(part.startswith("$") for part in parts[1:]):
         raise FhirError("unknown-operation", "this server has no such operation here")
     if first not in RESOURCE_TYPES:

@@ -21,6 +21,7 @@ from server.storage import (
     reindex,
     resources,
 )
+from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
 from server.storage.authorization_tables import AuthorizationTables
 from server.storage.database import Connection, Database, Overtaken
@@ -146,7 +147,7 @@ class DatabaseStore:
     """A Store, and what the worker and the command line need beyond it.
 
     outbox: the relay's side of the outbox; dead_letters: people's side of it. jobs: work in the background.
-    workers: the worker processes that live.
+    asynchronous: requests that are answered later. workers: the worker processes that live.
     """
 
     def __init__(self, database: Database) -> None:
@@ -154,6 +155,7 @@ class DatabaseStore:
         self.outbox = Outbox(database)
         self.dead_letters = DeadLetters(database)
         self.jobs = Jobs(database)
+        self.asynchronous = AsynchronousRequests(database)
         self.workers = WorkerRows(database)
         self._authorization = AuthorizationTables(database)
         self._schema = migrations(database.dialect.name)[-1].number

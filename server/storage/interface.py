@@ -16,6 +16,7 @@ from typing import Protocol
 from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import Visibility
+from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
 from server.storage.dead_letters import DeadLetters
 from server.storage.jobs import Jobs
@@ -357,6 +358,10 @@ class Store(Protocol):
     @property
     def jobs(self) -> Jobs:
         """Work in the background."""
+
+    @property
+    def asynchronous(self) -> AsynchronousRequests:
+        """Requests that are answered later."""
 
     @property
     def workers(self) -> WorkerRows:

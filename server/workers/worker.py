@@ -36,7 +36,10 @@ def worker_name() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """redis_url: "" carries batches in this process. failed: is told what went wrong and where."""
+    """redis_url: "" carries batches in this process. failed: is told what went wrong and where.
+
+    lanes: kinds of jobs that have a thread of their own, by its name, because one of them may take long.
+    """
 
     store: DatabaseStore
     todo: Sequence[Task]
@@ -44,6 +47,7 @@ class Worker:
     redis_url: str
     clock: Callable[[], datetime]
     failed: Callable[[str, Exception], None]
+    lanes: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)
     name: str = field(default_factory=worker_name)
     timing: Timing = field(default_factory=Timing)
     backoff: Backoff = field(default_factory=lambda: Backoff(random))
@@ -96,16 +100,19 @@ class Worker:
             send = queue.send
             work["redis-queue"] = partial(queue.run, stop, self.name)
         relay = Relay(self.store.outbox, self.timing, self.clock, send)
-        runner = JobRunner(
-            self.store.jobs, self._kinds(), self.name, pulse, self.timing, self.backoff, self.clock, self.failed
-        )
         local = [task for task in self.todo if not task.shared]
         work["housekeeping"] = partial(run_tasks, local, stop, self.failed)
         work["relay"] = self._loop("relay", self._take_up(relay), stop)
-        work["jobs"] = self._loop("jobs", runner.run_one, stop)
+        for lane, kinds in {"jobs": self._kinds(), **self.lanes}.items():
+            work[lane] = self._loop(lane, self._runner(kinds, pulse).run_one, stop)
         for name in self.consumers:
             work[f"consumer-{name}"] = self._loop(name, partial(relay.send_on, name, stop), stop)
         return work
+
+    def _runner(self, kinds: Mapping[str, Kind], pulse: Pulse) -> JobRunner:
+        return JobRunner(
+            self.store.jobs, kinds, self.name, pulse, self.timing, self.backoff, self.clock, self.failed
+        )
 
     def _take_up(self, relay: Relay) -> Callable[[], int]:
         """Hand events over, once the database knows the consumers and the shared tasks."""
