@@ -30,6 +30,7 @@ class Machine:
     """One lifecycle. codes: `system|code`. state: name of the element. parties: party -> element that names it.
 
     open: parties that nobody has to be named as: then anyone who may write it acts as this party.
+    handed_over_by: party -> parties of which any may name another one in its place.
     moves: state -> state that can follow -> parties of which any may set it. content: state -> groups of paths.
     """
 
@@ -44,6 +45,7 @@ class Machine:
     state: str
     parties: Mapping[str, str]
     open: frozenset[str]
+    handed_over_by: Mapping[str, tuple[str, ...]]
     moves: Mapping[str, Mapping[str, tuple[str, ...]]]
     content: Mapping[str, tuple[tuple[str, ...], ...]]
 
@@ -70,6 +72,8 @@ def judge(before: Resource, after: Resource, acts_for: ActsFor) -> tuple[Issue, 
         return ()
     if machine_of(after) is not machine:
         return (_leaving(machine),)
+    if handed_over := tuple(_handed_over(machine, before, after, acts_for)):
+        return handed_over
     old, new = machine.state_of(before), machine.state_of(after)
     if old == new:
         # What the state needs may not be taken away while it lasts.
@@ -120,6 +124,7 @@ def _machine(document: Mapping[str, Any]) -> Machine:
         state=document["state"],
         parties=document["parties"],
         open=frozenset(document["open"]),
+        handed_over_by={party: tuple(by) for party, by in document["handed_over_by"].items()},
         moves={
             state: {target: tuple(by) for target, by in (following | from_any).items() if target != state}
             for state, following in document["moves"].items()
@@ -151,6 +156,18 @@ def _is_party(machine: Machine, party: str, before: Resource, after: Resource, a
     return isinstance(reference, str) and acts_for(reference)
 
 
+def _handed_over(machine: Machine, before: Resource, after: Resource, acts_for: ActsFor) -> Iterator[Issue]:
+    """Parties that another one was named for by somebody who may not: or anybody could make itself a party."""
+    for party, element in machine.parties.items():
+        old, new = before.get(element), after.get(element)
+        if not old or old.get("reference") == (new or {}).get("reference"):
+            continue
+        by = machine.handed_over_by[party]
+        if not any(_is_party(machine, each, before, before, acts_for) for each in by):
+            words = f"only {_who(machine, by)} may name another {party}"
+            yield _issue(machine, "party", words, f"{machine.resource_type}.{element}")
+
+
 def _content(machine: Machine, state: str, resource: Resource) -> Iterator[Issue]:
     for group in machine.content.get(state, ()):
         if not any(_is_present(resource, path.split(".")) for path in group):
@@ -171,9 +188,12 @@ def _move(machine: Machine, old: str) -> Issue:
 
 
 def _setter(machine: Machine, setters: tuple[str, ...]) -> Issue:
-    who = _either([f"the {party} ({machine.resource_type}.{machine.parties[party]})" for party in setters])
-    words = f"only {who} may set this state"
+    words = f"only {_who(machine, setters)} may set this state"
     return _issue(machine, "setter", words, f"{machine.resource_type}.{machine.state}")
+
+
+def _who(machine: Machine, parties: tuple[str, ...]) -> str:
+    return _either([f"the {party} ({machine.resource_type}.{machine.parties[party]})" for party in parties])
 
 
 def _leaving(machine: Machine) -> Issue:

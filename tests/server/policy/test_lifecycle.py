@@ -97,7 +97,9 @@ def test_every_machine_names_elements_that_exist_and_parties_it_declares(machine
     assert {path.partition(".")[0] for path in paths} <= set(elements)
     assert set(machine.parties.values()) <= set(elements)
     setters = {party for following in machine.moves.values() for by in following.values() for party in by}
-    assert setters | machine.open <= set(machine.parties)
+    handing_over = {party for by in machine.handed_over_by.values() for party in by}
+    assert setters | machine.open | handing_over <= set(machine.parties)
+    assert set(machine.handed_over_by) == set(machine.parties)
 
 
 def test_no_two_machines_are_for_the_same_resources() -> None:
@@ -224,7 +226,25 @@ def test_an_owned_referral_is_not_taken_over_by_naming_oneself() -> None:
     machine = named("task-referral")
     taken = one_of(machine, "accepted") | {"owner": {"reference": "Practitioner/thief"}}
     issues = judge(one_of(machine, "requested"), taken, lambda named: named == "Practitioner/thief")
-    assert rules(issues) == ["task-referral-setter"]
+    assert rules(issues) == ["task-referral-party"]
+
+
+@pytest.mark.parametrize(("element", "asks", "does"), [("requester", True, False), ("owner", True, True)])
+def test_nobody_makes_itself_a_party_before_moving(element: str, asks: bool, does: bool) -> None:
+    before = one_of(named("task-referral"), "requested")
+    others = [{"reference": "Practitioner/other"}, {"display": "Somebody"}]
+    for other in [*others, None] if element == "owner" else others:  # a referral needs a requester
+        after = {name: value for name, value in before.items() if name != element}
+        after |= {element: other} if other else {}
+        for who, may in (
+            ("Practitioner/asks", asks),
+            ("Practitioner/does", does),
+            ("Practitioner/other", False),
+        ):
+            issues = judge(before, after, lambda named, who=who: named == who)
+            assert rules(issues) == ([] if may else ["task-referral-party"]), who
+            assert [issue.expression for issue in issues] == ([] if may else [f"Task.{element}"])
+    assert judge(before, before | {element: before[element] | {"display": "A name"}}, nobody) == ()
 
 
 def test_where_nobody_is_named_as_requester_nobody_is_the_requester() -> None:
