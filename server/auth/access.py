@@ -27,7 +27,7 @@ from server.fhir.compartments import RESOURCE_TYPES, in_patient_compartment
 from server.fhir.criteria import Indexed, matches
 from server.fhir.index_rows import IndexRows
 from server.fhir.search_parsing import parse_search
-from server.fhir.search_query import Clause, UnresolvedValue
+from server.fhir.search_query import Clause, is_unresolved
 from server.fhir.visibility import NOTHING, Rule, Visibility
 from server.policy.open_types import open_types
 from server.policy.roles import role
@@ -220,9 +220,7 @@ def clauses(resource_type: str, criteria: tuple[tuple[str, str], ...]) -> tuple[
     except FhirError:
         return None
     found = tuple(condition for condition in query.conditions if isinstance(condition, Clause))
-    if len(found) < len(criteria) or any(isinstance(v, UnresolvedValue) for c in found for v in c.values):
-        return None
-    return found
+    return found if len(found) == len(criteria) and not is_unresolved(query) else None
 
 
 def resource_types() -> frozenset[str]:

@@ -309,3 +309,14 @@ class SearchQuery:
     self_parameters: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
     parts: tuple[SearchQuery, ...] = ()
+
+
+def is_unresolved(asked: SearchQuery | Condition) -> bool:
+    """Whether a value of a query or condition has yet to be resolved."""
+    if isinstance(asked, SearchQuery):
+        return any(is_unresolved(inner) for inner in (*asked.conditions, *asked.parts))
+    if isinstance(asked, Chained):
+        return any(is_unresolved(inner) for _, inner in asked.targets)
+    if isinstance(asked, Has):
+        return is_unresolved(asked.condition)
+    return isinstance(asked, Clause) and any(isinstance(value, UnresolvedValue) for value in asked.values)

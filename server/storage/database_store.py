@@ -9,7 +9,7 @@ from pathlib import Path
 
 from server.errors import FhirError
 from server.fhir.index_rows import IndexRows
-from server.fhir.search_query import SearchQuery
+from server.fhir.search_query import SearchQuery, is_unresolved
 from server.fhir.visibility import Visibility
 from server.storage import (
     audit_chain,
@@ -45,7 +45,6 @@ from server.storage.interface import (
 from server.storage.jobs import Jobs
 from server.storage.migrations import migrations, upgrade
 from server.storage.outbox import Outbox
-from server.storage.resolution import resolved
 from server.storage.search import Search
 from server.storage.search_explain import explain
 from server.storage.search_of_types import SearchOfTypes
@@ -90,7 +89,7 @@ class DatabaseReader:
     ) -> SearchExplanation:
         with self._database.limited():
             reindex.require_rows(self._connection, query)
-            asked = resolved(self._connection, query, visible)
+            asked = self._resolved(query, visible)
             return explain(self._connection, asked, visible, includes_maximum)
 
     def total(self, query: SearchQuery, visible: Visibility, cap: int | None) -> Total:
@@ -99,8 +98,15 @@ class DatabaseReader:
 
     def _search(self, query: SearchQuery, visible: Visibility) -> Search | SearchOfTypes:
         reindex.require_rows(self._connection, query)
-        asked = resolved(self._connection, query, visible)
+        asked = self._resolved(query, visible)
         return (Search if query.resource_type else SearchOfTypes)(self._connection, asked, visible)
+
+    def _resolved(self, query: SearchQuery, visible: Visibility) -> SearchQuery:
+        if not is_unresolved(query):
+            return query
+        from server.storage.resolution import resolved  # only these searches need all of terminology
+
+        return resolved(self._connection, query, visible)
 
     def members(self, record: Record, visible: Visibility, count: int, after: Position | None) -> RecordPage:
         with self._database.limited():

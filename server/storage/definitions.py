@@ -17,7 +17,14 @@ from typing import Any
 import msgspec
 
 from server.fhir.search_parameters import parameter
-from server.fhir.search_query import Clause, SearchQuery, UriValue
+from server.fhir.search_query import (
+    Clause,
+    SearchParameter,
+    SearchQuery,
+    SortKey,
+    TokenValue,
+    UriValue,
+)
 from server.fhir.visibility import Visibility
 from server.storage.database import Connection
 from server.storage.interface import StoredVersion
@@ -27,7 +34,7 @@ from server.terminology import shipped
 from server.terminology.code_systems import CodeSystem, read_code_system
 from server.terminology.value_sets import ValueSet, read_value_set
 
-# Versions of one url that are looked at, and how many bytes of resources a process keeps read.
+# Resources of one url that are looked at, the last changed first; bytes of resources that a process keeps read.
 _VERSIONS_MAXIMUM = 20
 _KEPT_BYTES = 8_000_000
 
@@ -113,11 +120,11 @@ class StoredDefinitions:
         return None if stored is None or stored.deleted else _read(stored)[0]
 
     def _stored(self, resource_type: str, url: str, version: str) -> Found | None:
-        known = parameter(resource_type, "url")
-        assert known is not None  # R4 has it
-        query = SearchQuery(
-            resource_type, conditions=(Clause(known, "", (UriValue(url),)),), count=_VERSIONS_MAXIMUM
-        )
+        conditions = [Clause(_known(resource_type, "url"), "", (UriValue(url),))]
+        if version:
+            conditions.append(Clause(_known(resource_type, "version"), "", (TokenValue(None, version),)))
+        latest = SortKey(_known(resource_type, "_lastUpdated"), descending=True)
+        query = SearchQuery(resource_type, tuple(conditions), (latest,), count=_VERSIONS_MAXIMUM)
         matches = Search(self._connection, query, self._visible).page(0).matches
         candidates = [
             (rank, match.last_updated, found)
@@ -128,6 +135,12 @@ class StoredDefinitions:
         if not candidates:
             return None
         return max(candidates, key=lambda candidate: candidate[:2])[2]
+
+
+def _known(resource_type: str, code: str) -> SearchParameter:
+    found = parameter(resource_type, code)
+    assert found is not None  # R4 has it
+    return found
 
 
 def _read(stored: StoredVersion) -> tuple[Found, tuple[Any, ...]]:

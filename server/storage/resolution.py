@@ -20,20 +20,22 @@ from server.fhir.search_query import (
     Has,
     SearchParameter,
     SearchQuery,
-    TreeValue,
     UnresolvedValue,
     Value,
     ValueSetValue,
+    is_unresolved,
 )
 from server.fhir.visibility import Visibility
 from server.storage.database import Connection
 from server.storage.definitions import Found, Kept, StoredDefinitions
 from server.storage.trees import tree_entries
 from server.terminology.code_sets import CodeSet, listed
-from server.terminology.expansion import NotExpandable, TooCostly, expand
+from server.terminology.expansion import Budget, NotExpandable, TooCostly, expand
 from server.terminology.filters import UnsupportedFilter, require_subsumption
 from server.terminology.token_entries import token_entries
 
+# Published (docs/reference/limits.md): value sets, concepts and hierarchies of a search; what they stand for.
+VALUES_MAXIMUM, ENTRIES_MAXIMUM = 100, 50_000
 # How many entries of expansions a process keeps, at some 60 bytes each.
 _KEPT_ENTRIES = 100_000
 _SHOWN = 500  # characters of a reason
@@ -57,8 +59,7 @@ def resolved(connection: Connection, query: SearchQuery, visible: Visibility) ->
     """
     resolver = _Resolver(connection, visible)
     parts = tuple(resolver.query(part) for part in query.parts)
-    found = resolver.query(query)
-    return found if parts == query.parts else replace(found, parts=parts)
+    return replace(resolver.query(query), parts=parts)
 
 
 class _Resolver:
@@ -66,30 +67,27 @@ class _Resolver:
         self._connection = connection
         self._visible = visible
         self._definitions = StoredDefinitions(connection, visible)
+        self._budget = Budget()
+        self._done: dict[tuple[str, Value, tuple[str, ...]], EntriesValue] = {}
 
     def query(self, query: SearchQuery) -> SearchQuery:
-        conditions = tuple(self._condition(condition, "") for condition in query.conditions)
-        same = all(one is other for one, other in zip(conditions, query.conditions, strict=True))
-        return query if same else replace(query, conditions=conditions)
+        return replace(query, conditions=tuple(self._condition(c, "") for c in query.conditions))
 
     def _condition(self, condition: Condition, before: str) -> Condition:
         """before: how the condition's name begins in the query, for errors."""
-        if isinstance(condition, Clause):
-            return self._clause(condition, before)
+        if not is_unresolved(condition):
+            return condition
         if isinstance(condition, Chained):
             name = f"{before}{condition.link.code}."
             targets = tuple((kind, self._condition(inner, name)) for kind, inner in condition.targets)
-            same = all(new[1] is old[1] for new, old in zip(targets, condition.targets, strict=True))
-            return condition if same else replace(condition, targets=targets)
+            return replace(condition, targets=targets)
         if isinstance(condition, Has):
             name = f"{before}_has:{condition.resource_type}:{condition.link.code}:"
-            inner = self._condition(condition.condition, name)
-            return condition if inner is condition.condition else replace(condition, condition=inner)
-        return condition
+            return replace(condition, condition=self._condition(condition.condition, name))
+        assert isinstance(condition, Clause)  # no other condition has values
+        return self._clause(condition, before)
 
     def _clause(self, clause: Clause, before: str) -> Clause:
-        if not any(isinstance(value, UnresolvedValue) for value in clause.values):
-            return clause
         name = f"{before}{clause.parameter.code}:{clause.modifier}"
         try:
             return replace(clause, values=tuple(self._value(clause, value) for value in clause.values))
@@ -101,14 +99,23 @@ class _Resolver:
             raise refusal("invalid-search", name, str(error)) from error
 
     def _value(self, clause: Clause, value: Value) -> Value:
+        if not isinstance(value, UnresolvedValue):
+            return value
+        key = (clause.modifier, value, _bound(clause.parameter))
+        if key not in self._done:
+            self._done[key] = EntriesValue.of(self._entries(clause, value))
+            if len(self._done) > VALUES_MAXIMUM:
+                raise TooCostly(f"more than {VALUES_MAXIMUM} value sets or hierarchies in one search")
+            if sum(len(done.entries) for done in self._done.values()) > ENTRIES_MAXIMUM:
+                raise TooCostly(f"more than {ENTRIES_MAXIMUM} codes or resources in one search")
+        return self._done[key]
+
+    def _entries(self, clause: Clause, value: UnresolvedValue) -> frozenset[int]:
         if isinstance(value, ValueSetValue):
-            return EntriesValue.of(self._of_value_set(clause.parameter, value))
+            return self._of_value_set(clause.parameter, value)
         if isinstance(value, ConceptValue):
-            return EntriesValue.of(self._of_concept(clause, value))
-        if isinstance(value, TreeValue):
-            up = clause.modifier == "above"
-            return EntriesValue.of(tree_entries(self._connection, self._visible, value, up=up))
-        return value
+            return self._of_concept(clause, value)
+        return tree_entries(self._connection, self._visible, value, up=clause.modifier == "above")
 
     def _of_value_set(self, parameter: SearchParameter, value: ValueSetValue) -> frozenset[int]:
         if value.id:
@@ -117,8 +124,7 @@ class _Resolver:
             root = self._definitions.find("ValueSet", value.url, value.version)
         if root is None:
             raise NotExpandable("the value set is not known to this server")
-        bound = bound_value_sets(parameter) if parameter.datatypes == ("code",) else ()
-        key = (root.identity, bound)
+        key = (root.identity, _bound(parameter))
         kept: _Expanded | None = _EXPANDED.get(key)
         if kept is None or any(_identity(self._definitions.find(*asked)) != was for asked, was in kept.found):
             kept = self._expanded(parameter, root)
@@ -127,7 +133,7 @@ class _Resolver:
 
     def _expanded(self, parameter: SearchParameter, root: Found) -> _Expanded:
         definitions = StoredDefinitions(self._connection, self._visible)
-        entries = token_entries(parameter, expand(root.definition, definitions))
+        entries = token_entries(parameter, expand(root.definition, definitions, self._budget))
         return _Expanded(
             entries, tuple((asked, _identity(found)) for asked, found in definitions.asked.items())
         )
@@ -154,6 +160,11 @@ class _Resolver:
 
 class _Unknown(ValueError):
     """A code that does not exist."""
+
+
+def _bound(parameter: SearchParameter) -> tuple[str, ...]:
+    """What besides a set of codes its entries depend on."""
+    return bound_value_sets(parameter) if parameter.datatypes == ("code",) else ()
 
 
 def _identity(found: Found | None) -> bytes | None:

@@ -18,7 +18,7 @@ from server.terminology.value_sets import Component, ValueSet
 # Published (docs/reference/limits.md): codes of an expansion.
 CODES_MAXIMUM = 10_000
 # Concepts looked at on the way, and value sets that import each other.
-_WORK_MAXIMUM, _IMPORTS_MAXIMUM = 1_000_000, 200
+WORK_MAXIMUM, IMPORTS_MAXIMUM = 1_000_000, 200
 
 
 class Definitions(Protocol):
@@ -39,9 +39,22 @@ class TooCostly(ValueError):
     """A value set of more codes, or of more work, than is allowed; the text says how many."""
 
 
-def expand(value_set: ValueSet, definitions: Definitions) -> CodeSet:
+class Budget:
+    """Work that is left, in concepts to look at; shared by all expansions of one request."""
+
+    def __init__(self, concepts: int = WORK_MAXIMUM) -> None:
+        self._all = self._left = concepts
+
+    def spend(self, concepts: int) -> None:
+        """Raises: TooCostly when it is used up."""
+        self._left -= concepts
+        if self._left < 0:
+            raise TooCostly(f"more than {self._all} concepts to look at")
+
+
+def expand(value_set: ValueSet, definitions: Definitions, budget: Budget | None = None) -> CodeSet:
     """The codes of a value set. Raises: NotExpandable, TooCostly."""
-    return _Expander(definitions).expand(value_set)
+    return _Expander(definitions, budget or Budget()).expand(value_set)
 
 
 def split_canonical(canonical: str) -> tuple[str, str]:
@@ -51,13 +64,13 @@ def split_canonical(canonical: str) -> tuple[str, str]:
 
 
 class _Expander:
-    """One expansion: what was imported already, and what it has cost."""
+    """One expansion: what was imported already, and what is being imported."""
 
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: Definitions, budget: Budget) -> None:
         self._definitions = definitions
+        self._spend = budget.spend
         self._done: dict[str, CodeSet] = {}
         self._open: list[tuple[str, str]] = []
-        self._work = 0
 
     def expand(self, value_set: ValueSet) -> CodeSet:
         if not value_set.includes:
@@ -65,8 +78,8 @@ class _Expander:
         identity = (value_set.url, value_set.version)
         if identity in self._open:
             raise NotExpandable(f"the value set {value_set.url} includes itself")
-        if len(self._open) + len(self._done) >= _IMPORTS_MAXIMUM:
-            raise TooCostly(f"more than {_IMPORTS_MAXIMUM} value sets that include each other")
+        if len(self._open) + len(self._done) >= IMPORTS_MAXIMUM:
+            raise TooCostly(f"more than {IMPORTS_MAXIMUM} value sets that include each other")
         self._open.append(identity)
         found = union(map(self._selected, value_set.includes))
         try:
@@ -118,8 +131,3 @@ class _Expander:
                 raise NotExpandable(f"a filter on the code system {component.system}: {error}") from error
             codes = {code: None for code in codes if code in chosen}
         return listed(component.system, ((code, system.concepts[code].display) for code in codes))
-
-    def _spend(self, concepts: int) -> None:
-        self._work += concepts
-        if self._work > _WORK_MAXIMUM:
-            raise TooCostly(f"more than {_WORK_MAXIMUM} concepts to look at")

@@ -19,7 +19,7 @@ from server.fhir.criteria import indexed, matches
 from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import EVERYTHING, Rule, Visibility
-from server.storage import definitions, trees
+from server.storage import definitions, resolution, trees
 from server.storage.resolution import resolved
 
 CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
@@ -543,3 +543,16 @@ def test_the_database_answers_as_the_rules_of_matching_do(
         plain = resolved(connection, question, EVERYTHING)
     expected = sorted(r["id"] for r in resources if matches(indexed(r), plain))
     assert sorted(chart.found(question)) == expected
+
+
+def test_how_much_one_search_may_name_is_bounded(chart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    chart.put(value_set("a", listing("urn:x", "1", "2"), url="urn:a"), condition("c", ("urn:x", "2")))
+    same = query("Condition", ("code:in", ",".join(["urn:a"] * 200)))
+    assert chart.found(same) == ["c"]  # named again and again, it is resolved once
+    monkeypatch.setattr(resolution, "VALUES_MAXIMUM", 1)
+    other = query("Condition", ("code:in", f"urn:a,{CLINICAL_ALL}"))
+    assert (refused(chart, other).status, refused(chart, other).issues[0].code) == (422, "too-costly")
+    monkeypatch.setattr(resolution, "VALUES_MAXIMUM", 100)
+    assert chart.found(other) == ["c"]
+    monkeypatch.setattr(resolution, "ENTRIES_MAXIMUM", 5)
+    assert refused(chart, other).issues[0].code == "too-costly"

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.terminology import expansion, shipped
+from server.terminology import shipped
 from server.terminology.code_sets import CodeSet
 from server.terminology.code_systems import CodeSystem, read_code_system
-from server.terminology.expansion import CODES_MAXIMUM, NotExpandable, TooCostly, expand
+from server.terminology.expansion import CODES_MAXIMUM, Budget, NotExpandable, TooCostly, expand
 from server.terminology.value_sets import ValueSet, read_value_set
 
 COLOURS = {
@@ -237,12 +237,18 @@ def test_an_expansion_of_more_codes_than_allowed_is_refused_with_the_number() ->
     assert list(expanded(wide, Known(systems=(many,))).codes["urn:many"]) == ["1", "2"]
 
 
-def test_the_work_of_an_expansion_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expansion, "_WORK_MAXIMUM", 1_000)
+def test_the_work_of_all_expansions_of_a_request_is_bounded() -> None:
+    for resource in (
+        value_set(*[filtered("warm", "=", "true")] * 1_000),
+        value_set(filtered("code", "regex", "(a?){900}")),
+    ):
+        with pytest.raises(TooCostly, match="1000 concepts"):
+            expand(read_value_set(resource), Known(), Budget(1_000))
+    budget = Budget(100)
+    small = read_value_set(value_set({"system": "urn:colours"}))
     with pytest.raises(TooCostly):
-        expanded(value_set(*[filtered("warm", "=", "true")] * 1_000))
-    with pytest.raises(TooCostly):
-        expanded(value_set(filtered("code", "regex", "(a?){900}")))
+        for _ in range(101):
+            expand(small, Known(), budget)
 
 
 # -- against a naive evaluation
