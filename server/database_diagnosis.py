@@ -49,7 +49,7 @@ def diagnose_database(settings: Settings, now: datetime) -> tuple[list[Finding],
     findings = [*_database(health), *(_sqlite(health) if health.kind == "sqlite" else _postgresql(health, now))]
     try:
         if health.schema == health.newest:
-            findings += [*_queue(store, settings, now), *_audit(store, settings, now)]
+            findings += [*_queue(store, settings, now), *_reindexing(store), *_audit(store, settings, now)]
     except FhirError:
         findings.append(row("database", "error", "stopped answering while it was asked"))
     finally:
@@ -140,6 +140,13 @@ def _queue(store: DatabaseStore, settings: Settings, now: datetime) -> Iterator[
         yield row("worker", "ok", "none is running, and nothing waits for one")
     if settings.redis_url:
         yield _redis(settings.redis_url)
+
+
+def _reindexing(store: DatabaseStore) -> Iterator[Finding]:
+    for state in store.reindexing():
+        done = state.position * 100 // state.last
+        said = f"{done} % of what is stored is indexed again, by the worker; until all is, new searches wait"
+        yield row("reindex", "warning", said)
 
 
 def _redis(url: str) -> Finding:

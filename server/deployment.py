@@ -31,6 +31,7 @@ def migrate(settings: Settings) -> str:
     try:
         store = open_store(settings.database_url)
         version = store.upgrade()
+        unfinished = store.reindexing()
         store.close()
     except (DatabaseUrlError, SchemaTooNew) as error:
         raise DeploymentError(str(error)) from None
@@ -40,6 +41,10 @@ def migrate(settings: Settings) -> str:
             f"{said} Does it run and exist, and may its user create tables?"
             " (BATON_DATABASE_URL; `baton doctor`)"
         ) from None
+    if unfinished:
+        return (
+            f"schema {version}; what is stored will be indexed again by the worker, for searches that are new"
+        )
     return f"schema {version}"
 
 

@@ -49,6 +49,7 @@ def worker() -> None:
     from server.workers.asynchronous import STATEMENT_SECONDS, Answering
     from server.workers.consumers import installed_consumers
     from server.workers.housekeeping import tasks
+    from server.workers.reindexing import Reindexing
     from server.workers.sealing import sealing
     from server.workers.worker import Worker
 
@@ -70,14 +71,15 @@ def worker() -> None:
         clock=now,
     )
     answering = Answering(make_context(settings, store), authorization)
+    reindexing = Reindexing(store, settings.fhir_base, settings.time_zone, now)
     ended = Worker(
         store=store,
-        todo=(*tasks(store, settings.home, now), seal),
+        todo=(*tasks(store, settings.home, now), seal, reindexing.task),
         consumers=installed_consumers(),
         redis_url=settings.redis_url,
         clock=now,
         failed=lambda name, error: log("ERROR", "task-failed", task=name, **describe(error)),
-        lanes={"asynchronous": answering.kinds},
+        lanes={"asynchronous": answering.kinds, "reindex": reindexing.kinds},
     ).run(stop)
     if not ended:
         os._exit(0)  # what is under way was given back; whoever still does it is not waited for

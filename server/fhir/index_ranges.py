@@ -142,9 +142,9 @@ def quantity(o: Collector, value: Mapping[str, Any], to: Entries) -> None:
         written = _compared(float(amount), comparator)
         canonical = _compared(_canonical(amount, units), comparator) if units.canonical else written
         o.amount = value, written, units, canonical
-    _quantities(o, *written, units.written, to)
+    _quantities(o, written[0], written[1], units.written, to)
     if units.canonical:
-        _canonical_quantities(o, *canonical, units.canonical, to)
+        _canonical_quantities(o, canonical[0], canonical[1], units.canonical, to)
 
 
 def money(o: Collector, value: Mapping[str, Any], to: Entries) -> None:

@@ -15,7 +15,7 @@ from server.interactions.reindex import index_again
 from server.storage.database_store import DatabaseStore
 from server.storage.jobs import Job
 from server.workers.housekeeping import Task
-from server.workers.job_runner import Progress
+from server.workers.job_runner import Kind, Progress
 
 KIND = "reindex"
 _PAUSE = timedelta(seconds=1)  # between two slices
@@ -36,6 +36,11 @@ class Reindexing:
     def task(self) -> Task:
         """What looks for work; it costs nothing where there is none."""
         return Task("reindex-plan", _PLANNED_EVERY, self.plan)
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """What does it."""
+        return {KIND: self.run}
 
     def plan(self) -> None:
         """Give everything that is not done yet a job."""

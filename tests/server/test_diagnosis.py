@@ -22,9 +22,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from server import database_diagnosis
 from server.diagnosis import diagnose
+from server.fhir.index_rows import IndexRows
 from server.settings import Settings
+from server.storage.database_store import DatabaseStore
 from server.storage.health import database_health
-from server.storage.interface import AuditRow, Store
+from server.storage.interface import AuditRow, NewVersion, Store
+from server.storage.reindex import SCHEMA_5, begin, step
 from server.storage.worker_rows import WorkerRow
 
 NOW = datetime.now(UTC)
@@ -259,3 +262,17 @@ class TestBackups:
     def test_a_record_that_cannot_be_read_is_found(self, settings: Settings, store: Store) -> None:
         (settings.home / "last-backup.json").write_text('["?"]')
         assert found(settings, "backups")[0] == "warning"
+
+
+def test_what_is_still_being_indexed_again_is_told(settings: Settings, store: DatabaseStore) -> None:
+    with store.writing() as writer:
+        for id in ("a", "b"):
+            writer.put(NewVersion("Patient", id, 1, 0, NOW, b'{"resourceType":"Patient"}', "PUT", IndexRows()))
+    with store.database.writing() as connection:
+        begin(connection, SCHEMA_5)
+    step(store.database, SCHEMA_5, lambda body: None, count=1)
+    (row,) = [row for row in diagnose(settings) if row["check"] == "reindex"]
+    assert row["level"] == "warning"
+    assert row["finding"].startswith("50 %")
+    step(store.database, SCHEMA_5, lambda body: None)
+    assert [row for row in diagnose(settings) if row["check"] == "reindex"] == []

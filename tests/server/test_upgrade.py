@@ -14,7 +14,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -30,8 +30,11 @@ from server.cli import main
 from server.logs import Log
 from server.settings import read_settings
 from server.storage import open_store
+from server.storage.jobs import Job
 from server.storage.migrations import migrations, upgrade
+from server.storage.reindex import SCHEMA_5
 from server.storage.sqlite_database import SqliteDatabase
+from server.workers.reindexing import KIND, Reindexing
 
 RELEASED = Path(__file__).parent / "released_schemas"
 SCHEMAS = (1,)
@@ -246,6 +249,54 @@ def test_the_database_can_be_written_on(upgraded: Upgraded) -> None:
     found = json.loads(upgraded.get("Patient?gender=other&_sort=_id").get_data())
     assert "a" in [entry["resource"]["id"] for entry in found["entry"]]
     assert found["total"] == 2
+
+
+UCUM = "http%3A%2F%2Funitsofmeasure.org"
+NEW_SEARCHES = {
+    f"Observation?value-quantity=gt12|{UCUM}|mg/L&value-quantity=lt20|{UCUM}|mg/L": ["o1"],
+    f"Observation?code-value-quantity=http://loinc.org|2160-0$9|{UCUM}|mg/L": ["o2"],
+    f"Observation?combo-code-value-quantity=2160-0$ge0.9|{UCUM}|mg/dL&_sort=date": ["o1", "o2"],
+    "Task?due=2026": [],
+    "Task?_sort=due": [],
+}
+
+
+def test_new_searches_are_refused_until_what_was_stored_is_indexed_for_them(upgraded: Upgraded) -> None:
+    for query in NEW_SEARCHES:
+        refused = upgraded.get(query, status=400)
+        issue = json.loads(refused.get_data())["issue"][0]
+        assert issue["code"] == "transient"
+        assert issue["expression"] == [
+            f"http.{'due' if 'due' in query else query.partition('?')[2].partition('=')[0]}"
+        ]
+        assert refused.headers["Retry-After"]
+    store = open_store(upgraded.url)
+    (unfinished,) = store.reindexing()
+    assert unfinished.what == SCHEMA_5
+    work = Reindexing(store, f"{BASE}/fhir", "America/New_York", lambda: datetime.now(UTC), slice=0.05)
+    job = Job(1, KIND, unfinished.what, {}, timedelta(seconds=1), "claimed", "tests", 1, 0, 0, "",
+              datetime.now(UTC), None, datetime.now(UTC), None)  # fmt: skip
+    while work.run(job, lambda done, total: None):
+        pass
+    assert store.reindexing() == ()
+    store.close()
+    for query, expected in NEW_SEARCHES.items():
+        entries = json.loads(upgraded.get(query).get_data()).get("entry", ())
+        assert [entry["resource"]["id"] for entry in entries] == expected, query
+
+
+def test_searches_find_what_they_found_when_everything_is_indexed_again(upgraded: Upgraded) -> None:
+    assert upgraded.rows("reindex", ("what",)) == []
+    for query, expected in upgraded.answers["searches"].items():
+        if query.startswith("Patient"):
+            continue  # the one that was written on above
+        found = [
+            "{resourceType}/{id}/{meta[versionId]}".format(**entry["resource"])
+            for entry in json.loads(upgraded.get(query).get_data()).get("entry", ())
+        ]
+        assert [row for row in found if "Patient/" not in row] == [
+            row for row in expected if "Patient/" not in row
+        ]
 
 
 COMMANDS = {

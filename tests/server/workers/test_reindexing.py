@@ -40,7 +40,7 @@ def test_what_an_upgrade_left_is_planned_done_and_not_planned_again(store: Any, 
     timing = Timing()
     runner = JobRunner(
         store.jobs,
-        {KIND: work.run},
+        work.kinds,
         "tests",
         Pulse(timing),
         timing,
