@@ -89,7 +89,7 @@ SPELLINGS = (
     "/fhir/.well-known/../Observation/o1",
     "/fhir/.well-known/smart-configuration/../../Observation/o1",
     "/fhir/Observation/o1/_history/1",
-    "/fhir/Patient/p1/Observation",
+    "/fhir/Observation/o1/Observation",
     "/fhir/Patient/p1/$everything",
     "/FHIR/Observation/o1",
 )

@@ -243,7 +243,7 @@ def entries(fhir: Any, path: str) -> list[Json]:
         page = answer.json
         found += page.get("entry", [])
         following = [link["url"] for link in page["link"] if link["relation"] == "next"]
-        path = following[0].removeprefix(f"{BASE}/") if following else ""
+        path = following[0].removeprefix(BASE).removeprefix("/") if following else ""
     matches = [entry for entry in found if entry.get("search", {}).get("mode") != "include"]
     assert page.get("total", len(matches)) == len(matches)
     return found
@@ -251,6 +251,12 @@ def entries(fhir: Any, path: str) -> list[Json]:
 
 def ids(fhir: Any, path: str) -> set[str]:
     return {entry["resource"]["id"] for entry in entries(fhir, path)}
+
+
+def keys(fhir: Any, path: str) -> set[Key]:
+    found = [(entry["resource"]["resourceType"], entry["resource"]["id"]) for entry in entries(fhir, path)]
+    assert len(found) == len(set(found)), path
+    return set(found)
 
 
 def version_keys(found: list[Json]) -> list[tuple[str, str, int]]:
@@ -270,6 +276,7 @@ def test_every_row_source_shows_what_the_filter_shows_and_nothing_else(world: Wo
         check_instances(world, eye, own)
         check_histories(world, eye, own)
         check_searches(eye, own)
+        check_searches_of_types(eye, own)
         check_joins(eye, own)
 
 
@@ -320,6 +327,23 @@ def check_searches(eye: Eye, own: Any) -> None:
                 assert ids(own, f"{kind}?subject:missing=true") == set()
 
 
+def check_searches_of_types(eye: Eye, own: Any) -> None:
+    """The system, and every patient's compartment: what is visible, each type on its own."""
+    shown = {(kind, id) for kind in TYPES for id in eye.current(kind)}
+    for query in ("?_count=7", "?_count=9&_sort=-_lastUpdated,_id"):
+        assert keys(own, query) == shown, (eye.scope, query)
+    for patient in PATIENTS:
+        inside = {
+            (kind, id)
+            for kind, id in shown
+            if kind in COMPARTMENT and patient in charts_of(eye.current(kind)[id])
+        }
+        assert keys(own, f"Patient/{patient}/*?_count=5") == inside, (eye.scope, patient)
+        for kind in COMPARTMENT:
+            expected = {key for key in inside if key[0] == kind}
+            assert keys(own, f"Patient/{patient}/{kind}") == expected, (eye.scope, patient, kind)
+
+
 def check_joins(eye: Eye, own: Any) -> None:
     observations = eye.current("Observation")
 
@@ -352,9 +376,29 @@ def check_joins(eye: Eye, own: Any) -> None:
         }
         expected = {id for id in eye.current("Practitioner") if f"Practitioner/{id}" in named}
         assert ids(own, f"Practitioner?_has:Observation:performer:code={code}") == expected, (eye.scope, code)
+        beside = {
+            id
+            for id in observations
+            if joined(id, "subject", "Patient", lambda it: True)
+            and any(
+                set(references(observations[id]["subject"])) & set(references(it["subject"]))
+                and it["code"]["coding"][0]["code"] == code
+                for it in observations.values()
+            )
+        }
+        path = f"Observation?subject:Patient._has:Observation:subject:code={code}"
+        assert ids(own, path) == beside, (eye.scope, path)
+        far = f"Practitioner?_has:Observation:performer:subject:Patient._has:Observation:subject:code={code}"
+        expected = {
+            id
+            for id in eye.current("Practitioner")
+            if any(f"Practitioner/{id}" in references(observations[each]["performer"]) for each in beside)
+        }
+        assert ids(own, far) == expected, (eye.scope, far)
     back = "&".join(f"_revinclude={kind}:*" for kind in COMPARTMENT)
+    on = "_include:iterate=*&_revinclude:iterate=Observation:*"
     for kind in (*COMPARTMENT, *OPEN):
-        for shape in ("_include=*", f"_include={kind}:*", back, f"_include=*&{back}"):
+        for shape in ("_include=*", f"_include={kind}:*", back, f"_include=*&{back}", "_revinclude=*", on):
             for entry in entries(own, f"{kind}?_count=3&{shape}"):
                 resource = entry["resource"]
                 if resource["resourceType"] != "OperationOutcome":
