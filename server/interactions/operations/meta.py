@@ -85,7 +85,9 @@ _Change = Callable[[list[Any], list[Any], Callable[[Any], Hashable]], list[Any]]
 
 def _changed(call: Call[Writer], given: dict[str, Any], change: _Change) -> InteractionResponse:
     request = call.request
-    current = call.unit.read(request.resource_type, request.id, call.decision.visible)
+    # It answers with what is there, so it needs the permission to read as well.
+    visible = call.decide("read", request.resource_type).visible
+    current = call.unit.read(request.resource_type, request.id, visible)
     if current is None:
         raise absent(request.resource_type)
     if current.deleted:

@@ -76,6 +76,7 @@ def test_it_needs_the_permissions_of_a_read_and_of_an_update(as_token, patient):
     reader = as_token("system/*.rs")
     assert reader.get("Patient/p1/$meta").status == 200
     assert reader.post("Patient/p1/$meta-add", given(tag=[TAG])).status == 403
+    assert as_token("system/*.u").post("Patient/p1/$meta-add", given(tag=[TAG])).status == 403
     assert as_token("system/Observation.cruds").get("Patient/p1/$meta").status == 403
 
 
