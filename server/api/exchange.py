@@ -24,7 +24,13 @@ from server.api.headers import (
     read_query,
     split_general,
 )
-from server.api.request_content import ReadBody, read_form, read_large_bundle, read_resource
+from server.api.request_content import (
+    ReadBody,
+    read_form,
+    read_large_bundle,
+    read_patch_body,
+    read_resource,
+)
 from server.auth.principal import Principal
 from server.errors import FhirError
 from server.fhir.json_codec import encode
@@ -41,8 +47,12 @@ Authenticate = Callable[[str], Principal]
 _NOBODY = Principal(client_id="", scopes=())
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _WITHOUT_PARAMETERS = frozenset(
-    {"create", "update", "delete", "batch", "transaction", "async-status", "async-cancel"}
+    {"create", "update", "patch", "delete", "batch", "transaction", "async-status", "async-cancel"}
 )
+
+
+# These take a condition where their URL names no id.
+_CONDITIONAL = frozenset({"update", "patch", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +160,21 @@ def _request(
 ) -> tuple[InteractionRequest, bytes]:
     """What is asked. later: it is done later; then the body comes beside it, b"" for none, and not decoded."""
     header, limits = exchange.header, context.limits
-    interaction, body, kept = route.interaction, None, b""
+    interaction, body, patch, kept = route.interaction, None, None, b""
     if exchange.method in _BODY_METHODS:
         content_type = header("content-type")
         if route.template.endswith("_search"):
             pairs = (*pairs, *read_form(limits, content_type, exchange.read_body))
+        elif interaction == "patch":
+            patch = read_patch_body(limits, content_type, exchange.read_body)
         elif later and interaction == "bundle":
             interaction, kept = read_large_bundle(limits, content_type, exchange.read_body)
         else:
             interaction, body = read_resource(limits, content_type, exchange.read_body, interaction)
             if later:
                 kept, body = encode(body), None
-    if pairs and interaction in _WITHOUT_PARAMETERS:
+    conditional = route.template == "{type}" and interaction in _CONDITIONAL
+    if pairs and interaction in _WITHOUT_PARAMETERS and not conditional:
         raise FhirError("unsupported-search", f"{interaction} takes no parameters in its URL")
     request = InteractionRequest(
         interaction=cast(InteractionName, interaction),
@@ -179,6 +192,7 @@ def _request(
         prefer_handling=preferred.handling,
         request_id=exchange.request_id,
         compartment=route.compartment,
+        patch=patch,
     )
     return request, kept
 

@@ -13,7 +13,8 @@ import msgspec
 from server.api.headers import FORM, Pairs, check_content_type, read_query, split_general
 from server.errors import FhirError
 from server.fhir.json_codec import decode
-from server.interactions.request import Limits
+from server.interactions.patch_formats import read_patch
+from server.interactions.request import Limits, Patch
 
 ReadBody = Callable[[int], bytes | None]
 """The body up to a number of bytes, None where it is longer."""
@@ -47,6 +48,17 @@ def read_resource(
     if not whole:
         return interaction, body
     return _bundle_type(body.get("resourceType"), body.get("type")), body
+
+
+def read_patch_body(limits: Limits, content_type: str, read_body: ReadBody) -> Patch:
+    """The patch that is to be applied, of whatever format.
+
+    Raises: FhirError unsupported-media-type, too-large, required, too-costly, invalid-json, invalid-request.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    patch = read_patch(media_type, _received(read_body, limits.body_bytes), limits)
+    check_content_type(content_type, (media_type,))
+    return patch
 
 
 def read_large_bundle(limits: Limits, content_type: str, read_body: ReadBody) -> tuple[str, bytes]:

@@ -39,4 +39,4 @@ def batch_row(
     try:
         return row(context, entry.request, door(entry.request))
     except FhirError as error:
-        return error_row(at_entry(error, position))
+        return error_row(at_entry(error, position, of_patch=entry.request.patch is not None))

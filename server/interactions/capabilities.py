@@ -18,6 +18,7 @@ from server.fhir.json_codec import encode
 from server.fhir.search_parameters import sortable, supported
 from server.interactions.operations import operations_of, system_operations
 from server.interactions.operations.definition import Operation
+from server.interactions.patch_formats import PATCH_FORMATS
 from server.interactions.request import Context, InteractionResponse, Limits
 from server.interactions.routes import ROUTES
 from server.interactions.version import instant
@@ -52,6 +53,7 @@ def _statement(base_url: str, software_version: str, limits: Limits, date: str) 
         "implementation": {"description": "Baton FHIR R4 server", "url": base_url},
         "fhirVersion": FHIR_VERSION,
         "format": list(FORMATS),
+        "patchFormat": list(PATCH_FORMATS),
         "rest": [
             {
                 "extension": [_limits(limits)],
@@ -113,6 +115,11 @@ def _operations(operations: Iterable[Operation]) -> dict[str, Any]:
     return {"operation": listed} if listed else {}
 
 
+def _interaction(code: str) -> dict[str, str]:
+    """R4 has an element for conditional updates and deletes, but none for conditional patches."""
+    return {"code": code, "documentation": "also conditional"} if code == "patch" else {"code": code}
+
+
 def _type_interactions() -> list[str]:
     codes = [
         code
@@ -149,14 +156,14 @@ def _resource(resource_type: str, referring: list[str]) -> dict[str, Any]:
         "extension": [{"url": _SORTABLE_URL, "valueCode": code} for code in sorted(sortable(resource_type))],
         "type": resource_type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{resource_type}",
-        "interaction": [{"code": code} for code in _type_interactions()],
+        "interaction": [_interaction(code) for code in _type_interactions()],
         "versioning": "versioned-update" if resource_type in if_match_required() else "versioned",
         "readHistory": True,
         "updateCreate": True,
         "conditionalCreate": True,
         "conditionalRead": "full-support",
-        "conditionalUpdate": False,
-        "conditionalDelete": "not-supported",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
         "referencePolicy": ["literal", "logical"],
         "searchInclude": includes,
         "searchRevInclude": referring,

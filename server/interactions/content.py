@@ -18,22 +18,33 @@ def prepared(
 
     body: takes the place of the request's own, where its references were rewritten.
 
-    This is most of the work of a write and needs nothing of the store, so it is done before the writers' lock.
-    Interactions without a body stay as they are. Raises: as `_check`; FhirError too-costly (more index values
-    than the published limit: what a resource costs to store grows with them).
+    This is most of the work of a write and needs nothing of the store, so it is done before the writers' lock;
+    only the index of a conditional update is left until its id is known. Interactions without a body stay as
+    they are. Raises: as `_check`, `indexed`.
     """
     if request.interaction not in ("create", "update"):
         return request
-    body = _check(request, request.body if body is None else body)
-    id = request.id or context.new_id()
-    index = index_values({**body, "id": id}, base_url=context.base_url, time_zone=context.time_zone)
+    request = replace(request, body=_check(request, request.body if body is None else body))
+    if request.interaction == "update" and not request.id:
+        return request
+    return indexed(context, replace(request, id=request.id or context.new_id()))
+
+
+def indexed(context: Context, request: InteractionRequest) -> InteractionRequest:
+    """The request with the index rows of its valid body.
+
+    Raises: FhirError too-costly (more index values than the published limit: what a resource costs to store
+    grows with them).
+    """
+    content = {**(request.body or {}), "id": request.id}
+    index = index_values(content, base_url=context.base_url, time_zone=context.time_zone)
     most = context.limits.index_values
     if index.size > most:
         raise FhirError(
             "too-costly",
             f"the resource has more than {most} values that can be searched for (limit: index-values)",
         )
-    return replace(request, body=body, id=id, index=index)
+    return replace(request, index=index)
 
 
 def _check(request: InteractionRequest, body: dict[str, Any] | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def delete(call: Call[Writer]) -> InteractionResponse:
     """
     request = call.request
     current = call.unit.read(request.resource_type, request.id, call.decision.visible)
-    check_preconditions(call, current)
+    check_preconditions(call, current, by_criteria=request.by_criteria)
     if current is None:
         return InteractionResponse(204)
     if current.deleted:

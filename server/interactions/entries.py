@@ -17,8 +17,9 @@ from server.errors import FhirError, Issue, operation_outcome
 from server.fhir.bundle import METHODS
 from server.fhir.json_codec import has_more_elements
 from server.interactions.etag import read_if_match, read_if_none_match
+from server.interactions.patch_formats import patch_of_entry
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
-from server.interactions.routes import find_route
+from server.interactions.routes import Route, find_route
 from server.interactions.version import instant
 
 
@@ -56,19 +57,21 @@ def read_entry(context: Context, parent: InteractionRequest, position: int, entr
         raise at_entry(error, position, "request") from None
 
 
-def at_entry(error: FhirError, position: int, part: str = "") -> FhirError:
+def at_entry(error: FhirError, position: int, part: str = "", *, of_patch: bool = False) -> FhirError:
     """The same error, said of an entry. part: the element of the entry that is meant where the issue names
-    none."""
+    none. of_patch: the entry's resource is a patch, not what is written."""
     issues = []
     for issue in error.issues:
-        expression = f"Bundle.entry[{position}]"
-        if issue.expression:
+        expression, diagnostics = f"Bundle.entry[{position}]", issue.diagnostics
+        if of_patch and issue.expression[:1].isupper() and not issue.expression.startswith(_PATCH_RESOURCES):
+            diagnostics += f" (in the patched resource at {issue.expression})"
+        elif issue.expression:
             # "Patient.name[0]" of the entry's resource is "Bundle.entry[3].resource.name[0]" of the Bundle.
-            below = issue.expression.partition(".")[2] if "." in issue.expression else issue.expression
-            expression += f".resource.{below}"
+            root, _, below = issue.expression.partition(".")
+            expression += f".resource.{below if below and root[0].isupper() else issue.expression}"
         elif part:
             expression += f".{part}"
-        issues.append(Issue(issue.code, issue.diagnostics, expression, issue.severity))
+        issues.append(Issue(issue.code, diagnostics, expression, issue.severity))
     return FhirError(error.kind, issues=tuple(issues))
 
 
@@ -87,7 +90,7 @@ def row(context: Context, request: InteractionRequest, response: InteractionResp
     if (
         response.body
         and request.prefer_return == "OperationOutcome"
-        and request.interaction in ("create", "update")
+        and request.interaction in ("create", "update", "patch")
     ):
         said["outcome"] = msgspec.Raw(response.body)
     else:
@@ -117,6 +120,8 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
     method, url = _text(asked, "method"), _text(asked, "url")
     if method not in METHODS:
         raise FhirError("invalid-request", "request.method is not GET, HEAD, POST, PUT, PATCH or DELETE")
+    if not url:
+        raise FhirError("required", "request.url is missing")
     path, _, query = url.removeprefix(context.base_url).removeprefix("/").partition("?")
     route = find_route(method, unquote(path))
     if route.interaction not in _IN_BUNDLES or route.template.endswith("_search"):
@@ -133,8 +138,8 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
         raise FhirError("invalid-request", "the query string of request.url is malformed") from None
     # The format of an entry is that of its Bundle.
     pairs = tuple(pair for pair in given if pair[0] not in ("_format", "_pretty"))
-    if pairs and method not in ("GET", "HEAD") and route.interaction != "operation":
-        raise FhirError("invalid-request", f"{method} with a condition in its URL is not offered")
+    if pairs and not _takes_parameters(method, route):
+        raise FhirError("invalid-request", f"{method} takes no parameters in this URL")
     conditional = "ifNoneExist" in asked  # such a create gets its id when it is known whether it creates
     request = InteractionRequest(
         interaction=route.interaction,  # type: ignore[arg-type]
@@ -143,7 +148,8 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
         version_id=route.version_id,
         operation=route.operation,
         query=pairs,
-        body=resource,
+        body=resource if method != "PATCH" else None,
+        patch=patch_of_entry(resource, context.limits) if method == "PATCH" else None,
         if_match=read_if_match(_text(asked, "ifMatch")),
         if_none_match=read_if_none_match(_text(asked, "ifNoneMatch")),
         if_modified_since=_moment(_text(asked, "ifModifiedSince")),
@@ -156,12 +162,20 @@ def _read_entry(context: Context, parent: InteractionRequest, position: int, ent
     return Entry(position, _text(entry, "fullUrl"), method, request)
 
 
+def _takes_parameters(method: str, route: Route) -> bool:
+    """A search, an operation, or a write whose resource a condition names."""
+    conditional = route.template == "{type}" and method in ("PUT", "PATCH", "DELETE")
+    return conditional or method in ("GET", "HEAD") or route.interaction == "operation"
+
+
+_PATCH_RESOURCES = ("Parameters", "Binary")  # what a patch comes as
 _IN_BUNDLES = frozenset(
     (
         "read",
         "vread",
         "create",
         "update",
+        "patch",
         "delete",
         "search-type",
         "search-system",

@@ -15,11 +15,13 @@ from server.interactions.audit import audit_row
 from server.interactions.batch import batch
 from server.interactions.call import Call, ReadingHandler, Unit, WritingHandler
 from server.interactions.capabilities import capabilities
+from server.interactions.conditional import by_condition, needed
 from server.interactions.content import prepared
 from server.interactions.create import create
 from server.interactions.delete import delete
 from server.interactions.history import history
 from server.interactions.operations import access_of, affects_state, operate
+from server.interactions.patch import patch
 from server.interactions.read import read, vread
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.interactions.search import search, search_system
@@ -34,14 +36,15 @@ READING: Mapping[str, ReadingHandler] = {
     "history-type": history,
     "history-system": history,
     "search-type": search,
-    "search-system": search_system,
     "operation": operate,
+    "search-system": search_system,
     "async-status": status,
 }
 WRITING: Mapping[str, WritingHandler] = {
     "create": create,
-    "update": update,
-    "delete": delete,
+    "update": by_condition(update),
+    "patch": by_condition(patch),
+    "delete": by_condition(delete),
     "async-cancel": cancel,
 }
 
@@ -92,7 +95,8 @@ def _perform(context: Context, principal: Principal, request: InteractionRequest
             run=lambda writer, entry: _run_within(context, principal, writer, entry),
         )
     if interaction in WRITING:
-        decide(principal, interaction, request.resource_type)  # before anything is said about the content
+        for asked in needed(request):  # before anything is said about the content
+            decide(principal, asked, request.resource_type)
         request = prepared(context, request)
         with context.store.writing() as writer:
             return _run_within(context, principal, writer, request)

@@ -16,6 +16,7 @@ InteractionName = Literal[
     "vread",
     "create",
     "update",
+    "patch",
     "delete",
     "history-instance",
     "history-type",
@@ -101,7 +102,9 @@ class InteractionRequest:
     if_match and if_none_match: version ids without W/ and quotes, or "*". if_none_exist: its query string.
     prefer_return: minimal, representation, OperationOutcome. prefer_handling: strict or lenient.
     compartment: "Type/id" of the resource in whose compartment is searched, "" for none.
-    request_id: names the request in logs and audit. index: the body's rows, once it was found valid.
+    request_id: names the request in logs and audit. index: the body's rows, once it was found valid. patch:
+    what a patch interaction applies. Of an update, patch or delete the query is the condition that names its
+    resource; id is "" until it is known which one that is.
     """
 
     interaction: InteractionName
@@ -120,6 +123,12 @@ class InteractionRequest:
     request_id: str = ""
     index: IndexRows | None = None
     compartment: str = ""
+    patch: Patch | None = None
+
+    @property
+    def by_criteria(self) -> bool:
+        """Of a write: its resource was found by a condition instead of being named."""
+        return bool(self.query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,40 +1,36 @@
 """transaction: all entries in one write transaction, or none.
 
-Entries are processed in FHIR's order: deletions first, then the identities of conditional creates are decided
-and references between entries become real ones, then creates, updates, reads. Two entries of one resource
-refuse the whole Bundle, naming both: one of them would be lost silently otherwise.
-Sources: hl7.org/fhir/R4/http.html#trules, #ccreate
+Entries are processed in FHIR's order. First what conditional deletions delete is decided, and deleted; then the
+identities of the other conditional entries are decided, and references between entries become real ones; then
+creates, updates and patches, reads. Two entries of one resource refuse the whole Bundle, naming both: one of
+them would be lost silently otherwise.
+
+Transactions that write side by side take hold of what they need in one order, so that none waits for another
+that waits for it: first their conditions, by claim key, then resources by identity.
+Sources: hl7.org/fhir/R4/http.html#trules, #ccreate, #cond-update
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from server.errors import FhirError
 from server.fhir.bundle import bundle, transaction_order
-from server.fhir.json_codec import encode
-from server.fhir.references import (
-    MalformedReference,
-    Query,
-    iter_references,
-    parse_reference,
-    rewrite_references,
-)
+from server.interactions.basis import check_basis
 from server.interactions.call import Call
-from server.interactions.condition import find_by_condition, find_reference
-from server.interactions.content import prepared
+from server.interactions.condition import claim_key, find_by_condition, parse_condition
+from server.interactions.conditional import Decided, decide_identity, is_conditional, no_match, still_so
 from server.interactions.entries import Entry, at_entry, entries_of, read_entry, row
-from server.interactions.operations import affects_state
+from server.interactions.links import conditional_references, has_conditional_reference, links_of, with_content
+from server.interactions.overlap import refuse_overlap
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.storage.interface import Writer
 
 # How the door opens a call on the running transaction, and how it runs one there (authorised and audited).
 Open = Callable[[Writer, InteractionRequest], Call[Writer]]
 Run = Callable[[Writer, InteractionRequest], InteractionResponse]
-
-_CONTENT = ("create", "update")
 
 
 def transaction(
@@ -48,39 +44,104 @@ def transaction(
     entries = [
         read_entry(context, request, position, raw) for position, raw in enumerate(entries_of(context, request))
     ]
-    _refuse_overlap(entries)
-    searches = any(_is_conditional(entry) for entry in entries)
+    refuse_overlap(entries)
+    searches = any(_has_condition(entry) or has_conditional_reference(entry) for entry in entries)
     if not searches:  # the usual case: nobody is held up by rewriting, validating and indexing
-        links = _links(entries)
-        entries = [_with_content(context, entry, links) for entry in entries]
-    rows: dict[int, dict[str, Any]] = {}
+        links = links_of(entries)
+        entries = [with_content(context, entry, links) for entry in entries]
     with context.store.writing() as writer:
-        ordered = _in_turn(entries)
-        for entry in ordered:
-            if entry.request.interaction == "delete":
-                rows[entry.position] = _run(context, writer, entry, run)
+        work = _Work(context, writer, open_call, run)
         if searches:
-            by_condition = sorted(entries, key=lambda entry: entry.request.if_none_exist or "")
-            decided = [_decide_identity(writer, entry, open_call) for entry in by_condition]
-            decided.sort(key=lambda entry: entry.position)
-            _refuse_overlap(decided)
-            links = _links(decided) | _conditional_references(writer, decided, open_call)
-            entries = [_with_content(context, entry, links) for entry in decided]
-            ordered = [entries[entry.position] for entry in ordered]
-        for entry in ordered:
-            if entry.position not in rows:
-                rows[entry.position] = _run(context, writer, entry, run)
-    return InteractionResponse(
-        200, bundle("transaction-response", (rows[position] for position in range(len(entries))))
-    )
+            work.claim(entries)
+            entries = work.decide(entries, "delete")
+            refuse_overlap(entries)
+        work.do(_in_turn(entry for entry in entries if entry.request.interaction == "delete"))
+        if searches:
+            entries = work.decide(entries, "create", "update", "patch")
+            refuse_overlap(entries)
+            links = links_of(entries) | conditional_references(entries, work.open)
+            entries = [with_content(context, entry, links) for entry in entries]
+        work.do(_in_turn(entry for entry in entries if entry.request.interaction != "delete"))
+    rows = (work.rows[position] for position in range(len(entries)))
+    return InteractionResponse(200, bundle("transaction-response", rows))
 
 
-def _in_turn(entries: list[Entry]) -> list[Entry]:
-    """The entries in FHIR's order, those that name a resource by its identity within it.
+class _Work:
+    """A transaction under way. rows: position -> the response entry of an entry that was done."""
 
-    Transactions that write the same resources take hold of them in one order, so that none waits for another
-    that waits for it. The same is why conditions are decided in the order of their text.
-    """
+    def __init__(self, context: Context, writer: Writer, open_call: Open, run: Run) -> None:
+        self.rows: dict[int, dict[str, Any]] = {}
+        self._context, self._writer, self._open, self._run = context, writer, open_call, run
+        self._decided: dict[int, Decided] = {}
+
+    def open(self, entry: Entry) -> Call[Writer]:
+        """A call for an entry on the running transaction. Raises: FhirError forbidden."""
+        return self._open(self._writer, entry.request)
+
+    def claim(self, entries: list[Entry]) -> None:
+        """Claim the conditions of all entries, in one order for all transactions."""
+        keys = set()
+        for entry in filter(_has_condition, entries):
+            request = entry.request
+            condition = request.query if request.if_none_exist is None else request.if_none_exist
+            try:
+                keys.add(claim_key(parse_condition(self._context, request.resource_type, condition)))
+            except FhirError as error:
+                raise at_entry(error, entry.position, _condition_of(entry)) from None
+        for key in sorted(keys):
+            self._writer.claim(key)
+
+    def decide(self, entries: list[Entry], *interactions: str) -> list[Entry]:
+        """The entries, with the ids their conditions lead to where they are such interactions."""
+        return [
+            self._decide(entry)
+            if entry.request.interaction in interactions and _has_condition(entry)
+            else entry
+            for entry in entries
+        ]
+
+    def do(self, entries: list[Entry]) -> None:
+        """Do the entries, one after the other."""
+        for entry in entries:
+            self.rows[entry.position] = self._do(entry)
+
+    def _decide(self, entry: Entry) -> Entry:
+        request = entry.request
+        try:
+            call = self.open(entry)
+            if request.if_none_exist is not None:
+                found = find_by_condition(call, request.resource_type, request.if_none_exist)
+                return replace(entry, request=replace(request, id=found.id if found else call.context.new_id()))
+            decided = self._decided[entry.position] = decide_identity(call)
+            if not decided.request.id:
+                no_match(request)
+        except FhirError as error:
+            raise at_entry(error, entry.position, _condition_of(entry)) from None
+        return replace(entry, request=decided.request)
+
+    def _do(self, entry: Entry) -> dict[str, Any]:
+        request, decided = entry.request, self._decided.get(entry.position)
+        if decided is not None and not request.id:
+            return row(self._context, request, no_match(request))
+        try:
+            met = request.interaction != "delete" and decided and not still_so(self.open(entry), decided)
+            response = None if met else self._run(self._writer, request)
+        except FhirError as error:
+            raise at_entry(error, entry.position, of_patch=request.patch is not None) from None
+        if response is None or (request.interaction == "create" and response.id != request.id):
+            # References to it were rewritten to an id of its own, but an entry before it changed what is so.
+            raise FhirError(
+                "invalid-request",
+                f"an earlier entry of the Bundle changes what fulfils this entry's {_condition_of(entry)}",
+                f"Bundle.entry[{entry.position}]",
+            )
+        if decided is not None and decided.found is not None:
+            check_basis(decided.found, response.version_id)
+        return row(self._context, request, response)
+
+
+def _in_turn(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries in FHIR's order, those that name a resource by its identity within it."""
 
     def identity(entry: Entry) -> tuple[str, ...]:
         request = entry.request
@@ -90,126 +151,12 @@ def _in_turn(entries: list[Entry]) -> list[Entry]:
     return [ordered[position] for position in transaction_order([entry.method for entry in ordered])]
 
 
-def _run(context: Context, writer: Writer, entry: Entry, run: Run) -> dict[str, Any]:
-    request = entry.request
-    try:
-        response = run(writer, request)
-    except FhirError as error:
-        raise at_entry(error, entry.position) from None
-    if request.interaction == "create" and response.id != request.id:
-        # Its references were rewritten to an id of its own, but an entry before it fulfils its condition.
-        raise FhirError(
-            "invalid-request",
-            "an earlier entry of the Bundle creates what fulfils this entry's ifNoneExist",
-            f"Bundle.entry[{entry.position}]",
-        )
-    return row(context, request, response)
+def _has_condition(entry: Entry) -> bool:
+    return is_conditional(entry.request) or (
+        entry.request.interaction == "create" and entry.request.if_none_exist is not None
+    )
 
 
-def _decide_identity(writer: Writer, entry: Entry, open_call: Open) -> Entry:
-    request = entry.request
-    if request.interaction != "create" or request.if_none_exist is None:
-        return entry
-    try:
-        call = open_call(writer, request)
-        found = find_by_condition(call, request.resource_type, request.if_none_exist)
-    except FhirError as error:
-        raise at_entry(error, entry.position, "request.ifNoneExist") from None
-    return replace(entry, request=replace(request, id=found.id if found else call.context.new_id()))
-
-
-def _refuse_overlap(entries: Iterable[Entry]) -> None:
-    """No two writing entries are of one resource, and no two entries have one fullUrl.
-
-    Raises: FhirError invalid-request naming both entries.
-    """
-    seen: dict[object, int] = {}
-    for entry in entries:
-        request = entry.request
-        keys: list[object] = []
-        if request.interaction in ("create", "update", "delete") or affects_state(request):
-            if request.id:
-                keys.append((request.resource_type, request.id))
-            elif request.if_none_exist is not None:
-                keys.append((request.resource_type, "?", request.if_none_exist))
-            if entry.full_url and request.interaction in _CONTENT:
-                keys.append(entry.full_url)
-        for key in keys:
-            other = seen.setdefault(key, entry.position)
-            if other != entry.position:
-                raise FhirError(
-                    "invalid-request",
-                    f"entries {other} and {entry.position} of the Bundle are of one resource",
-                    f"Bundle.entry[{entry.position}]",
-                )
-
-
-def _links(entries: Iterable[Entry]) -> dict[str, str]:
-    """fullUrl -> `Type/id` for every entry that writes a resource."""
-    return {
-        entry.full_url: f"{entry.request.resource_type}/{entry.request.id}"
-        for entry in entries
-        if entry.full_url and entry.request.interaction in _CONTENT
-    }
-
-
-def _is_conditional(entry: Entry) -> bool:
-    request = entry.request
-    if request.interaction not in _CONTENT or request.body is None:
-        return False
-    return request.if_none_exist is not None or any(True for _ in _conditions(request.body))
-
-
-def _conditions(resource: dict[str, Any]) -> Iterator[str]:
-    """The conditional references of a resource, `Type?condition`."""
-    if b"?" not in encode(resource):  # hardly any has one, and writing it is cheaper than walking it
-        return
-    for _, element in iter_references(resource):
-        reference = element.get("reference")
-        if isinstance(reference, str) and "?" in reference:
-            try:
-                if isinstance(parse_reference(reference), Query):
-                    yield reference
-            except MalformedReference:
-                continue  # validation names it
-
-
-def _conditional_references(writer: Writer, entries: Iterable[Entry], open_call: Open) -> dict[str, str]:
-    """`Type?condition` -> `Type/id` for every conditional reference in the Bundle."""
-    resolved: dict[str, str] = {}
-    for entry in entries:
-        if entry.request.interaction not in _CONTENT or entry.request.body is None:
-            continue
-        for reference in _conditions(entry.request.body):
-            if reference not in resolved:
-                try:
-                    call = open_call(writer, entry.request)
-                    resolved[reference] = find_reference(call, reference)
-                except FhirError as error:
-                    raise at_entry(error, entry.position, "resource") from None
-    return resolved
-
-
-def _resolver(full_url: str, links: Mapping[str, str]) -> Callable[[str], str | None]:
-    """How links in an entry's resource are replaced. In an entry that comes from a server, `Type/id` means a
-    resource of that server (hl7.org/fhir/R4/bundle.html#references)."""
-    parts = full_url.rsplit("/", 2)
-    if len(parts) != 3 or not full_url.startswith(("http://", "https://")):
-        return links.get
-    root = parts[0]
-    return lambda link: links.get(link) or links.get(f"{root}/{link}")
-
-
-def _with_content(context: Context, entry: Entry, links: Mapping[str, str]) -> Entry:
-    """The entry with the references of its resource rewritten, and the resource validated and indexed."""
-    request = entry.request
-    if request.interaction not in _CONTENT:
-        return entry
-    body = request.body
-    if body is not None:
-        body = rewrite_references(body, _resolver(entry.full_url, links))
-    try:
-        request = prepared(context, request, body)
-    except FhirError as error:
-        raise at_entry(error, entry.position, "resource") from None
-    return replace(entry, request=request)
+def _condition_of(entry: Entry) -> str:
+    """The element of an entry that holds its condition."""
+    return "request.url" if entry.request.if_none_exist is None else "request.ifNoneExist"

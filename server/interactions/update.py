@@ -38,7 +38,7 @@ def update(call: Call[Writer]) -> InteractionResponse:
         raise FhirError("required", "an update needs a resource as its body")
     check_id(request)
     current = call.unit.read(request.resource_type, request.id, visible)
-    check_preconditions(call, current)
+    check_preconditions(call, current, by_criteria=request.by_criteria)
     if current is None and _is_hidden(call):
         # Neither overwritten nor explained: the caller may not see what has this id.
         raise FhirError("forbidden", "the token does not allow this id to be written")

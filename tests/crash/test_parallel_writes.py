@@ -232,3 +232,88 @@ def test_transactions_that_touch_the_same_resources_in_opposite_orders_are_all_d
     assert statuses(answers) == {200: CLIENTS}
     families = {send(baton, "GET", f"/Patient/{id}").body["name"][0]["family"] for id in ids}
     assert len(families) == 1, "both resources are of the same transaction"
+
+
+@turns
+def test_of_fifty_identical_conditional_updates_one_creates_and_none_is_lost(baton: Baton, turn: int) -> None:
+    value = uuid.uuid4().hex
+    baton.token  # noqa: B018 - minted before the race
+    path = f"/Patient?identifier=urn:baton:test|{value}"
+    answers = at_once(
+        CLIENTS,
+        lambda number: send(baton, "PUT", path, patient(value, name=[{"family": f"Client {number}"}])),
+    )
+    assert statuses(answers) == {201: 1, 200: CLIENTS - 1}
+    assert len({answer.id for answer in answers}) == 1
+    history = send(baton, "GET", f"/Patient/{answers[0].id}/_history?_count=100").body
+    versions = sorted(int(entry["resource"]["meta"]["versionId"]) for entry in history["entry"])
+    assert versions == list(range(1, CLIENTS + 1))
+
+
+@turns
+def test_conditional_creates_and_updates_of_one_condition_make_one_resource(baton: Baton, turn: int) -> None:
+    value = uuid.uuid4().hex
+    condition = f"identifier=urn:baton:test|{value}"
+
+    def ask(number: int) -> Answer:
+        content = patient(value, name=[{"family": f"Client {number}"}])
+        if number % 2:
+            return send(baton, "PUT", f"/Patient?{condition}", content)
+        return send(baton, "POST", "/Patient", content, {"If-None-Exist": condition})
+
+    answers = at_once(CLIENTS, ask)
+    assert statuses(answers) == {201: 1, 200: CLIENTS - 1}
+    assert send(baton, "GET", f"/Patient?{condition}&_summary=count").body["total"] == 1
+
+
+@turns
+def test_what_fifty_patches_add_is_all_there(baton: Baton, turn: int) -> None:
+    """Each is applied to the version it read, or again to the next one: none overwrites another."""
+    value = uuid.uuid4().hex
+    made = send(baton, "POST", "/Patient", patient(value, telecom=[{"system": "other", "value": "first"}])).body
+
+    def ask(number: int) -> Answer:
+        path = f"/Patient/{made['id']}" if number % 2 else f"/Patient?identifier=urn:baton:test|{value}"
+        added = [{"op": "add", "path": "/telecom/-", "value": {"system": "other", "value": str(number)}}]
+        return send(baton, "PATCH", path, added, {"Content-Type": "application/json-patch+json"})
+
+    answers = at_once(CLIENTS, ask)
+    assert statuses(answers) == {200: CLIENTS}
+    telecom = send(baton, "GET", f"/Patient/{made['id']}").body["telecom"]
+    assert sorted(one["value"] for one in telecom) == sorted(["first", *map(str, range(CLIENTS))])
+
+
+@turns
+def test_of_fifty_conditional_deletes_one_deletes(baton: Baton, turn: int) -> None:
+    value = uuid.uuid4().hex
+    made = send(baton, "POST", "/Patient", patient(value)).body
+    path = f"/Patient?identifier=urn:baton:test|{value}"
+    answers = at_once(CLIENTS, lambda number: send(baton, "DELETE", path))
+    assert statuses(answers) == {204: CLIENTS}
+    assert send(baton, "GET", f"/Patient/{made['id']}/_history").body["total"] == 2
+
+
+@turns
+def test_transactions_with_the_same_conditions_in_opposite_orders_are_all_done(baton: Baton, turn: int) -> None:
+    values = [uuid.uuid4().hex for _ in range(3)]
+
+    def bundle(number: int) -> dict[str, Any]:
+        order = values if number % 2 else values[::-1]
+        return {
+            "resourceType": "Bundle",
+            "type": "transaction",
+            "entry": [
+                {
+                    "resource": patient(value, name=[{"family": f"Client {number}"}]),
+                    "request": {"method": "PUT", "url": f"Patient?identifier=urn:baton:test|{value}"},
+                }
+                for value in order
+            ],
+        }
+
+    answers = at_once(CLIENTS, lambda number: send(baton, "POST", "", bundle(number)))
+    assert statuses(answers) == {200: CLIENTS}
+    for value in values:
+        found = send(baton, "GET", f"/Patient?identifier=urn:baton:test|{value}").body["entry"]
+        assert len(found) == 1
+        assert found[0]["resource"]["meta"]["versionId"] == str(CLIENTS)

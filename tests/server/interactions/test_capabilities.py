@@ -69,6 +69,7 @@ def test_every_claimed_interaction_of_a_type_works(fhir, build, rest):
         "history-instance": fhir.get("Patient/p1/_history"),
         "history-type": fhir.get("Patient/_history"),
         "search-type": fhir.get("Patient"),
+        "patch": fhir("PATCH", "Patient/p1", b"[]", Content_Type="application/json-patch+json"),
         "delete": fhir.delete("Patient/p1"),
     }
     assert claimed == set(performed)
@@ -100,11 +101,24 @@ def test_what_it_says_of_versions_and_conditions_is_so(fhir, build, rest):
     assert fhir.post("Patient", build.patient(), If_None_Exist=condition).status == 200
     assert patient["conditionalRead"] == "full-support"
     assert fhir.get("Patient/p1", If_None_Match='W/"1"').status == 304
-    assert patient["conditionalUpdate"] is False
-    assert fhir.put(f"Patient?{condition}", build.patient()).status == 405
-    assert patient["conditionalDelete"] == "not-supported"
-    assert fhir.delete(f"Patient?{condition}").status == 405
+    assert patient["conditionalUpdate"] is True
+    assert fhir.put(f"Patient?{condition}", build.patient(gender="male")).headers["ETag"] == 'W/"2"'
+    assert patient["conditionalDelete"] == "single"
+    assert fhir.delete(f"Patient?{condition}").headers["ETag"] == 'W/"3"'
     assert patient["readHistory"] is True
+
+
+@pytest.mark.requirement("C5")
+def test_patches_are_taken_in_the_formats_it_names(fhir, build, statement):
+    fhir.put("Patient/p1", build.patient(id="p1"))
+    bodies = {
+        "application/json-patch+json": b"[]",
+        "application/merge-patch+json": b"{}",
+        "application/fhir+json": b'{"resourceType":"Parameters"}',
+    }
+    assert set(statement["patchFormat"]) == set(bodies)
+    for content_type, body in bodies.items():
+        assert fhir("PATCH", "Patient/p1", body, Content_Type=content_type).status == 200
 
 
 _SAMPLE = {
