@@ -20,6 +20,7 @@ from server.fhir.search_query import (
     ValueSetValue,
 )
 from server.fhir.search_values import (
+    ID,
     BadValue,
     Reading,
     read_reference,
@@ -123,7 +124,7 @@ def _value_set(parameter: SearchParameter, text: str, reading: Reading) -> Value
     plain = unescape(text)
     local = plain[len(reading.base) :] if reading.base and plain.startswith(reading.base) else plain
     kind, _, id = local.partition("/")
-    if kind == "ValueSet" and "/" not in id and id:
+    if kind == "ValueSet" and ID.fullmatch(id):
         return ValueSetValue(id, "", "")
     url, _, version = plain.partition("|")
     if ":" not in url:

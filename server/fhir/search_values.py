@@ -36,7 +36,7 @@ from server.fhir.search_query import (
 
 _PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
 _NUMBER = re.compile(r"([+-]?[0-9]{1,64}(?:\.[0-9]{1,64})?)(?:[eE]([+-]?[0-9]{1,3}))?")
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _LOCAL = re.compile(r"([A-Za-z]{1,64})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 # A zone's plus sign that a client forgot to encode arrives as a space.
 _SPACE_ZONE = re.compile(r"(T[0-9:.]+) ([0-9]{2}:[0-9]{2})")
@@ -102,7 +102,7 @@ def _choice(text: str, choices: Mapping[str, bool]) -> bool:
 
 
 def _id(text: str) -> str:
-    if not _ID.fullmatch(text):
+    if not ID.fullmatch(text):
         raise BadValue("an id is expected: letters, digits, '-' and '.', at most 64")
     return text
 
@@ -145,7 +145,7 @@ def read_reference(parameter: SearchParameter, text: str, reading: Reading) -> R
         return ReferenceValue(match[1], match[2])
     if ":" in plain:
         return ReferenceValue(None, None, plain)
-    if _ID.fullmatch(plain):
+    if ID.fullmatch(plain):
         return ReferenceValue(parameter.targets[0] if len(parameter.targets) == 1 else None, plain)
     raise BadValue("an id, Type/id or absolute URL is expected")
 

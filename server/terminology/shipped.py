@@ -15,6 +15,14 @@ from zipfile import ZipFile
 from server.terminology.code_systems import CodeSystem, read_code_system
 from server.terminology.value_sets import ValueSet, read_value_set, whole_system
 
+# Value sets that exist by their url alone: all codes of a system.
+# Sources: hl7.org/fhir/R4/snomedct.html#implicit, loinc.html#implicit, ucum.html
+_IMPLICIT = {
+    "http://snomed.info/sct?fhir_vs": "http://snomed.info/sct",
+    "http://loinc.org/vs": "http://loinc.org",
+    "http://unitsofmeasure.org/vs": "http://unitsofmeasure.org",
+}
+
 DATA = Path(__file__).parent / "data" / "r4.zip"
 
 
@@ -40,6 +48,8 @@ def _value_set(url: str) -> ValueSet | None:
     resource = _resource("ValueSet", url)
     if resource is not None:
         return read_value_set(resource)
+    if url in _IMPLICIT:
+        return whole_system(_IMPLICIT[url], "", url)
     system = _code_system(_index()["whole"].get(url, ""))
     return None if system is None else whole_system(system.url, system.version, url)
 

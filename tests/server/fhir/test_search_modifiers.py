@@ -129,6 +129,8 @@ def test_a_value_is_read_as_its_modifier_says(
         ("Condition", "code:in", "cardiac"),
         ("Condition", "code:in", ""),
         ("Condition", "code:in", "ValueSet/a/b"),
+        ("Condition", "code:in", "ValueSet/a b\ud800"),
+        ("Condition", "code:in", "ValueSet/" + "a" * 65),
         ("Condition", "code:below", "126851005"),
         ("Condition", "code:below", "|126851005"),
         ("Condition", "code:below", "urn:x|"),

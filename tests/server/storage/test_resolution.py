@@ -545,6 +545,118 @@ def test_the_database_answers_as_the_rules_of_matching_do(
     assert sorted(chart.found(question)) == expected
 
 
+# -- the same as in memory, where nothing has to be resolved
+
+parts = st.lists(st.sampled_from(["a", "ab", "b"]), max_size=3)
+urls = st.one_of(
+    st.builds(lambda p, end: "http://x.org/" + "/".join(p) + end, parts, st.sampled_from(["", "/"])),
+    st.just("urn:a"),
+)
+versions = st.lists(st.sampled_from(["1", "10", "2"]), min_size=1, max_size=3).map(".".join)
+canonicals = st.builds(
+    lambda u, v: f"{u}|{v}" if v else u,
+    urls.filter(lambda u: u != "http://x.org/"),
+    st.one_of(st.just(""), versions),
+)
+mime_types = st.sampled_from(
+    ["text/xml", "text/xml; charset=UTF-8", "Text/XML", "text/plain", "application/fhir+xml;a=b"]
+)
+texts = st.sampled_from(["Head", "head ache", "Héad", "chest", "x"])
+kinds = st.sampled_from(["MR", "SS"])
+
+
+def typed(kind: str, text: str, value: str) -> dict[str, Any]:
+    return {"value": value, "type": {"text": text, "coding": [{"system": "urn:kind", "code": kind}]}}
+
+
+# Type, what is stored, and what is asked of it: all that needs nothing but the resource itself.
+SHAPES: list[tuple[str, st.SearchStrategy[Any], st.SearchStrategy[tuple[str, str]]]] = [
+    (
+        "ValueSet",
+        st.builds(lambda u: {"url": u}, urls),
+        st.tuples(st.sampled_from(["url:below", "url:above"]), urls),
+    ),
+    (
+        "QuestionnaireResponse",
+        st.builds(lambda c: {"questionnaire": c}, canonicals),
+        st.tuples(st.sampled_from(["questionnaire:below", "questionnaire"]), canonicals),
+    ),
+    (
+        "DocumentReference",
+        st.builds(lambda m: {"content": [{"attachment": {"contentType": m}}]}, mime_types),
+        st.tuples(
+            st.just("contenttype:below"), st.sampled_from(["text/xml", "TEXT/plain", "application/fhir+xml"])
+        ),
+    ),
+    (
+        "Patient",
+        st.builds(lambda k, t, v: {"identifier": [typed(k, t, v)]}, kinds, texts, st.sampled_from("12")),
+        st.one_of(
+            st.tuples(st.just("identifier:text"), texts),
+            st.builds(lambda k, v: ("identifier:of-type", f"urn:kind|{k}|{v}"), kinds, st.sampled_from("12")),
+        ),
+    ),
+    (
+        "Condition",
+        st.builds(lambda a, b: {"code": {"text": a, "coding": [{"display": b, "code": "x"}]}}, texts, texts),
+        st.tuples(st.just("code:text"), texts),
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource_type", "stored", "asked"), SHAPES, ids=[shape[0] for shape in SHAPES])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_modifiers_find_in_the_database_what_they_find_in_memory(
+    chart: Any, resource_type: str, stored: Any, asked: Any, data: st.DataObject
+) -> None:
+    found = data.draw(st.lists(stored, min_size=1, max_size=5))
+    resources = [{"resourceType": resource_type, "id": f"r{n}", **rest} for n, rest in enumerate(found)]
+    chart.put(*resources)
+    question = query(resource_type, ("_id", ",".join(r["id"] for r in resources)), data.draw(asked))
+    expected = [r["id"] for r in resources if matches(indexed(r), question)]
+    assert sorted(chart.found(question)) == expected
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.integers(0, 6)), min_size=7, max_size=7), st.integers(0, 6), st.booleans()
+)
+def test_any_hierarchy_is_followed_to_its_ends(
+    chart: Any, parents: list[int | None], start: int, up: bool
+) -> None:
+    def above(number: int) -> set[int]:
+        seen: set[int] = set()
+        at: int | None = number
+        while at is not None and at not in seen:
+            seen.add(at)
+            at = parents[at]
+        return seen
+
+    chart.put(*(location(str(n), None if parent is None else str(parent)) for n, parent in enumerate(parents)))
+    chart.put(*(procedure(f"at-{n}", str(n)) for n in range(7)))
+    expected = above(start) if up else {n for n in range(7) if start in above(n)}
+    asked = query("Procedure", (f"location:{'above' if up else 'below'}", str(start)))
+    assert sorted(chart.found(asked)) == [f"at-{n}" for n in sorted(expected)]
+
+
+@pytest.mark.parametrize("modifier", ["in", "not-in"])
+def test_a_large_value_set_costs_a_row_one_look_up(chart: Any, modifier: str) -> None:
+    chart.put(value_set("many", listing("urn:x", *map(str, range(500)))), condition("a", ("urn:x", "1")))
+    asked = query("Condition", (f"code:{modifier}", CARDIAC), ("patient", "Patient/p1"))
+    explained = chart.reading(lambda reader: reader.explain(asked, EVERYTHING))
+    (page,) = (statement for statement in explained.statements if "page" in statement.sql)
+    plan = "\n".join(page.plan)
+    if chart.store.database.dialect.name == "sqlite":
+        assert "packed_any(" in page.sql
+        assert "SEARCH t" in plan
+        assert "SCAN r" not in plan
+        assert "SCAN resource" not in plan
+    else:
+        assert "hashed SubPlan" in plan or "generate_series" in plan
+        assert "Seq Scan" not in plan
+
+
 def test_how_much_one_search_may_name_is_bounded(chart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     chart.put(value_set("a", listing("urn:x", "1", "2"), url="urn:a"), condition("c", ("urn:x", "2")))
     same = query("Condition", ("code:in", ",".join(["urn:a"] * 200)))

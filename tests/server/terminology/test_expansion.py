@@ -395,3 +395,18 @@ def test_a_value_set_of_all_codes_is_known_by_its_code_system() -> None:
     assert every is not None
     assert shipped.value_set(every.url, every.version) == every
     assert shipped.value_set(every.url, "0") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "system"),
+    [
+        ("http://snomed.info/sct?fhir_vs", "http://snomed.info/sct"),
+        ("http://loinc.org/vs", "http://loinc.org"),
+        ("http://unitsofmeasure.org/vs", "http://unitsofmeasure.org"),
+    ],
+)
+def test_all_codes_of_a_terminology_have_a_url_of_their_own(url: str, system: str) -> None:
+    found = shipped.value_set(url)
+    assert found is not None
+    assert expand(found, shipped).whole == {system}
+    assert shipped.value_set(url + "=isa/1") is None
