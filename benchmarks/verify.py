@@ -44,6 +44,11 @@ STEPS = (
         "2,000 generated reconciliation cases: no false identical",
         ("benchmarks/reconciliation_quality.py", "--count", "2000"),
     ),
+    Step(
+        "2,000 questions for corrupted copies of people, and for their twins, sons and namesakes: nobody else "
+        "is a certain match",
+        ("benchmarks/match_quality.py",),
+    ),
     Step("Every rule holds on SQLite", (*PYTEST, "-n", "2", "-m", NO_PROCESSES)),
     Step(
         "Every rule that touches a database holds on PostgreSQL",

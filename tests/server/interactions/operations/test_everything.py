@@ -245,6 +245,35 @@ def test_only_what_the_scopes_speak_of_comes(as_token, charts):
     assert (answer.status, answer.codes) == (403, ["forbidden"])
 
 
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "system/*.rs",
+        "system/Patient.rs system/Observation.rs system/Practitioner.rs",
+        "system/Patient.rs system/Encounter.rs?status=finished system/Location.rs system/Medication.rs",
+        "patient/*.rs",
+        "patient/Patient.rs patient/MedicationRequest.rs patient/Medication.rs patient/Organization.rs",
+        "patient/Patient.rs patient/Observation.rs?date=lt2024 patient/Practitioner.rs patient/Location.rs",
+        "patient/Patient.rs patient/Practitioner.rs system/Observation.rs",
+        "user/*.rs",
+    ],
+)
+def test_it_holds_what_searches_of_the_same_token_find_and_no_more(as_token, charts, fhir, scope):
+    """A second opinion: what a search by id finds, of the record and of what the resources shown refer to."""
+    token = as_token(scope, patient="p1", fhir_user="Practitioner/dr", role="rn")
+
+    def is_found(name):
+        resource_type, _, id = name.partition("/")
+        answer = token.get(f"{resource_type}?_id={id}")
+        return answer.status == 200 and answer.json["total"] == 1
+
+    shown = {name for name in {"Patient/p1"} | MEMBERS if is_found(name)}
+    bodies = b"".join(fhir.get(name).body for name in shown)
+    expected = shown | {name for name in REFERRED if is_found(name) and name.encode() in bodies}
+    for count in (2, 50):
+        assert sorted(every(token, f"Patient/p1/$everything?_count={count}")) == sorted(expected)
+
+
 def test_scopes_for_another_reason_open_nothing_by_reference(as_token, charts):
     """A member seen by a system scope opens nothing to the rule of the patient scope."""
     mixed = as_token("system/Patient.rs system/Observation.rs patient/Practitioner.rs", patient="p2")
