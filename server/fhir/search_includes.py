@@ -13,6 +13,12 @@ from server.fhir.search_parameters import supported
 from server.fhir.search_query import Include, SearchParameter
 
 INCLUDES_MAXIMUM = 50
+_BY_URL = frozenset({"canonical", "uri"})
+
+
+def includable(parameter: SearchParameter) -> bool:
+    """Whether a parameter names resources by Type/id. A canonical names one by its url and is not followed."""
+    return parameter.type == "reference" and not _BY_URL.issuperset(parameter.datatypes)
 
 
 def includes(resource_types: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[Include, ...]:
@@ -63,7 +69,7 @@ def _parts(name: str, text: str) -> tuple[str, SearchParameter | None, str | Non
     source, *rest = text.split(":")
     if source not in RESOURCE_TYPES or len(rest) not in (1, 2):
         raise refusal("invalid-search", name, "Type:parameter or Type:parameter:Target is expected")
-    references = {code: p for code, p in supported(source).items() if p.type == "reference"}
+    references = {code: p for code, p in supported(source).items() if includable(p)}
     parameter = references.get(rest[0])
     if parameter is None and rest[0] != "*":
         listed = ", ".join(references) or "none"

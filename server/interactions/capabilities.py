@@ -15,6 +15,7 @@ from typing import Any
 
 from server.fhir.compartments import COMPARTMENTS, RESOURCE_TYPES
 from server.fhir.json_codec import encode
+from server.fhir.search_includes import includable
 from server.fhir.search_parameters import sortable, supported
 from server.interactions.operations import operations_of, system_operations
 from server.interactions.operations.definition import Operation
@@ -143,7 +144,7 @@ def _resources() -> list[dict[str, Any]]:
     referring: dict[str, list[str]] = defaultdict(list)
     for resource_type in sorted(RESOURCE_TYPES):
         for code, parameter in sorted(supported(resource_type).items()):
-            if parameter.type == "reference":
+            if includable(parameter):
                 for target in parameter.targets:
                     referring[target].append(f"{resource_type}:{code}")
     return [_resource(resource_type, referring[resource_type]) for resource_type in sorted(RESOURCE_TYPES)]
@@ -151,7 +152,7 @@ def _resources() -> list[dict[str, Any]]:
 
 def _resource(resource_type: str, referring: list[str]) -> dict[str, Any]:
     known = sorted(supported(resource_type).items())
-    includes = [f"{resource_type}:{code}" for code, parameter in known if parameter.type == "reference"]
+    includes = [f"{resource_type}:{code}" for code, parameter in known if includable(parameter)]
     resource: dict[str, Any] = {
         "extension": [{"url": _SORTABLE_URL, "valueCode": code} for code in sorted(sortable(resource_type))],
         "type": resource_type,

@@ -359,6 +359,14 @@ def test_an_include_of_another_type_says_that_it_needs_iterate() -> None:
     assert ":iterate" in error.issues[0].diagnostics
 
 
+@pytest.mark.parametrize("name", ["_include", "_include:iterate", "_revinclude"])
+def test_an_include_along_a_canonical_is_refused_instead_of_bringing_nothing(name: str) -> None:
+    error = refused(f"{name}=QuestionnaireResponse:questionnaire", "Questionnaire")
+    assert error.kind == "invalid-search"
+    assert "subject" in error.issues[0].diagnostics
+    assert "questionnaire," not in error.issues[0].diagnostics
+
+
 def test_sort_may_be_repeated_and_the_first_of_a_key_counts() -> None:
     query = ask("_sort=-date&_sort=_id,date")
     assert [(key.parameter.code, key.descending) for key in query.sort] == [("date", True), ("_id", False)]

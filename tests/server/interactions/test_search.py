@@ -5,9 +5,13 @@ What matches is tested with the store; here is what becomes of it. Spec lines U1
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
+
+from server.app import create_app
+from server.logs import Log
 
 PREFIX = "http://127.0.0.1:8000/fhir/"
 
@@ -177,3 +181,140 @@ def test_a_patient_token_finds_and_counts_its_own_chart_only(as_token, chart):
 def test_includes_of_types_outside_the_scopes_stay_out(as_token, chart):
     answer = as_token("system/Observation.rs").get("Observation?_id=o1&_include=Observation:subject")
     assert (ids(answer), ids(answer, "include")) == (["o1"], [])
+
+
+# Totals ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(settings, store, clock, authorization, chart, as_token):
+    """Requests to a server that counts to three unasked."""
+    fhir = as_token("system/*.rs")
+    app = create_app(replace(settings, limits={"total_cap": 3}), store=store, clock=clock, log=Log("ERROR"))
+    return type(fhir)(app.test_client(), fhir._token)
+
+
+@pytest.mark.parametrize(
+    ("asked", "total"), [("", None), ("&_total=estimate", 3), ("&_total=accurate", 7), ("&_total=none", None)]
+)
+def test_a_total_beyond_the_limit_is_left_out_estimated_or_counted(counted, asked, total):
+    seen = [page.json.get("total") for page in pages(counted, f"Observation?_count=2{asked}")]
+    assert seen == [total] * 4
+
+
+@pytest.mark.parametrize("asked", ["", "&_total=estimate", "&_total=accurate"])
+def test_a_total_within_the_limit_is_exact_however_it_is_asked_for(counted, asked):
+    assert counted.get(f"Observation?subject=Patient/p2&_count=5{asked}").json["total"] == 1
+    assert counted.get(f"?_type=Observation,Patient&_id=o1,o2,p1&_count=2{asked}").json["total"] == 3
+
+
+def test_what_was_written_between_two_pages_does_not_change_the_total_they_state(fhir, build, chart):
+    first = fhir.get("Observation?subject=Patient/p1&_count=4")
+    fhir.put("Observation/o9", build.observation("Patient/p1", id="o9"))
+    following = fhir.get(link(first, "next").removeprefix(PREFIX))
+    assert (first.json["total"], following.json["total"]) == (6, 6)
+    assert ids(following) == ["o5", "o6", "o9"]
+
+
+# Parts of resources ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(fhir, build, chart):
+    """A patient with a narrative, a modifier element and one that is in no summary."""
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">a synthetic patient</div>'
+    more = {
+        "text": {"status": "generated", "div": div},
+        "active": True,
+        "gender": "female",
+        "maritalStatus": {"text": "not said"},
+        "communication": [{"language": {"text": "de"}}],
+    }
+    fhir.put("Patient/p3", build.patient(id="p3", **more))
+
+
+HEAD = {"resourceType", "id", "meta"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "present", "absent"),
+    [
+        (
+            "_summary=true",
+            {"active", "name", "gender", "birthDate"},
+            {"text", "maritalStatus", "communication"},
+        ),
+        ("_summary=text", {"text", "active"}, {"name", "gender", "maritalStatus"}),
+        ("_summary=data", {"name", "maritalStatus", "communication"}, {"text"}),
+        ("_elements=gender,maritalStatus", {"gender", "maritalStatus", "active"}, {"text", "name"}),
+        ("_elements=gender&_elements=name", {"gender", "name"}, {"text", "maritalStatus"}),
+        ("_summary=false&_elements=gender", {"gender", "active"}, {"text", "name"}),
+    ],
+)
+def test_a_part_of_a_resource_is_what_was_asked_for_and_says_that_it_is_one(fhir, told, asked, present, absent):
+    (entry,) = fhir.get(f"Patient?_id=p3&{asked}").json["entry"]
+    shown = set(entry["resource"])
+    assert HEAD | present <= shown
+    assert not absent & shown
+    assert [tag["code"] for tag in entry["resource"]["meta"]["tag"]] == ["SUBSETTED"]
+    assert entry["fullUrl"] == f"{PREFIX}Patient/p3"
+
+
+def test_a_whole_resource_is_not_said_to_be_a_part(fhir, told):
+    for asked in ("", "&_summary=false"):
+        assert fhir.get("Patient/p3").body in fhir.get(f"Patient?_id=p3{asked}").body
+
+
+def test_what_is_included_is_summarised_too_but_keeps_its_elements(fhir, told, build):
+    fhir.put("Observation/o8", build.observation("Patient/p3", id="o8"))
+    asked = "Observation?_id=o8&_include=Observation:subject"
+
+    def patient(more):
+        entries = fhir.get(f"{asked}&{more}").json["entry"]
+        return next(e["resource"] for e in entries if e["search"]["mode"] == "include")
+
+    assert "maritalStatus" not in patient("_summary=true")
+    assert "text" not in patient("_summary=data")
+    assert {"maritalStatus", "text"} <= set(patient("_elements=status"))
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("_summary=text&_include=Patient:organization", "http._summary"),
+        ("_summary=true&_elements=name", "http._elements"),
+        ("_elements=name.family", "http._elements"),
+        ("_elements=", "http._elements"),
+        ("_summary=true&_summary=false", "http._summary"),
+        ("_sort=gender", "http._sort"),
+    ],
+)
+def test_parts_that_contradict_each_other_are_refused(fhir, query, path):
+    answer = fhir.get(f"Patient?{query}")
+    assert answer.status == 400
+    assert answer.paths == [path]
+
+
+def test_a_count_alone_has_no_entries_and_no_pages(fhir, chart):
+    answer = fhir.get("Observation?_summary=count&_count=2&_elements=status&_sort=-date")
+    assert answer.json["total"] == 7
+    assert [row["relation"] for row in answer.json["link"]] == ["self"]
+
+
+# Order -----------------------------------------------------------------------------------------------------
+
+
+def test_several_keys_order_one_after_the_other(fhir, build, chart):
+    for number, (family, born) in enumerate([("B", "1950"), ("A", "1950"), ("A", "1960"), ("B", "1940")]):
+        patient = build.patient(id=f"s{number}", name=[{"family": family}], birthDate=born)
+        fhir.put(f"Patient/s{number}", patient)
+    for sort, expected in [
+        ("family,-birthdate", ["s2", "s1", "s0", "s3"]),
+        ("-family,birthdate", ["s3", "s0", "s1", "s2"]),
+        ("birthdate,family", ["s3", "s1", "s0", "s2"]),
+        ("-birthdate&_sort=-_id", ["s2", "s1", "s0", "s3"]),
+    ]:
+        found = [
+            id for page in pages(fhir, f"Patient?_id=s0,s1,s2,s3&_count=1&_sort={sort}") for id in ids(page)
+        ]
+        assert found == expected, sort
