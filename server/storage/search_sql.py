@@ -28,7 +28,7 @@ from server.storage.column_sql import COLUMNS
 from server.storage.dialect import Parameters
 from server.storage.logic_sql import FALSE, TRUE, all_of, any_of
 from server.storage.quantity_sql import quantity_lists
-from server.storage.value_sql import token_hashes, value_table
+from server.storage.value_sql import ValueTable, token_hashes, value_table
 from server.storage.visibility_sql import VisibilitySql
 
 # More hashes than this are compared with those of a resource instead of each being looked up.
@@ -94,35 +94,31 @@ class SearchSql:
         if own is not None:
             condition = own(clause, alias, self._parameters)
             return f"NOT ({condition})" if clause.modifier == "not" else condition
-        exists = self._row_exists(row_clauses(clause), alias)
+        asked = row_clauses(clause)
+        table = value_table(asked[0])
+        if table.name == "token":
+            exists = self._token_exists(table, asked, alias)
+        else:
+            exists = any_of(self._value_exists(table, one, alias) for one in asked)
         return f"NOT {exists}" if clause.modifier in NEGATIONS else exists
 
-    def _row_exists(self, asked: tuple[Clause, ...], alias: str) -> str:
-        """When a resource has an index row that fulfils any of the clauses, all of one table."""
-        table, row = value_table(asked[0]), self._parameters.alias()
-        unindexed = self._dialect.unindexed
-
-        def column(name: str) -> str:
-            plain = f"{row}.{name}"
-            return plain if name == "hash" else unindexed(plain)
-
+    def _token_exists(self, table: ValueTable, asked: tuple[Clause, ...], alias: str) -> str:
+        """When a resource has a token that fulfils any of the clauses."""
+        row = self._parameters.alias()
         key = f"{row}.rid = {alias}.rid"
-        if table.name == "token" and len(hashes := set[int]().union(*map(token_hashes, asked))) > _SEEKS:
+        if len(hashes := set[int]().union(*map(token_hashes, asked))) > _SEEKS:
             packed = self._dialect.packed_any(f"{row}.tokens", hashes, self._parameters.bind)
             return self._dialect.probe("resource", row, key, packed)
-        found = [any_of(table.conditions(clause, column, self._parameters)) for clause in asked]
-        if table.name == "token":  # the conditions are a part of the key
-            return self._dialect.exists(f"token {row}", all_of([key, any_of(found)]))
-        if len(asked) > 1:
-            numbers = [clause.parameter.number for clause in asked]
-            key += f" AND {row}.parameter {self._parameters.among(numbers)}"
-            found = [
-                f"{column('parameter')} = {self._parameters.bind(number)} AND {condition}"
-                for number, condition in zip(numbers, found, strict=True)
-            ]
-        else:
-            key += f" AND {table.of_parameter(asked[0], row, self._parameters)}"
-        return self._dialect.probe(table.name, row, key, any_of(found))
+        found = (table.conditions(one, lambda name: f"{row}.{name}", self._parameters) for one in asked)
+        # The conditions are a part of the key.
+        return self._dialect.exists(f"token {row}", all_of([key, any_of(map(any_of, found))]))
+
+    def _value_exists(self, table: ValueTable, asked: Clause, alias: str) -> str:
+        """When a resource has a row in one of the other tables that fulfils the clause."""
+        row, unindexed = self._parameters.alias(), self._dialect.unindexed
+        key = all_of([f"{row}.rid = {alias}.rid", table.of_parameter(asked, row, self._parameters)])
+        where = table.conditions(asked, lambda name: unindexed(f"{row}.{name}"), self._parameters)
+        return self._dialect.probe(table.name, row, key, any_of(where))
 
     def _missing(self, clause: Clause, alias: str) -> str:
         missing = any(isinstance(value, MissingValue) and value.missing for value in clause.values)

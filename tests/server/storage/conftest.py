@@ -18,6 +18,7 @@ from server.fhir.search_parameters import parameter
 from server.fhir.search_query import (
     Chained,
     Clause,
+    CompositeValue,
     Condition,
     DateValue,
     Has,
@@ -35,6 +36,7 @@ from server.storage import open_store
 from server.storage.database_store import DatabaseStore
 from server.storage.interface import NewVersion, Reader, Writer
 
+UCUM = "http://unitsofmeasure.org"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -167,6 +169,29 @@ def shapes() -> dict[str, tuple[str, tuple[Condition, ...]]]:
         "quantity": (
             "Observation",
             (clause("Observation", "value-quantity", QuantityValue(amount, None, None)),),
+        ),
+        "quantity of a system": (
+            "Observation",
+            (clause("Observation", "value-quantity", QuantityValue(amount, UCUM, "mg")),),
+        ),
+        "quantity within": (
+            "Observation",
+            (clause("Observation", "value-quantity", QuantityValue(replace(amount, prefix="eq"), UCUM, "mg")),),
+        ),
+        "quantity of the whole or a part": (
+            "Observation",
+            (clause("Observation", "combo-value-quantity", QuantityValue(amount, UCUM, "mg")),),
+        ),
+        "composite": (
+            "Observation",
+            (
+                clause(
+                    "Observation",
+                    "combo-code-value-quantity",
+                    CompositeValue((TokenValue("urn:x", "c1"), QuantityValue(amount, UCUM, "mg"))),
+                    CompositeValue((TokenValue(None, "c2"), QuantityValue(amount, None, None))),
+                ),
+            ),
         ),
         "uri": ("ValueSet", (clause("ValueSet", "url", UriValue("urn:x")),)),
         "id": ("Observation", (clause("Observation", "_id", TokenValue(None, "o1")),)),

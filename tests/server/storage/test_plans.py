@@ -18,6 +18,7 @@ from server.fhir.compartments import in_compartment
 from server.fhir.search_parameters import parameter
 from server.fhir.search_query import (
     Chained,
+    CompositeValue,
     Has,
     Include,
     NumberValue,
@@ -45,6 +46,7 @@ PATIENT_SCOPE = Visibility(
     }
 )
 UNIQUE = {"resource_pkey", "resource_self"}  # the indexes that find one resource
+UCUM = "http://unitsofmeasure.org"
 VALUES = ("date_value", "string_value", "quantity_value", "uri_value", "reference_value")
 
 
@@ -197,7 +199,7 @@ def test_a_search_touches_no_more_pages_when_everything_else_grows(
                     "code": {"coding": [{"system": "urn:x", "code": f"c{number % 5}"}]},
                     "subject": {"reference": f"Patient/p{patient}"},
                     "effectiveDateTime": f"20{10 + number % 15}-01-01",
-                    "valueQuantity": {"value": number % 100, "code": "mg"},
+                    "valueQuantity": {"value": number % 100, "system": UCUM, "code": "mg"},
                     **more,
                 }
                 for number in range(first, last)
@@ -216,7 +218,7 @@ def test_a_search_touches_no_more_pages_when_everything_else_grows(
                 "generalPractitioner": seen_by,
             },
         )
-    grow(0, 20, 1, valueQuantity={"value": 500, "code": "mg"})
+    grow(0, 20, 1, valueQuantity={"value": 500, "system": UCUM, "code": "mg"})
     grow(20, 300, 2)
     subject = clause("Observation", "patient", ReferenceValue("Patient", "p1"))
     above = NumberValue("gt", Decimal(200), Decimal("199.5"), Decimal("200.5"))
@@ -229,6 +231,20 @@ def test_a_search_touches_no_more_pages_when_everything_else_grows(
         "reference and token": (subject, clause("Observation", "status", TokenValue(None, "final"))),
         "quantity": (clause("Observation", "value-quantity", QuantityValue(above, None, None)),),
         "quantity of a unit": (clause("Observation", "value-quantity", QuantityValue(above, None, "mg")),),
+        "quantity of a system": (clause("Observation", "value-quantity", QuantityValue(above, UCUM, "mg")),),
+        "quantity of the whole or a part": (
+            clause("Observation", "combo-value-quantity", QuantityValue(above, UCUM, "mg")),
+        ),
+        "composite": (
+            clause(
+                "Observation",
+                "code-value-quantity",
+                *[
+                    CompositeValue((TokenValue("urn:x", f"c{n}"), QuantityValue(above, UCUM, "mg")))
+                    for n in range(5)
+                ],
+            ),
+        ),
         "chain": (Chained(subject.parameter, (("Patient", family),)),),
         "chain of two links": (
             Chained(subject.parameter, (("Patient", Chained(doctor, (("Practitioner", name),))),)),
