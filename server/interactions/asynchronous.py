@@ -20,7 +20,7 @@ from server.auth.principal import Principal
 from server.errors import FhirError
 from server.fhir.json_codec import encode
 from server.interactions.answer import http_date
-from server.interactions.audit import audit_row
+from server.interactions.audit import audit_row, is_id
 from server.interactions.call import Call
 from server.interactions.operations import access_of
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
@@ -151,7 +151,8 @@ def restored(found: AsynchronousRequest) -> InteractionRequest:
 
 
 def _own(call: Call[Reader] | Call[Writer]) -> AsynchronousRequest:
-    found = call.context.store.asynchronous.find(call.request.id, call.context.clock())
+    id = call.request.id  # of any form: a database may not even be able to look for it
+    found = call.context.store.asynchronous.find(id, call.context.clock()) if is_id(id) else None
     if found is None or found.caller != caller(call.principal):
         hours = call.context.limits.async_hours
         raise FhirError(

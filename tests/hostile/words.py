@@ -159,6 +159,10 @@ PATHS = (
     "//",
     "//Patient",
     "Patient//1",
+    "_async/1",
+    "_async/%00",
+    "_async/%ff",
+    "_async/1/2",
     "Patient/1/",
     "Patient/1//",
     ";a=b",
@@ -238,6 +242,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
         "a/b;q=" + "9" * 400,
         "\u00ff",
     ),
+    "Accept-Encoding": ("," * 5_000, "gzip;q=x", "*;q=0", "identity;q=0", ";;;", "\u00ff", "gzip;q=-1"),
     "Authorization": (
         "Bearer",
         "Bearer " + "A" * 43,

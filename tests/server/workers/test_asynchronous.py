@@ -141,6 +141,9 @@ def test_a_request_is_taken_and_tells_where_to_ask_and_how_far_it_is(
         "Patient/_history",
         "_history?_count=2",
         "Patient/one/_history",
+        "Patient/one/$everything",
+        "?_type=Patient,Observation&_id=one,o-one",
+        "Patient/one/Observation",
     ],
 )
 def test_the_answer_is_what_would_have_been_answered_at_once(
@@ -155,6 +158,19 @@ def test_a_search_sent_as_a_form_is_done_later_too(fhir: Any, charts: None, begu
     form = {"Content_Type": "application/x-www-form-urlencoded"}
     entry = answered(begun("POST", "Patient/_search", b"_id=one,two", **form))
     assert entry["resource"]["total"] == 2
+
+
+def test_an_operation_that_changes_something_does_it_once(
+    fhir: Any, store: Any, charts: None, begun: Any, answered: Any, context: Any, authorization: Any, clock: Any
+) -> None:
+    tag = {"name": "meta", "valueMeta": {"tag": [{"system": "urn:example", "code": "seen"}]}}
+    status = begun("POST", "Patient/one/$meta-add", {"resourceType": "Parameters", "parameter": [tag]})
+    assert answered(status)["response"]["status"] == "200 OK"
+    seen = fhir.get("Patient/one").json
+    assert seen["meta"]["tag"] == tag["valueMeta"]["tag"]
+    (job,) = store.jobs.jobs(limit=10)
+    Answering(context, authorization).answer(job, lambda done, total: None)  # as by a worker that was forgotten
+    assert fhir.get("Patient/one").json == seen
 
 
 def test_the_answer_comes_as_it_is_asked_for(fhir: Any, charts: None, begun: Any, work: Any) -> None:
@@ -425,6 +441,12 @@ def test_what_is_cancelled_while_it_is_done_is_rolled_back(
     assert failures == []
     assert fhir.get(status).status == 404
     assert patients(fhir) == 0
+
+
+@pytest.mark.parametrize("id", ["%00", "%FF", "a" * 300, "%C3%A9", "'", "..", ""])
+def test_an_address_of_any_form_is_none_of_ours(fhir: Any, id: str) -> None:
+    for method in ("GET", "DELETE"):
+        assert fhir(method, f"_async/{id}").status == 404
 
 
 def test_an_answer_is_thrown_away_with_its_request(fhir: Any, store: Any, begun: Any, work: Any) -> None:

@@ -148,6 +148,40 @@ def test_what_a_killed_worker_held_is_told_by_the_next_one_when_its_lease_ends(
     assert [id for pid, id, _ in processes.told if pid == second.pid] == [f"p{number}" for number in range(5)]
 
 
+@pytest.mark.parametrize(("kind", "entries"), [("transaction", 1_500), ("batch", 600)])
+def test_a_request_that_killed_workers_carried_out_is_done_once(
+    fhir: Any, store: Any, processes: Processes, until: Callable[..., None], kind: str, entries: int
+) -> None:
+    entry = {"resource": {"resourceType": "Patient"}, "request": {"method": "POST", "url": "Patient"}}
+    bundle = {"resourceType": "Bundle", "type": kind, "entry": [entry] * entries}
+    begun = fhir.post("", bundle, Prefer="respond-async")
+    status = begun.headers["Content-Location"].partition("/fhir/")[2]
+
+    id = status.rpartition("/")[2]
+
+    def found() -> Any:
+        (row,) = (job for job in store.jobs.jobs(limit=99) if job.kind == "asynchronous-request")
+        return row, fhir.get(status)
+
+    for number in range(1, 3):
+        worker = processes.start()
+        until(lambda number=number: found()[0].attempts == number)
+        if kind == "batch":
+            until(lambda most=50 * number: store.asynchronous.find(id, datetime.now(UTC)).done > most)
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait(10)
+        assert found()[1].status == 202
+        with store.database.writing() as connection:
+            connection.execute("UPDATE job SET available = 0 WHERE state = 'claimed'")
+    processes.start()
+    until(lambda: found()[1].status == 200, 60)
+    rows = found()[1].json["entry"][0]["resource"]["entry"]
+    assert {row["response"]["status"] for row in rows} == {"201 Created"}
+    assert len({row["response"]["location"] for row in rows}) == entries
+    assert fhir.get("Patient?_summary=count").json["total"] == entries
+    assert "ERROR" not in processes.logs()
+
+
 def test_over_redis_too_nothing_is_lost_when_worker_and_redis_are_killed(
     fhir: Any, store: Any, processes: Processes, redis_server: Any, until: Callable[..., None]
 ) -> None:
