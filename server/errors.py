@@ -54,7 +54,6 @@ KINDS: dict[str, Kind] = {
     "not-found": Kind(404, "not-found"),
     "unknown-type": Kind(404, "not-supported"),
     "unknown-operation": Kind(404, "not-supported"),
-    "unknown-operation": Kind(404, "not-supported"),
     "method-not-allowed": Kind(405, "not-supported"),
     "not-acceptable": Kind(406, "not-supported"),
     "request-timeout": Kind(408, "timeout"),
