@@ -175,6 +175,21 @@ def test_a_transaction_with_an_illegal_move_is_refused_whole_and_a_batch_in_part
     assert [row["response"]["status"][:3] for row in rows] == ["201", "422"]
 
 
+def test_a_patch_and_a_conditional_update_are_moves_like_any_other(fhir, write):
+    marked = task(identifier=[{"system": "urn:example:task", "value": "1"}])
+    write(marked)
+    completed = b'[{"op":"replace","path":"/status","value":"completed"}]'
+    json_patch = {"Content_Type": "application/json-patch+json", "If_Match": 'W/"1"'}
+
+    patched = fhir("PATCH", "Task/t1", completed, **json_patch)
+    updated = fhir.put("Task?identifier=urn:example:task|1", marked | {"status": "completed"})
+
+    for answer in (patched, updated):
+        assert (answer.status, answer.codes, answer.paths) == (422, ["business-rule"], ["Task.status"])
+    accepted = completed.replace(b"completed", b"accepted")
+    assert fhir("PATCH", "Task/t1", accepted, **json_patch).status == 200
+
+
 def test_what_a_state_needs_is_named(write):
     write(task())
     answer = write(task("rejected"))

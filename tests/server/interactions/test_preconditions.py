@@ -167,3 +167,37 @@ def test_if_none_match_any_still_creates_and_overwrites_nobody(fhir):
     answer = fhir.put("Task/t1", changed(TASK), If_None_Match="*")
     assert (answer.status, answer.headers["ETag"]) == (412, 'W/"1"')
     assert fhir.delete("Task/t1", If_None_Match="*").status == 412
+
+
+def test_a_patch_without_if_match_is_refused_and_an_old_one_is_told_what_changed(fhir, guarded):
+    path = f"{guarded['resourceType']}/x1"
+    operations = b'[{"op":"add","path":"/language","value":"en"}]'
+    json_patch = {"Content_Type": "application/json-patch+json"}
+    fhir.put(path, guarded)
+
+    answer = fhir("PATCH", path, operations, **json_patch)
+
+    assert (answer.status, answer.codes, answer.headers["ETag"]) == (428, ["required"], 'W/"1"')
+    assert fhir("PATCH", path, operations, If_Match='W/"1"', **json_patch).status == 200
+    late = fhir("PATCH", path, operations, If_Match='W/"1"', **json_patch)
+    assert late.status == 412
+    assert f"changed since then: {guarded['resourceType']}.language" in late.text
+
+
+def test_what_finds_its_resource_by_criteria_needs_no_if_match_and_honours_one(fhir):
+    marked = TASK | {"identifier": [{"system": "urn:example:task", "value": "1"}]}
+    fhir.put("Task/t1", marked)
+    condition = "Task?identifier=urn:example:task|1"
+    assert fhir.put(condition, changed(marked)).headers["ETag"] == 'W/"2"'
+    assert fhir.put(condition, marked, If_Match='W/"1"').status == 412
+    assert fhir.delete(condition, If_Match='W/"1"').status == 412
+    assert fhir.delete(condition).status == 204
+    assert fhir.get("Task/t1").status == 410
+
+
+@pytest.mark.parametrize("query", ["_id=t1", "status=requested", "_pretty=true", "x"])
+def test_a_resource_that_is_named_is_not_called_found_by_a_query_beside_it(fhir, query):
+    fhir.put("Task/t1", TASK)
+    assert fhir.put(f"Task/t1?{query}", changed(TASK)).status in (400, 428)
+    assert fhir.delete(f"Task/t1?{query}").status in (400, 428)
+    assert fhir.get("Task/t1").headers["ETag"] == 'W/"1"'
