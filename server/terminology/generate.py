@@ -37,7 +37,7 @@ def compile_definitions(resources: Iterable[Mapping[str, Any]]) -> bytes:
     """
     index: dict[str, dict[str, Any]] = {"CodeSystem": {}, "ValueSet": {}, "whole": {}}
     blocks: list[list[str]] = [[]]
-    kept = [r for r in resources if r["resourceType"] in ("CodeSystem", "ValueSet")]
+    kept = [r for r in resources if r["resourceType"] in ("CodeSystem", "ValueSet") and _is_of_r4(r)]
     for resource in sorted(kept, key=lambda r: (r["resourceType"], r["url"])):
         if sum(map(len, blocks[-1])) > _BLOCK:
             blocks.append([])
@@ -54,6 +54,11 @@ def compile_definitions(resources: Iterable[Mapping[str, Any]]) -> bytes:
         for number, lines in enumerate(blocks):
             _write(file, f"{number:03}.ndjson", "\n".join(lines))
     return archive.getvalue()
+
+
+def _is_of_r4(resource: Mapping[str, Any]) -> bool:
+    """The package adds two definitions of a later release, and a name for SNOMED CT that defines nothing."""
+    return not resource.get("version", "").startswith("5.") and resource["url"] != "http://snomed.info/sct"
 
 
 def _reduced(resource: Mapping[str, Any]) -> dict[str, Any]:

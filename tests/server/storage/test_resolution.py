@@ -226,7 +226,7 @@ def test_a_system_whose_codes_nobody_lists_is_found_as_a_whole(chart: Any, searc
         ),
         ("code:in", "http://hl7.org/fhir/ValueSet/condition-code-unknown", "not-supported", "not known"),
         ("code:in", "http://hl7.org/fhir/ValueSet/body-site", "not-supported", SNOMED),
-        ("code:below", f"{SNOMED}|126851005", "not-supported", "not all codes"),
+        ("code:below", f"{SNOMED}|126851005", "not-supported", "not known to this server"),
         ("code:below", "http://loinc.org|1-8", "not-supported", "not known to this server"),
         ("code:below", f"{CLINICAL}|made-up", "value", "no such code"),
         (

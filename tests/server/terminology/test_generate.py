@@ -48,6 +48,11 @@ def test_descriptions_are_left_out_and_copyrights_are_kept() -> None:
     assert resource["concept"][0]["concept"] == [{"code": "b", "display": "B"}]
 
 
+def test_definitions_of_a_later_release_are_left_out() -> None:
+    later = {**SYSTEM, "version": "5.0.0", "url": "urn:later"}
+    assert compile_definitions([SYSTEM, later]) == compile_definitions([SYSTEM])
+
+
 def test_a_url_may_be_defined_once() -> None:
     with pytest.raises(ValueError, match="urn:cs is defined twice"):
         compile_definitions([SYSTEM, SYSTEM])
