@@ -266,6 +266,9 @@ def test_a_large_body_is_wanted_only_of_whom_is_known() -> None:
     assert most({"PATH_INFO": "/fhir", "HTTP_AUTHORIZATION": "good"}) == limits.bundle_bytes
     assert most({"PATH_INFO": "/fhir/", "HTTP_AUTHORIZATION": "good"}) == limits.bundle_bytes
     assert most({"PATH_INFO": "/fhir/Patient", "HTTP_AUTHORIZATION": "good"}) == limits.body_bytes
+    later = {"PATH_INFO": "/fhir", "HTTP_AUTHORIZATION": "good", "HTTP_PREFER": "respond-async"}
+    assert most(later) == limits.async_bundle_bytes
+    assert most(later | {"PATH_INFO": "/fhir/Patient"}) == limits.body_bytes
     assert most({"PATH_INFO": "/fhir"}) == 0
     assert most_body(broken, limits)({"PATH_INFO": "/fhir"}) == 0
     assert most({"PATH_INFO": "/oauth2/token"}) == 131_072
