@@ -191,6 +191,14 @@ def console_comparison(page: Page, site: Site) -> None:
     expect(page.get_by_role("heading", name="Side by side")).to_be_visible()
 
 
+def console_search_explained(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/explain")
+    page.get_by_label("Search, as in the API").fill("patient.name:contains=a&_sort=-date")
+    page.get_by_label("Type").select_option("Observation")
+    page.get_by_role("button", name="Explain").click()
+    expect(page.get_by_role("region", name="Plan of statement 1")).to_be_visible()
+
+
 def console_audit(page: Page, site: Site) -> None:
     page.goto(f"{site.base}/console/audit")
     expect(page.get_by_role("img", name="Events over time")).to_be_visible()
@@ -257,6 +265,7 @@ PAGES: dict[Callable[[Page, Site], None], str] = {
     console_search_error: "engineer",
     console_instance: "engineer",
     console_comparison: "engineer",
+    console_search_explained: "engineer",
     console_audit: "engineer",
     console_audit_numbers: "engineer",
     console_audit_empty: "engineer",
