@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 # Real processes on PostgreSQL: races, kills, and the journey of a signed list. `make verify` runs the rest there.
 ON_POSTGRESQL := tests/crash/test_kill_rounds.py tests/crash/test_parallel_writes.py \
+	tests/crash/test_paging_under_writers.py \
 	tests/journeys/test_signed_list.py::test_a_nurse_signs_a_list_in_the_frame_of_the_ehr
 
 .PHONY: audit setup setup-dev system run check test verify bench generate lock third-party format clean

@@ -78,11 +78,24 @@ STEPS = (
                 ("BATON_PARALLEL_TIMES=10",),
             ),
             (
+                "What nobody changes comes exactly once over all pages while four clients write to four servers",
+                ("test_paging_under_writers.py",),
+                ("BATON_PAGING_SECONDS=20",),
+            ),
+            (
                 "A full disk is answered 507 and a stop under load drops nothing",
                 ("test_disk_full.py", "test_drain.py", "test_whole_deployment.py"),
                 (),
             ),
         )
+    ),
+    *(
+        Step(
+            f"20,000 random searches: {name} answers all as an evaluator does that shares nothing with it",
+            (*PYTEST, "-n", "2", "tests/server/search_oracle/test_random_searches.py", "--database", database),
+            ("BATON_ORACLE_CASES=20000",),
+        )
+        for name, database in (("SQLite", "sqlite"), ("PostgreSQL", "postgresql"))
     ),
     Step(
         "20,000 hostile requests: no 5xx, none slower than 2 s, memory flat",

@@ -1,0 +1,35 @@
+"""Random charts and random searches through the door, compared with the oracle: ids, order, totals, includes.
+
+Covers hl7.org/fhir/R4/search.html with docs/reference/search.md. BATON_ORACLE_CASES: how many searches;
+BATON_ORACLE_SEED: the seed that a failure printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from random import Random, SystemRandom
+from typing import Any
+
+import pytest
+from search_oracle.asking import Door, asked, offered, write_chart
+
+CASES = int(os.environ.get("BATON_ORACLE_CASES") or 500)
+SEED = os.environ.get("BATON_ORACLE_SEED")
+QUESTIONS = 25 if CASES <= 1_000 else 100  # of one chart
+RESOURCES = 80  # writes that make a chart
+
+
+@pytest.mark.requirement("U1")
+@pytest.mark.parametrize("chart", range(1 if SEED else -(-CASES // QUESTIONS)))
+def test_the_server_answers_as_the_standard_says(chart: int, as_token: Callable[..., Any], clock: Any) -> None:
+    seed = int(SEED) if SEED else SystemRandom().randrange(10**9)
+    random = Random(seed)
+    door = Door(as_token)
+    oracle = write_chart(door, random, RESOURCES, lambda seconds: clock.advance(seconds=seconds))
+
+    differences = asked(door, oracle, random, offered(door.everything), QUESTIONS, clock.now)
+
+    assert not differences, f"BATON_ORACLE_SEED={seed} BATON_ORACLE_CASES={CASES}\n" + "\n\n".join(
+        map(str, differences)
+    )
