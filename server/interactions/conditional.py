@@ -29,8 +29,8 @@ _CONDITIONAL = frozenset({"update", "patch", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The request with the id its condition leads to, "" where it leads nowhere and is not an update; and what
-    fulfils the condition, None for nothing."""
+    """The request with the id its condition leads to, "" for a deletion of nothing; and what fulfils the
+    condition, None for nothing."""
 
     request: InteractionRequest
     found: StoredVersion | None
@@ -51,28 +51,31 @@ def by_condition(handler: WritingHandler) -> WritingHandler:
     """The handler of update, patch or delete, with conditions too."""
 
     def handle(call: Call[Writer]) -> InteractionResponse:
-        if not is_conditional(call.request):
-            return handler(call)
-        decided = decide_identity(call)
-        request = decided.request
-        named = parameter_names(request.query, ())
-        if not request.id:
-            return replace(no_match(request), detail=named)
-        if request.interaction == "update":
-            request = indexed(call.context, request)
-        response = handler(replace(call, request=request))
-        if decided.found is not None:
-            check_basis(decided.found, response.version_id)
-        return replace(response, detail=named)
+        response = _led_by_condition(call, handler) if is_conditional(call.request) else handler(call)
+        return replace(response, detail=parameter_names(call.request.query, ()))
 
     return handle
+
+
+def _led_by_condition(call: Call[Writer], handler: WritingHandler) -> InteractionResponse:
+    decided = decide_identity(call)
+    request = decided.request
+    if not request.id:
+        return InteractionResponse(204)
+    if request.interaction == "update":
+        request = indexed(call.context, request)
+    response = handler(replace(call, request=request))
+    if decided.found is not None:
+        check_basis(decided.found, response.version_id)
+    return response
 
 
 def decide_identity(call: Call[Writer]) -> Decided:
     """Which resource the condition of a conditional write leads to.
 
-    Raises: FhirError forbidden (no permission to search), multiple-matches, invalid-request (the body has
-    another id than the match), conflict (nothing matches, but the body's id is taken), invalid-search.
+    Raises: FhirError forbidden (no permission to search), multiple-matches, not-found (a patch of nothing),
+    invalid-request (the body has another id than the match), conflict (nothing matches, but the body's id is
+    taken), invalid-search.
     """
     request = call.request
     visible = call.decide("search-type", request.resource_type).visible
@@ -80,6 +83,8 @@ def decide_identity(call: Call[Writer]) -> Decided:
     found = find_one(call, query, visible)
     if found is not None and not _is_current(call, found, visible):
         found = find_one(call, query, visible)  # somebody else wrote it before it was held
+    if found is None and request.interaction == "patch":
+        raise FhirError("not-found", f"no {request.resource_type} fulfils the condition")
     if request.interaction != "update":
         return Decided(replace(request, id=found.id if found else ""), found)
     given = (request.body or {}).get("id")
@@ -105,16 +110,6 @@ def still_so(call: Call[Writer], decided: Decided) -> bool:
     query = parse_condition(call.context, call.request.resource_type, call.request.query)
     now = find_one(call, query, visible)
     return (now.id if now else None) == (decided.found.id if decided.found else None)
-
-
-def no_match(request: InteractionRequest) -> InteractionResponse:
-    """The answer to a conditional patch or delete that nothing matches.
-
-    Raises: FhirError not-found for a patch.
-    """
-    if request.interaction == "patch":
-        raise FhirError("not-found", f"no {request.resource_type} fulfils the condition")
-    return InteractionResponse(204)
 
 
 def _is_current(call: Call[Writer], found: StoredVersion, visible: Visibility) -> bool:

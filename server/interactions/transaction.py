@@ -21,7 +21,7 @@ from server.fhir.bundle import bundle, transaction_order
 from server.interactions.basis import check_basis
 from server.interactions.call import Call
 from server.interactions.condition import claim_key, find_by_condition, parse_condition
-from server.interactions.conditional import Decided, decide_identity, is_conditional, no_match, still_so
+from server.interactions.conditional import Decided, decide_identity, is_conditional, still_so
 from server.interactions.entries import Entry, at_entry, entries_of, read_entry, row
 from server.interactions.links import conditional_references, has_conditional_reference, links_of, with_content
 from server.interactions.overlap import refuse_overlap
@@ -113,16 +113,12 @@ class _Work:
                 found = find_by_condition(call, request.resource_type, request.if_none_exist)
                 return replace(entry, request=replace(request, id=found.id if found else call.context.new_id()))
             decided = self._decided[entry.position] = decide_identity(call)
-            if not decided.request.id:
-                no_match(request)
         except FhirError as error:
             raise at_entry(error, entry.position, _condition_of(entry)) from None
         return replace(entry, request=decided.request)
 
     def _do(self, entry: Entry) -> dict[str, Any]:
         request, decided = entry.request, self._decided.get(entry.position)
-        if decided is not None and not request.id:
-            return row(self._context, request, no_match(request))
         try:
             met = request.interaction != "delete" and decided and not still_so(self.open(entry), decided)
             response = None if met else self._run(self._writer, request)

@@ -194,6 +194,23 @@ class TestWhatComesOfIt:
         assert (answer.status, answer.codes) == (400, ["not-supported"])
 
 
+def test_types_that_several_people_write_are_patched_by_who_knows_the_version(fhir):
+    fhir.put("Task/t", {"resourceType": "Task", "id": "t", "status": "requested", "intent": "order"})
+    urgent = {"op": "add", "path": "/priority", "value": "urgent"}
+    blind = json_patch(fhir, "Task/t", urgent)
+    assert (blind.status, blind.codes, blind.headers["ETag"]) == (428, ["required"], 'W/"1"')
+    assert json_patch(fhir, "Task/t", urgent, If_Match='W/"1"').status == 200
+
+
+def test_a_patch_goes_the_ways_of_the_lifecycle(fhir):
+    plan = {"resourceType": "CarePlan", "id": "c", "status": "completed", "intent": "plan"}
+    fhir.put("CarePlan/c", plan | {"subject": {"reference": "Patient/p1"}})
+    backwards = {"op": "replace", "path": "/status", "value": "active"}
+    answer = json_patch(fhir, "CarePlan/c", backwards, If_Match='W/"1"')
+    assert (answer.status, answer.codes) == (422, ["business-rule"])
+    assert fhir.get("CarePlan/c").json["status"] == "completed"
+
+
 class TestConditionalPatch:
     def test_the_one_match_is_patched(self, fhir, build, stored):
         fhir.put("Patient/p2", build.patient(id="p2", identifier=[{"system": "urn:example:mrn", "value": "B"}]))
