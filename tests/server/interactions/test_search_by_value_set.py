@@ -8,7 +8,10 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 URL = "http://acme.org/fhir/ValueSet/cardiac-conditions"
 SNOMED = "http://snomed.info/sct"
 VALUE_SET = {
@@ -117,3 +120,101 @@ def test_procedures_at_a_location_and_all_its_parts(fhir, build):
     assert ids(fhir.get("Procedure?location:below=42")) == ["at-42", "at-43"]
     assert ids(fhir.get("Procedure?location:above=Location/43")) == ["at-42", "at-43"]
     assert ids(fhir.get("Patient?_has:Procedure:patient:location:below=43")) == ["p1"]
+
+
+nasty = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        [
+            "urn:cs",
+            "urn:vs|1",
+            "|",
+            "||",
+            "urn:cs|a",
+            "\\|",
+            "(a*)*",
+            "a{9999}",
+            "ValueSet/x/y",
+            "\ud800",
+            "a/b;c",
+        ]
+    ),
+)
+asked = st.tuples(
+    st.sampled_from(["Condition", "Patient", "DocumentReference", "ValueSet", "Procedure", "Questionnaire"]),
+    st.sampled_from(["code", "gender", "identifier", "contenttype", "url", "location", "derived-from", "_tag"]),
+    st.sampled_from(["in", "not-in", "above", "below", "of-type", "text"]),
+    nasty,
+)
+parts = st.fixed_dictionaries(
+    {},
+    optional={
+        "system": st.sampled_from(["urn:cs", "urn:other", CLINICAL]),
+        "version": st.sampled_from(["1", "9"]),
+        "concept": st.lists(
+            st.builds(lambda code: {"code": code}, st.sampled_from("ab")), min_size=1, max_size=2
+        ),
+        "filter": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "property": st.sampled_from(["concept", "code", "display", "parent", "x"]),
+                    "op": st.sampled_from(
+                        ["=", "is-a", "is-not-a", "regex", "in", "not-in", "generalizes", "exists"]
+                    ),
+                    "value": st.sampled_from(["a", "a,b", "true", "(", "(a|b)*", "a{99}", "[^", ".*"]),
+                }
+            ),
+            min_size=1,
+            max_size=2,
+        ),
+        "valueSet": st.lists(st.sampled_from(["urn:vs", "urn:unknown", "urn:vs|9"]), min_size=1, max_size=2),
+    },
+)
+nested = {
+    "code": "a",
+    "display": "A",
+    "concept": [{"code": "b", "property": [{"code": "parent", "valueCode": "b"}]}],
+}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(asked)
+def test_no_value_of_a_modifier_is_more_than_refused(fhir, question):
+    resource_type, name, modifier, value = question
+    encoded = quote(value.encode("utf-8", "surrogatepass"), safe="")
+    assert fhir.get(f"{resource_type}?{name}:{modifier}={encoded}").status in (200, 400, 422)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(parts, min_size=1, max_size=3),
+    st.lists(parts, max_size=1),
+    st.sampled_from(["complete", "fragment", "not-present"]),
+    st.sampled_from(["is-a", "part-of"]),
+)
+def test_no_definition_is_more_than_refused(fhir, include, exclude, content, meaning):
+    system = {
+        "resourceType": "CodeSystem",
+        "id": "cs",
+        "url": "urn:cs",
+        "status": "active",
+        "concept": [nested],
+    }
+    compose = {"include": include} | ({"exclude": exclude} if exclude else {})
+    value_set = {
+        "resourceType": "ValueSet",
+        "id": "vs",
+        "url": "urn:vs",
+        "status": "active",
+        "compose": compose,
+    }
+    stored = fhir.put("CodeSystem/cs", {**system, "content": content, "hierarchyMeaning": meaning})
+    assert stored.status in (200, 201, 400, 422)
+    assert fhir.put("ValueSet/vs", value_set).status in (200, 201, 400, 422)
+    for search in (
+        "code:in=urn:vs",
+        "code:not-in=ValueSet/vs",
+        "code:below=urn:cs%7Ca",
+        "code:above=urn:cs%7Cb",
+    ):
+        assert fhir.get(f"Condition?{search}").status in (200, 400, 422)
