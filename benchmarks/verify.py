@@ -78,7 +78,7 @@ STEPS = (
                 ("BATON_PARALLEL_TIMES=10",),
             ),
             (
-                "What nobody changes comes exactly once over all pages while four clients write to four servers",
+                "What nobody changes comes exactly once over all pages while four clients write",
                 ("test_paging_under_writers.py",),
                 ("BATON_PAGING_SECONDS=20",),
             ),

@@ -1,7 +1,7 @@
 """Random searches: every parameter the server says it answers, with values that are likely to be found.
 
-Forms that the server does not offer are left out; what it offers it says in its CapabilityStatement and by
-answering one search of each form (`FORMS`).
+Which parameters it answers the server says in its CapabilityStatement, which forms by answering one search
+of each (`FORMS`).
 """
 
 from __future__ import annotations
