@@ -55,7 +55,7 @@ class Limits:
     total_cap: int = 10_000
     async_requests: int = 20
     async_bundle_bytes: int = 64_000_000
-    async_bundle_entries: int = 20_000
+    async_bundle_entries: int = 10_000
     async_bundle_elements: int = 4_000_000
     async_answer_bytes: int = 100_000_000
     async_hours: int = 24
