@@ -122,7 +122,16 @@ class Drivers:
 
 
 # Which lists are probably short: asked first, so that the others need not be counted far.
-_RANKS = {"reference": 1, "token": 2, "uri": 2, "string": 3, "quantity": 4, "number": 4, "date": 5}
+_RANKS = {
+    "reference": 1,
+    "token": 2,
+    "uri": 2,
+    "string": 3,
+    "composite": 3,
+    "quantity": 4,
+    "number": 4,
+    "date": 5,
+}
 
 
 def _rank(condition: Condition) -> int:
