@@ -9,7 +9,8 @@ Sources: hl7.org/fhir/R4/practitionerrole.html, careteam.html, task.html (reques
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from server.fhir.dates import date_range, zone
@@ -23,73 +24,64 @@ from server.storage.interface import Writer
 Resource = dict[str, Any]
 
 
-def acts_for(call: Call[Writer], reference: str) -> bool:
-    """Whether the caller acts for whom a reference names; for nobody that is not a resource of this server."""
+def acting(call: Call[Writer]) -> Callable[[str], bool]:
+    """Whether the caller acts for whom a reference names: for nobody that is not a resource of this server.
+
+    What the caller is part of is read when it is first asked for, and once.
+    """
     principal = call.principal
     if principal.user is None:
-        return any(scope.level == "system" for scope in principal.scopes)
-    user, party = _local(call, principal.user), _local(call, reference)
-    if user is None or party is None:
-        return False
-    return _is_or_acts_for(call, user, party)
+        by_system = any(scope.level == "system" for scope in principal.scopes)
+        return lambda reference: by_system
+    user = _local(call, principal.user)
+    parties = cache(partial(_parties, call, user))
+
+    def acts_for(reference: str) -> bool:
+        party = _local(call, reference)
+        if party is None or party == user:
+            return party is not None
+        return party in parties() or (party.type == "CareTeam" and _takes_part(call, party, parties()))
+
+    return acts_for
 
 
-def _is_or_acts_for(call: Call[Writer], user: Local, party: Local) -> bool:
-    through = _THROUGH.get(party.type)
-    return user == party or (through is not None and through(call, user, party))
+def _parties(call: Call[Writer], user: Local | None) -> frozenset[Local]:
+    """A user, its roles in force, the people and organizations they are of."""
+    found = {user} if user is not None else set()
+    for role in _roles(call, user):
+        named = (_refers(call, role.get(element)) for element in ("practitioner", "organization"))
+        found |= {Local("PractitionerRole", role["id"]), *(party for party in named if party is not None)}
+    return frozenset(found)
 
 
-def _by_own_role(call: Call[Writer], user: Local, party: Local) -> bool:
-    return user.type == "PractitionerRole" and _by_role(call, party, user)
-
-
-def _by_role(call: Call[Writer], user: Local, party: Local) -> bool:
-    role = _read(call, party)
-    return role is not None and _is_in_force(call, role) and _refers(call, role.get("practitioner")) == user
-
-
-def _by_organization(call: Call[Writer], user: Local, party: Local) -> bool:
-    return any(_refers(call, role.get("organization")) == party for role in _roles(call, user))
-
-
-def _by_team(call: Call[Writer], user: Local, party: Local) -> bool:
-    team = _read(call, party)
+def _takes_part(call: Call[Writer], reference: Local, parties: frozenset[Local]) -> bool:
+    """Whether an active team has one of the parties. A team within a team is not followed."""
+    team = _read(call, reference)
     if team is None or team.get("status", "active") != "active":
         return False
-    taking_part = (part for part in team.get("participant", ()) if _is_in_force(call, part))
-    members = (_refers(call, part.get("member")) for part in taking_part)
-    # A team within a team is not followed: it could be within itself.
-    people = (member for member in members if member is not None and member.type != "CareTeam")
-    return any(_is_or_acts_for(call, user, member) for member in people)
+    return any(
+        _refers(call, part.get("member")) in parties and _is_in_force(call, part)
+        for part in team.get("participant", ())
+    )
 
 
-_THROUGH: Mapping[str, Callable[[Call[Writer], Local, Local], bool]] = {
-    "Practitioner": _by_own_role,
-    "PractitionerRole": _by_role,
-    "Organization": _by_organization,
-    "CareTeam": _by_team,
-}
-
-
-def _roles(call: Call[Writer], user: Local) -> Iterator[Resource]:
-    """The roles in force of a Practitioner, or the one role that the user is."""
+def _roles(call: Call[Writer], user: Local | None) -> list[Resource]:
+    """The roles in force of a Practitioner (as many as one page may have), or the one role that the user is."""
     found: list[Resource | None] = []
-    if user.type == "PractitionerRole":
+    if user is not None and user.type == "PractitionerRole":
         found = [_read(call, user)]
-    elif user.type == "Practitioner":
+    elif user is not None and user.type == "Practitioner":
+        most = call.context.limits.count_maximum
         query = parse_search(
             "PractitionerRole",
             (("practitioner", str(user)),),
-            handling="strict",
             time_zone=call.context.time_zone,
             base_url=call.context.base_url,
-            count_default=call.context.limits.count_maximum,
-            count_maximum=call.context.limits.count_maximum,
+            count_default=most,
+            count_maximum=most,
         )
         found = [decode(match.body) for match in call.unit.search(query, EVERYTHING).matches]
-    for role in found:
-        if role is not None and _is_in_force(call, role):
-            yield role
+    return [role for role in found if role is not None and _is_in_force(call, role)]
 
 
 def _is_in_force(call: Call[Writer], role: Resource) -> bool:

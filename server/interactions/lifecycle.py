@@ -5,12 +5,11 @@ Rules and data: `server.policy.lifecycle`.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from server.errors import FhirError
 from server.fhir.json_codec import decode
-from server.interactions.acting import acts_for
+from server.interactions.acting import acting
 from server.interactions.call import Call
 from server.policy.lifecycle import is_governed, judge
 from server.storage.interface import StoredVersion, Writer
@@ -23,5 +22,5 @@ def check_lifecycle(call: Call[Writer], current: StoredVersion | None, content: 
     """
     if current is None or current.deleted or not is_governed(current.resource_type):
         return
-    if issues := judge(decode(current.body), content, partial(acts_for, call)):
+    if issues := judge(decode(current.body), content, acting(call)):
         raise FhirError("business-rule", issues=issues)
