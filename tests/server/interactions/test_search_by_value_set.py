@@ -179,6 +179,7 @@ odd = st.fixed_dictionaries(
         "valueSet": st.lists(st.sampled_from(["urn:vs", "urn:unknown", "urn:vs|9"]), min_size=1, max_size=2),
     },
 )
+parts = st.one_of(plain, plain, plain, odd)
 nested = {
     "code": "a",
     "display": "A",
