@@ -45,6 +45,7 @@ from server.fhir.element_tree import Node
 
 LENGTH_MAXIMUM = 1_000  # characters of a path
 DEPTH_MAXIMUM = 16  # parentheses within parentheses
+_ELEMENTS_OF_ONE_TOKEN = 10  # that are looked at in the time in which a token of a path is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,17 @@ class Path:
         return found[0], self.last
 
 
-def parse_path(text: str) -> Path:
-    """A path to elements. Raises: PathError for anything beyond the part of FHIRPath described above."""
+def parse_path(text: str, walk: Walk | None = None) -> Path:
+    """A path to elements. walk: pays for the reading.
+
+    Raises: PathError for anything beyond the part of FHIRPath described above.
+    """
     if len(text) > LENGTH_MAXIMUM:
         raise PathError(f"a path may have {LENGTH_MAXIMUM} characters")
-    reader = _Reader(_tokens(text))
+    tokens = _tokens(text)
+    if walk is not None:
+        walk.spend(len(tokens) * _ELEMENTS_OF_ONE_TOKEN)
+    reader = _Reader(tokens)
     steps, last = reader.path()
     reader.needed(reader.kind("end"))
     return Path(steps, last)

@@ -14,8 +14,10 @@ from typing import Any
 from server.fhir.element_tree import Node
 from server.fhir.validation_tables import PRIMITIVES
 
-WORK_MAXIMUM = 500_000  # elements looked at by all paths of one patch
-_TEXT_OF_ONE_ELEMENT = 64  # characters that are searched in the time in which an element is looked at
+WORK_MAXIMUM = 200_000  # elements looked at by all paths of one patch
+# In the time in which an element is looked at: characters that are searched, elements that are passed on.
+_TEXT_OF_ONE_ELEMENT = 64
+_PASSED_ON = 16
 
 
 class PathError(ValueError):
@@ -28,13 +30,13 @@ class PathTooCostly(PathError):
 
 @dataclass(slots=True)
 class Walk:
-    """How many more elements may be looked at."""
+    """How much more may be looked at."""
 
     left: int = WORK_MAXIMUM
 
     def spend(self, elements: int) -> None:
         """Raises: PathTooCostly when there are no more left."""
-        self.left -= elements + 1
+        self.left -= elements
         if self.left < 0:
             raise PathTooCostly("the paths look at too many elements")
 
@@ -47,7 +49,7 @@ Step = Callable[[Collection, Walk], Collection]
 def follow(steps: tuple[Step, ...], items: Collection, walk: Walk) -> Collection:
     """One step after the other."""
     for step in steps:
-        walk.spend(len(items))
+        walk.spend(1)
         items = step(items, walk)
     return items
 
@@ -63,7 +65,8 @@ def member(name: str, *, first: bool) -> Step:
             if isinstance(item, Node):
                 # At the beginning of a path the name of a type stands for what is of that type.
                 found += [item] if first and item.type == name else item.named(name)
-        walk.spend(len(found))
+        # What is only passed on costs less than what is looked into.
+        walk.spend(len(items) + len(found) // _PASSED_ON)
         return found
 
     return step
@@ -106,9 +109,12 @@ _KIND_OF = {
 
 
 def of_type(type: str) -> Step:
-    return lambda items, walk: [
-        item for item in items if isinstance(item, Node) and type in (item.type, _KIND_OF.get(item.type))
-    ]
+    def step(items: Collection, walk: Walk) -> Collection:
+        walk.spend(len(items))
+        nodes = (item for item in items if isinstance(item, Node))
+        return [node for node in nodes if type in (node.type, _KIND_OF.get(node.type))]
+
+    return step
 
 
 def _single(items: Collection, walk: Walk) -> Collection:
@@ -203,7 +209,7 @@ def equality(left: Step, right: Step, wanted: bool) -> Step:
         one, two = left(items, walk), right(items, walk)
         if not one or not two:
             return []
-        walk.spend(min(len(one), len(two)))
+        walk.spend(1 + min(len(one), len(two)))
         equal = len(one) == len(two) and all(map(_equal, one, two))
         return [equal is wanted]
 

@@ -69,9 +69,10 @@ def apply_fhirpath_patch(resource: Json, parameters: Json) -> Json:
         raise FhirError(
             "too-costly", f"a patch may have {OPERATIONS_MAXIMUM} operations", "Parameters.parameter"
         )
-    operations = [_read(raw, f"Parameters.parameter[{number}]") for number, raw in enumerate(listed)]
+    walk = Walk()
+    operations = [_read(raw, f"Parameters.parameter[{number}]", walk) for number, raw in enumerate(listed)]
     try:
-        root, walk = tree(resource), Walk()
+        root = tree(resource)
     except MalformedElement:
         raise FhirError("unprocessable", "the stored resource is not of the shape that paths need") from None
     guard = IdentityGuard(_identity(root))
@@ -100,8 +101,8 @@ def _identity(root: Node) -> Identity:
     return root.type, value([root], "id"), value(meta, "versionId"), value(meta, "lastUpdated")
 
 
-def _read(raw: Any, place: str) -> _Operation:
-    """An operation. Raises: FhirError invalid-request, required."""
+def _read(raw: Any, place: str, walk: Walk) -> _Operation:
+    """An operation. Raises: FhirError invalid-request, required, too-costly."""
     listed = raw.get("part") if isinstance(raw, dict) else None
     if not isinstance(listed, list) or raw.get("name") != "operation":
         raise FhirError("invalid-request", 'each parameter is named "operation" and has parts', place)
@@ -125,7 +126,9 @@ def _read(raw: Any, place: str) -> _Operation:
     if not isinstance(written, str):
         raise FhirError("invalid-request", "path is a valueString", places["path"])
     try:
-        path = parse_path(written)
+        path = parse_path(written, walk)
+    except PathTooCostly as error:
+        raise FhirError("too-costly", str(error), places["path"]) from None
     except PathError as error:
         raise FhirError("invalid-request", str(error), places["path"]) from None
     return _Operation(type, path, parts, places)

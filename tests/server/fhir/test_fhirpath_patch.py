@@ -308,6 +308,14 @@ class TestRefusals:
             apply_fhirpath_patch(patient(), parameters)
         assert refusal.value.status == 400
 
+    def test_long_paths_are_read_up_to_a_number_of_words(self) -> None:
+        long = " and ".join(["use = 'x'"] * 70)
+        patch = operation("delete", f"Patient.name.where({long})")
+        assert changed(*[patch] * 20) == {}
+        error = refused(*[patch] * 1_000)
+        assert (error.kind, error.status) == ("too-costly", 422)
+        assert error.issues[0].expression.endswith(".part[1]")
+
     def test_a_patch_has_a_thousand_operations_at_most(self) -> None:
         patch = operation("delete", "Patient.nothing")
         assert changed(*[patch] * 1_000) == {}
