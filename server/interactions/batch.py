@@ -39,4 +39,5 @@ def batch_row(
     try:
         return row(context, entry.request, door(entry.request))
     except FhirError as error:
-        return error_row(at_entry(error, position, of_patch=entry.request.patch is not None))
+        told = at_entry(error, position, of_patch=entry.request.patch is not None)
+        return error_row(told, error.headers.get("ETag", ""))

@@ -102,12 +102,12 @@ def row(context: Context, request: InteractionRequest, response: InteractionResp
     return result
 
 
-def error_row(error: FhirError) -> dict[str, Any]:
-    """The response entry of an interaction that failed."""
+def error_row(error: FhirError, etag: str = "") -> dict[str, Any]:
+    """The response entry of an interaction that failed. etag: of the version in force, where it is told."""
     status = f"{error.status} {HTTPStatus(error.status).phrase}"
     said: dict[str, Any] = {"status": status, "outcome": error.outcome()}
-    if "ETag" in error.headers:
-        said["etag"] = error.headers["ETag"]
+    if etag:
+        said["etag"] = etag
     return {"response": said}
 
 
