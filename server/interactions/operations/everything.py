@@ -21,6 +21,7 @@ from server.interactions.answer import absent, gone
 from server.interactions.call import Call
 from server.interactions.cursor import PARAMETER, open_cursor, seal_cursor
 from server.interactions.operations.definition import Arguments
+from server.interactions.operations.parameters import place_of
 from server.interactions.operations.references import references_of
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
@@ -140,13 +141,15 @@ def _record(call: Call[Reader], arguments: Arguments, focus: StoredVersion) -> R
     for words in arguments.every("_type"):
         types.update(word.strip() for word in words.split(","))
     if not types <= set(RESOURCE_TYPES):
-        raise FhirError("invalid-search", "_type names what is no resource type of FHIR R4", "http._type")
+        raise FhirError(
+            "invalid-search", "_type names what is no resource type of FHIR R4", place_of(call.request, "_type")
+        )
     start, end = arguments.one("start"), arguments.one("end")
     care = None
     if start is not None or end is not None:
         care = (start[0] if start else EARLIEST, end[1] if end else LATEST)
         if care[0] >= care[1]:
-            raise FhirError("invalid-search", "end is before start", "http.end")
+            raise FhirError("invalid-search", "end is before start", place_of(call.request, "end"))
     return Record(
         resource_type=focus.resource_type,
         id=focus.id,

@@ -22,6 +22,7 @@ from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import SearchQuery, SortKey
 from server.interactions.call import Call
 from server.interactions.operations.definition import Arguments
+from server.interactions.operations.parameters import place_of
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
 from server.storage.interface import Reader, StoredVersion
@@ -29,7 +30,8 @@ from server.storage.interface import Reader, StoredVersion
 _TYPE = "Observation"
 _PAGE = 2_000
 _MOST = 50_000  # Observations of one question
-_SUBJECTS = frozenset({"patient", "subject"})
+# By its reference, which names somebody; `patient:missing=false` or a chain would name everybody.
+_SUBJECTS = frozenset({"patient", "subject", "patient:Patient", "subject:Patient", "subject:Group"})
 
 
 def lastn(call: Call[Reader], arguments: Arguments) -> InteractionResponse:
@@ -71,11 +73,15 @@ def _query(call: Call[Reader], pairs: tuple[tuple[str, str], ...]) -> SearchQuer
     context = call.context
     codes = _names()
     names = [name.partition(":")[0].partition(".")[0] for name, _ in pairs]
-    if _SUBJECTS.isdisjoint(names):
-        raise FhirError("required", "$lastn needs a subject: patient or subject", "http.patient")
+    if _SUBJECTS.isdisjoint(name for name, _ in pairs):
+        raise FhirError(
+            "required", "$lastn needs a subject: patient or subject", place_of(call.request, "patient")
+        )
     if codes.isdisjoint(names):
         raise FhirError(
-            "required", f"$lastn needs a category or a code: one of {', '.join(sorted(codes))}", "http.category"
+            "required",
+            f"$lastn needs a category or a code: one of {', '.join(sorted(codes))}",
+            place_of(call.request, "category"),
         )
     query = parse_search(
         _TYPE,
@@ -85,7 +91,7 @@ def _query(call: Call[Reader], pairs: tuple[tuple[str, str], ...]) -> SearchQuer
         now=context.clock(),
     )
     if len(query.conditions) != len(pairs):
-        shaping = next(name for name, _ in pairs if name.partition(":")[0] not in supported(_TYPE))
+        shaping = next((name for name, _ in pairs if name.partition(":")[0] not in supported(_TYPE)), "")
         raise FhirError(
             "unsupported-search",
             "$lastn takes search parameters that filter; order and number are its own",

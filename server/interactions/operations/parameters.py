@@ -133,9 +133,15 @@ def read_arguments(context: Context, operation: Operation, request: InteractionR
             raise FhirError(
                 "required",
                 f"${operation.name} needs the parameter {parameter.name}",
-                _where(parameter.name, request.body is not None),
+                place_of(request, parameter.name),
             )
     return Arguments({name: tuple(found) for name, found in values.items()}, tuple(written), tuple(search))
+
+
+def place_of(request: InteractionRequest, name: str) -> str:
+    """The expression of a parameter of a request: where it stands, or would stand beside the others."""
+    in_url = any(given == name for given, _ in request.query)
+    return _where(name, request.body is not None and not in_url)
 
 
 def _where(name: str, in_body: bool) -> str:

@@ -21,6 +21,7 @@ from server.interactions.answer import absent, gone
 from server.interactions.call import Call
 from server.interactions.lifecycle import check_lifecycle
 from server.interactions.operations.definition import Arguments
+from server.interactions.operations.parameters import place_of
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
 from server.storage.interface import Reader, StoredVersion, Writer
@@ -43,12 +44,14 @@ def validate(call: Call[Reader], arguments: Arguments) -> InteractionResponse:
     stored: StoredVersion | None = None
     if resource is None and mode != "delete":
         if not call.request.id or mode in ("create", "update"):
-            raise FhirError("required", "$validate needs the parameter resource", "http.resource")
+            raise FhirError(
+                "required", "$validate needs the parameter resource", place_of(call.request, "resource")
+            )
         stored = _stored(call)
         resource = decode(stored.body)
     issues = list(_deletion(call) if mode == "delete" else _content(call, resource, mode))
     if mode != "delete":
-        issues += _profile_issues(call.request.resource_type, resource, arguments.one("profile"))
+        issues += _profile_issues(call, resource, arguments.one("profile"))
     if not any(issue.severity in ("error", "fatal") for issue in issues):
         issues.append(_ALL_OK)
     patients = patients_of((stored,), call.context.base_url) if stored else ()
@@ -59,9 +62,13 @@ def _check_mode(call: Call[Reader], mode: str | None) -> None:
     if mode is None:
         return
     if mode not in _MODES:
-        raise FhirError("invalid-search", f"mode is one of {', '.join(_MODES)}", "http.mode")
+        raise FhirError("invalid-search", f"mode is one of {', '.join(_MODES)}", place_of(call.request, "mode"))
     if _MODES[mode] and not call.request.id:
-        raise FhirError("invalid-search", f"mode {mode} is asked of one resource: [type]/[id]", "http.mode")
+        raise FhirError(
+            "invalid-search",
+            f"mode {mode} is asked of one resource: [type]/[id]",
+            place_of(call.request, "mode"),
+        )
 
 
 def _stored(call: Call[Reader]) -> StoredVersion:
@@ -162,10 +169,15 @@ def _lifecycle_issues(
     return ()
 
 
-def _profile_issues(resource_type: str, resource: dict[str, Any], asked: str | None) -> Iterator[Issue]:
+def _profile_issues(call: Call[Reader], resource: dict[str, Any], asked: str | None) -> Iterator[Issue]:
+    resource_type = call.request.resource_type
     base = {f"{_PROFILES}{resource_type}", f"{_PROFILES}{resource_type}|4.0.1"}
     if asked is not None and asked not in base:
-        yield Issue("not-supported", "not checked against the profile that was asked for", "http.profile")
+        yield Issue(
+            "not-supported",
+            "not checked against the profile that was asked for",
+            place_of(call.request, "profile"),
+        )
     claimed = resource.get("meta")
     claimed = claimed.get("profile") if isinstance(claimed, dict) else None
     for position, url in enumerate(claimed if isinstance(claimed, list) else ()):

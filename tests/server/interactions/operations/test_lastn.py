@@ -120,6 +120,8 @@ def test_nothing_found_says_so_without_an_error(fhir):
     ("query", "code", "path"),
     [
         ("category=laboratory", "required", "http.patient"),
+        ("patient:missing=false&category=laboratory", "required", "http.patient"),
+        ("patient.gender=female&category=laboratory", "required", "http.patient"),
         ("patient=p1", "required", "http.category"),
         ("patient=p1&status=final", "required", "http.category"),
         (f"{ASKED}&max=0", "value", "http.max"),

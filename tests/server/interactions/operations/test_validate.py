@@ -58,13 +58,18 @@ def test_without_a_resource_the_stored_one_is_checked(fhir, build, as_token):
     assert fhir.get("Patient/p2/$validate").status == 404
     assert as_token("patient/*.rs", patient="p2").get("Patient/p1/$validate").status == 404
     answer = fhir.post("Patient/$validate", wrapped())
-    assert (answer.status, answer.codes, answer.paths) == (400, ["required"], ["http.resource"])
+    place = "Parameters.parameter.where(name = 'resource')"
+    assert (answer.status, answer.codes, answer.paths) == (400, ["required"], [place])
 
 
 @pytest.mark.parametrize("mode", ["update", "delete", "profile"])
 def test_modes_of_one_resource_are_refused_at_the_type(fhir, build, mode):
-    answer = fhir.post("Patient/$validate", wrapped(build.patient(), mode=mode))
-    assert (answer.status, answer.codes, answer.paths) == (400, ["value"], ["http.mode"])
+    for path, body, place in (
+        ("Patient/$validate", wrapped(build.patient(), mode=mode), "Parameters.parameter.where(name = 'mode')"),
+        (f"Patient/$validate?mode={mode}", build.patient(), "http.mode"),
+    ):
+        answer = fhir.post(path, body)
+        assert (answer.status, answer.codes, answer.paths) == (400, ["value"], [place])
 
 
 def test_an_unknown_mode_is_refused(fhir, build):
