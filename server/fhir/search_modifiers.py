@@ -81,7 +81,7 @@ def _of_token(parameter: SearchParameter) -> frozenset[str]:
     kinds = set(parameter.datatypes)
     found = {"not"}
     if kinds & _CONCEPTS or is_mime_type(parameter) or bound_value_sets(parameter):
-        found |= {"below"} if is_mime_type(parameter) else _CODE_MODIFIERS
+        found |= _CODE_MODIFIERS - {"above"} if is_mime_type(parameter) else _CODE_MODIFIERS
     if kinds & _WITH_TEXT:
         found.add("text")
     if "Identifier" in kinds:

@@ -52,7 +52,7 @@ def clause(resource_type: str, name: str, text: str) -> Clause:
         ("Patient", "gender", "above below in missing not not-in"),
         ("Patient", "identifier", "missing not of-type text"),
         ("Patient", "active", "missing not"),
-        ("DocumentReference", "contenttype", "below missing not"),
+        ("DocumentReference", "contenttype", "below in missing not not-in"),
         ("Patient", "_tag", "above below in missing not not-in text"),
         ("Procedure", "location", "above below identifier missing"),
         ("Condition", "patient", "identifier missing"),
