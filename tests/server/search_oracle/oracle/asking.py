@@ -20,7 +20,16 @@ from search_oracle.values import Place
 
 Json = dict[str, Any]
 ZONE = ZoneInfo("America/New_York")  # of the server that the tests of the server start
-COMMON = ("Patient", "Patient", "Observation", "Observation", "Observation", "Encounter", "Practitioner")
+COMMON = (
+    "Patient",
+    "Patient",
+    "Observation",
+    "Observation",
+    "Observation",
+    "Encounter",
+    "Practitioner",
+    "List",
+)
 OTHERS = 4  # further types of one chart
 
 

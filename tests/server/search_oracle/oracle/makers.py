@@ -205,15 +205,15 @@ class Maker:
         kind = self.one(*(near if near and self.random.random() < 0.9 else types))
         id = self.one(*IDS)
         form = self.random.random()
-        if form < 0.7:
+        if form < 0.68:
             return {"reference": f"{kind}/{id}"}
-        if form < 0.78:
+        if form < 0.74:
             return {"reference": f"{kind}/{id}/_history/1"}
-        if form < 0.86:
+        if form < 0.80:
             return {"reference": f"{BASE}{kind}/{id}"}
-        if form < 0.92:
+        if form < 0.86:
             return {"reference": f"http://elsewhere.example.org/fhir/{kind}/{id}"}
-        if form < 0.97:
+        if form < 0.98:
             return {"type": kind, "identifier": self.identifier()}
         return {"type": kind, "display": self.one(*DISPLAYS)}
 

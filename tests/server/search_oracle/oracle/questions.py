@@ -206,15 +206,24 @@ class Asker(Wording):
 
     def condition(self, resource_type: str, about: Held | None, depth: int) -> Pair:
         """A clause, or one across references; about: a resource of the type that it may well find."""
-        form = self.random.random() if depth < 3 else 1.0
-        forms = self.offered.forms
+        random, forms = self.random, self.offered.forms
+        form = random.random() if depth < 3 else 1.0
         if form < 0.2 and (depth == 0 or {"chains of several links", "chains in _has"} <= forms):
             return self.chain(resource_type, about, depth)
         if form < 0.35 and (depth == 0 or {"_has in _has", "_has in chains"} <= forms):
             return self.has(resource_type, about, depth)
-        if form < 0.37 and "_list" in forms:
-            return "_list", ",".join(self.random.choices(IDS, k=self.random.choice((1, 2))))
+        lists = self.lists(about)
+        if form < (0.42 if lists else 0.36) and "_list" in forms:
+            return "_list", ",".join(
+                (random.choice(lists or IDS), *random.choices(IDS, k=random.choice((0, 1))))
+            )
         return self.clause(resource_type, about)
+
+    def lists(self, about: Held | None) -> list[str]:
+        """Ids of the lists that the resource is on."""
+        item = parameters("List")["item"]
+        lists = [held for held in self.held if held.key[0] == "List"]
+        return [held.key[1] for held in lists if about is not None and held.refers_to(item, about.key)]
 
     def references(self, resource_type: str) -> list[Parameter]:
         """Parameters that refer to a type of TYPES."""
@@ -259,7 +268,8 @@ class Asker(Wording):
         known = [one for one in self.codes(resource_type) if among is None or one.code in among]
         if about is not None and about.key[0] == resource_type and self.random.random() < 0.9:
             known = [parameter for parameter in known if about.values(parameter).present] or known
-        parameter = self.random.choice(known)
+        often = [one for one in known if one.type in ("composite", "quantity", "number")]
+        parameter = self.random.choice(often if often and self.random.random() < 0.2 else known)
         if parameter.code not in ("_id", "_lastUpdated") and self.random.random() < 0.08:
             return f"{parameter.code}:missing", self.random.choice(("true", "false"))
         modifier = self.random.choice(self.modifiers(parameter, about))
@@ -278,7 +288,8 @@ class Asker(Wording):
         values = self.own(parameter, about)
         if parameter.type == "reference" and "Reference" in values.types:
             kinds = [kind for kind in self.types if parameter.may_target(kind)]
-            found += ["identifier", *self.random.sample(kinds, min(2, len(kinds)))]
+            found += self.random.sample(kinds, min(2, len(kinds)))
+            found += ["identifier"] * 3 * any(link.identifier for link in values.links)
         for form, modifiers in MODIFIERS.items():
             if form in self.offered.forms and self.takes(form, parameter, values):
                 found += modifiers
@@ -294,7 +305,7 @@ class Asker(Wording):
                 return any(token.kinds for token in values.tokens)
             case ":in":
                 bound = "code" in values.types and any(token.system for token in values.tokens)
-                return parameter.type == "token" and bool(concepts or bound)
+                return parameter.type == "token" and bool(concepts or bound) and bool(self.sets_of(values))
             case "hierarchies of codes":
                 return any(token.code in HIERARCHIES.get(token.system, ()) for token in values.tokens)
             case "hierarchies of resources":

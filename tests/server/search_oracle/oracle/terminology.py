@@ -44,13 +44,16 @@ HIERARCHIES: Mapping[str, Mapping[str, str]] = {
         "unknown": "",
     },
 }
-VALUE_SETS = (
-    "condition-clinical",
-    "allergyintolerance-clinical",
-    "observation-status",
-    "administrative-gender",
-    "task-intent",
-    "request-status",
+R4_VALUE_SETS = tuple(
+    f"http://hl7.org/fhir/ValueSet/{name}"
+    for name in (
+        "condition-clinical",
+        "allergyintolerance-clinical",
+        "observation-status",
+        "administrative-gender",
+        "task-intent",
+        "request-status",
+    )
 )
 
 

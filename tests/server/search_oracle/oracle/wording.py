@@ -13,7 +13,7 @@ from search_oracle.clauses import PARTS
 from search_oracle.definitions import Parameter
 from search_oracle.evaluator import Held
 from search_oracle.makers import BASE, CITIES, DAYS, DISPLAYS, IDS, MOMENTS, NAMES, NUMBERS, URIS
-from search_oracle.terminology import HIERARCHIES, VALUE_SETS
+from search_oracle.terminology import HIERARCHIES, R4_VALUE_SETS, included, members
 from search_oracle.values import Token, Values
 
 PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
@@ -46,9 +46,10 @@ class Wording:
 
     def value(self, parameter: Parameter, modifier: str, about: Held | None) -> str:
         if modifier == "text":
-            return escaped(self.part(self.random.choice(DISPLAYS)))
+            texts = self.own(parameter, about).texts or DISPLAYS
+            return escaped(self.part(self.random.choice(texts)))
         if modifier in ("in", "not-in"):
-            return self.value_set()
+            return self.value_set(self.own(parameter, about))
         if modifier in ("above", "below") and parameter.type in ("token", "reference"):
             return self.related(parameter, self.own(parameter, about))
         if modifier == "identifier":
@@ -58,12 +59,20 @@ class Wording:
             return self.composite(parameter, self.some(parameter, about).groups)
         return self.text(parameter, modifier, self.some(parameter, about), about)
 
-    def value_set(self) -> str:
-        """One that is stored, or one of R4's."""
+    def value_set(self, values: Values) -> str:
+        """One that is stored, or one of R4's; mostly one that has a code of the values."""
+        found = self.sets_of(values)
+        if found and self.random.random() < 0.8:
+            return self.random.choice(found)
         stored = ["/".join(held.key) for held in self.held if held.key[0] == "ValueSet"]
-        if stored and self.random.random() < 0.6:
-            return self.random.choice(stored)
-        return f"http://hl7.org/fhir/ValueSet/{self.random.choice(VALUE_SETS)}"
+        return self.random.choice([*stored, *R4_VALUE_SETS])
+
+    def sets_of(self, values: Values) -> list[str]:
+        """The value sets that have a code of the values."""
+        codes = {(token.system, token.code) for token in values.tokens if token.system}
+        stored = [held for held in self.held if held.key[0] == "ValueSet"]
+        found = ["/".join(held.key) for held in stored if any(included(held.resource, *code) for code in codes)]
+        return found + [url for url in R4_VALUE_SETS if members(url) & codes]
 
     def related(self, parameter: Parameter, values: Values) -> str:
         """What something is above or below of: a code, a resource with parts, or a canonical."""
@@ -130,11 +139,13 @@ class Wording:
         return f"{escaped(code.system)}|{escaped(symbol)}" if symbol or code.system else "a"
 
     def of_type_text(self, values: Values) -> str:
-        typed = [(kind, token.code) for token in values.tokens for kind in token.kinds if token.code]
+        typed = [
+            (kind, token.code) for token in values.tokens for kind in token.kinds if token.code and kind[0]
+        ]
         if not typed:
             return "urn:example:x|a|1"
         (system, code), value = self.random.choice(typed)
-        return "|".join(escaped(part) for part in (system or "urn:example:x", code, value))
+        return "|".join(escaped(part) for part in (system, code, value))
 
     def reference(self, parameter: Parameter, modifier: str, values: Values) -> str:
         keys = [link.key for link in values.links if link.key]
