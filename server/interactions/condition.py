@@ -105,6 +105,7 @@ def parse_condition(
         base_url=context.base_url,
         count_default=2,
         count_maximum=2,
+        now=context.clock(),
     )
     if not query.conditions:
         raise FhirError("invalid-search", "the condition names no search parameter")
