@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from server.fhir.search_query import Chained, Clause, Condition, Has, InCompartment
+from server.fhir.search_query import Chained, Clause, Condition, EntriesValue, Has, InCompartment
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.search_sql import SearchSql
@@ -17,6 +17,8 @@ from server.storage.search_sql import SearchSql
 # A list this short is driven from without looking for a shorter one. One statement counts all of them so far:
 # what it costs is the same for a small database, where most lists are short, and a large one.
 _SHORT = 100
+# A list of more hashes than this is counted after others that may be short.
+_WIDE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Drivers:
 
     def _at_a_glance(self, cap: int) -> Driver:
         """The shortest of the lists that follow nothing, all counted by one statement."""
-        drivers = [driver for driver in self._drivers or () if not driver.through]
+        drivers = [driver for driver in self._drivers or () if not driver.through and not _is_wide(driver.of)]
         if len(drivers) < 2:
             return NO_DRIVER
         size, driver = min(zip(self._count(drivers, cap), drivers, strict=True), key=lambda pair: pair[0])
@@ -134,7 +136,16 @@ _RANKS = {
 }
 
 
+def _is_wide(asked: Condition | str | None) -> bool:
+    """To count the list takes many look-ups, most of which may find nothing."""
+    return isinstance(asked, Clause) and any(
+        isinstance(value, EntriesValue) and len(value.entries) > _WIDE for value in asked.values
+    )
+
+
 def _rank(condition: Condition) -> int:
+    if _is_wide(condition):
+        return 5
     if isinstance(condition, Clause):
         if condition.parameter.code in ("_id", "identifier"):
             return 0

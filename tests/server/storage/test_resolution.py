@@ -6,6 +6,7 @@ Covers hl7.org/fhir/R4/search.html#token (`:in`, `:not-in`, `:above`, `:below`, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -655,6 +656,19 @@ def test_a_large_value_set_costs_a_row_one_look_up(chart: Any, modifier: str) ->
     else:
         assert "hashed SubPlan" in plan or "generate_series" in plan
         assert "Seq Scan" not in plan
+
+
+def test_a_large_value_set_is_not_looked_up_where_another_list_is_short(chart: Any) -> None:
+    chart.put(value_set("many", listing("urn:x", *map(str, range(500)))), condition("a", ("urn:x", "1")))
+    for pairs, counted in [
+        ((("code:in", CARDIAC), ("patient", "Patient/p1")), ["patient"]),
+        ((("code:in", CARDIAC), ("patient", "Patient/p1"), ("clinical-status:missing", "true")), ["patient"]),
+        ((("code:in", CARDIAC),), ["code"]),
+    ]:
+        asked = query("Condition", *pairs)
+        explained = chart.reading(lambda reader, asked=asked: reader.explain(asked, EVERYTHING))
+        assert [re.split("[^a-z]", listed.of)[0] for listed in explained.types[0].lists] == counted
+        assert chart.found(asked) == ["a"]
 
 
 def test_how_much_one_search_may_name_is_bounded(chart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
