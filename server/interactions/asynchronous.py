@@ -115,7 +115,7 @@ def status(call: Call[Reader]) -> InteractionResponse:
         headers={"Expires": http_date(found.expires)},
         patients=found.patients,
         results=found.results,
-        detail=f"request {restored(found).request_id}",
+        detail=f"request {request_id(found)}",
     )
 
 
@@ -146,8 +146,20 @@ def caller(principal: Principal) -> bytes:
 
 
 def restored(found: AsynchronousRequest) -> InteractionRequest:
-    """The interaction that was kept, without its body."""
+    """The interaction that was kept, without its body.
+
+    Raises: msgspec.ValidationError for one that another release kept and this one cannot read.
+    """
     return msgspec.json.decode(found.request, type=InteractionRequest)
+
+
+class _Named(msgspec.Struct):
+    request_id: str = ""
+
+
+def request_id(found: AsynchronousRequest) -> str:
+    """The id of the HTTP request by which the interaction was asked for."""
+    return msgspec.json.decode(found.request, type=_Named).request_id
 
 
 def _own(call: Call[Reader] | Call[Writer]) -> AsynchronousRequest:

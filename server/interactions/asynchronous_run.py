@@ -33,14 +33,13 @@ from server.storage.asynchronous import AsynchronousRequest
 Progress = Callable[[int, int], object]
 
 _TOGETHER = 100  # answers of a batch that only reads and are kept at once: each keeping is a commit
-_TRANSIENT = frozenset({"unavailable", "throttled", "internal"})
 
 
 def run(context: Context, principal: Principal, found: AsynchronousRequest, progress: Progress) -> None:
     """Do what was asked and keep the answer.
 
     progress: told of the entries of a batch that were done, and of how many. Raises: NotOpen (it is done or
-    cancelled); FhirError of a kind that may not come again: nothing was kept then but entries of a batch.
+    cancelled); FhirError unavailable: nothing was kept then but entries of a batch.
     """
     context = replace(context, limits=_limits(context))
     request = restored(found)
@@ -55,7 +54,7 @@ def run(context: Context, principal: Principal, found: AsynchronousRequest, prog
             with context.store.writing():
                 _answer(context, found.id, request, perform(context, principal, request))
     except FhirError as error:
-        if error.kind in _TRANSIENT:
+        if error.kind == "unavailable":
             raise
         refuse(context, found.id, error)
 

@@ -14,7 +14,7 @@ from server.auth.context import AuthContext
 from server.auth.principal import Principal
 from server.auth.tokens import standing_principal
 from server.errors import FhirError
-from server.interactions.asynchronous import JOB, caller, restored
+from server.interactions.asynchronous import JOB, caller, request_id
 from server.interactions.asynchronous_run import refuse, run
 from server.interactions.request import Context
 from server.origin import set_origin
@@ -50,7 +50,7 @@ class Answering:
         found = context.store.asynchronous.find(job.key, context.clock())
         if found is None or found.finished is not None:
             return
-        set_origin(restored(found).request_id, found.address)
+        set_origin(request_id(found), found.address)
         try:
             if job.attempts > ATTEMPTS:
                 refuse(context, found.id, FhirError("internal", "several workers ended before this was done"))

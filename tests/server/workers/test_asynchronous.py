@@ -413,6 +413,20 @@ def test_what_kills_every_worker_is_given_up(
     assert patients(fhir) == 0
 
 
+def test_what_another_release_kept_and_this_one_cannot_read_is_told(
+    fhir: Any, store: Any, begun: Any, work: Any, clock: Any
+) -> None:
+    status = begun("GET", "Patient")
+    with store.database.writing() as connection:
+        kept = b'{"interaction":"of-the-future","request_id":"a"}'
+        connection.execute("UPDATE asynchronous_request SET request = :kept", {"kept": kept})
+    for _ in range(ATTEMPTS):
+        assert fhir.get(status).status == 202
+        work()
+        clock.advance(seconds=60)
+    assert fhir.get(status).json["entry"][0]["response"]["status"].startswith("500")
+
+
 def test_who_cancels_finds_nothing_any_more_and_nothing_is_done(fhir: Any, begun: Any, work: Any) -> None:
     status = begun("POST", "", transaction(2))
     cancelled = fhir.delete(status)
