@@ -42,6 +42,43 @@ def test_a_condition_that_selects_nothing_deletes_nothing(fhir, stored, query):
     assert fhir.get("Patient").json["total"] == 2
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(
+            "identifier=",
+            "identifier=|",
+            "identifier=,",
+            "name=",
+            "name=%20",
+            "name:contains=",
+            "_id=",
+            "_id=,",
+        ),
+        *(
+            "birthdate=",
+            "gender=",
+            "_has:Observation:patient:code=",
+            "general-practitioner=",
+            "_list=",
+            "_type=",
+        ),
+        *("_lastUpdated=", "address=", "phone=|", "_sort=name&name=", "identifier:missing="),
+    ],
+)
+def test_a_value_that_was_left_empty_deletes_nothing(fhir, build, query):
+    """Whoever forgot to fill in a value did not mean the only patient there is."""
+    fhir.put("Patient/p1", build.patient(id="p1"))
+    assert fhir.delete(f"Patient?{query}").status in (400, 204)
+    assert fhir.get("Patient/p1").status == 200
+
+
+def test_lenient_handling_ignores_no_part_of_a_condition(fhir, stored):
+    answer = fhir.delete(f"Patient?{MRN}&nonsense=1", Prefer="handling=lenient")
+    assert answer.status == 400
+    assert fhir.get("Patient/p1").status == 200
+
+
 def test_if_match_holds_for_the_match(fhir, stored):
     assert fhir.delete(f"Patient?{MRN}", If_Match='W/"2"').status == 412
     assert fhir.delete(f"Patient?{MRN}", If_Match='W/"1"').status == 204
