@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -101,6 +105,39 @@ def test_metrics_are_those_of_all_processes_and_begin_anew_with_the_server(serve
 
     assert counted(origin) == 0
     assert len(list((settings.home / "metrics").iterdir())) == 1
+
+
+def test_on_the_wire_bodies_come_and_go_as_gzip_and_head_describes_them(serve, token, build):
+    origin = serve()
+    photo = base64.b64encode(random.Random(1).randbytes(900_000)).decode()  # hardly gets smaller
+    patient = build.patient(id="p1", photo=[{"contentType": "image/png", "data": photo}])
+    url = f"{origin}/fhir/Patient/p1"
+    bearer = {"Authorization": f"Bearer {token}"}
+    coded = bearer | {"Content-Type": "application/fhir+json", "Content-Encoding": "gzip"}
+    assert requests.put(url, data=gzip.compress(encode(patient)), headers=coded, timeout=9).status_code == 201
+    bomb = gzip.compress(bytes(50_000_000))
+    assert requests.put(url, data=bomb, headers=coded, timeout=9).status_code == 413
+
+    plain = requests.get(url, headers=bearer | {"Accept-Encoding": "identity"}, timeout=9)
+    connection = http.client.HTTPConnection(urlsplit(origin).netloc, timeout=9)
+    seen = {}
+    for method in ("GET", "HEAD", "GET"):  # over one connection: nothing of an answer is left behind
+        connection.request(method, "/fhir/Patient/p1", headers=bearer | {"Accept-Encoding": "gzip"})
+        answer = connection.getresponse()
+        body = answer.read()
+        seen.setdefault(method, dict(answer.getheaders()))
+        assert (answer.status, answer.headers["Content-Encoding"]) == (200, "gzip")
+        assert gzip.decompress(body) == plain.content if method == "GET" else body == b""
+    got, asked = (
+        {
+            name.lower(): value
+            for name, value in seen[method].items()
+            if name.lower() not in ("x-request-id", "date")
+        }
+        for method in ("GET", "HEAD")
+    )
+    assert asked == got
+    assert int(asked["content-length"]) > 600_000
 
 
 def test_logs_of_a_running_server_are_json_lines_without_patients(serve, settings, token, tmp_path, build):
