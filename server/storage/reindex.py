@@ -20,14 +20,14 @@ from server.storage.index_tables import write_tokens, write_values
 
 # What index rows before schema 5 lack: composites, quantities in base units, the date by which a task is due.
 SCHEMA_5 = "schema-5"
-# Resources a transaction: other writers wait for some ten milliseconds at most.
+# Resources a transaction: other writers wait less than a tenth of a second.
 _RESOURCES = 100
 
 _STATE = "SELECT what, position, last FROM reindex"
 _NEXT = """
 SELECT rid, version, body FROM resource
 WHERE rid > :position AND rid <= :last AND deleted = 0 ORDER BY rid LIMIT :count"""
-_HOLD = "SELECT version, tokens FROM resource WHERE rid = :rid"
+_HOLD = "SELECT version, tokens, main_date FROM resource WHERE rid = :rid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def step(
 
     index: the rows of a stored body, computed outside of the transaction; None leaves a resource as it is.
     Several processes may do this at once: what one of them has done is done.
-    Raises: FhirError storage-full, unavailable; then the step was not taken.
+    Raises: FhirError storage-full, unavailable (Overtaken: try again); then the step was not taken.
     """
     with database.reading() as connection:
         row = connection.execute(f"{_STATE} WHERE what = :what", {"what": what}).fetchone()
@@ -110,11 +110,11 @@ def _replace(connection: Connection, rid: int, version: int, index: IndexRows) -
     current: Any = connection.execute(f"{_HOLD} {connection.dialect.for_update}", {"rid": rid}).fetchone()
     if current is None or current[0] != version:
         return
-    present = connection.dialect.unpack(current[1])
-    if present != index.tokens:
-        write_tokens(connection, rid, index.tokens, present)
     write_values(connection, rid, index, new=False)
-    connection.execute(
-        "UPDATE resource SET tokens = :tokens, main_date = :main_date WHERE rid = :rid",
-        {"tokens": connection.dialect.pack(index.tokens), "main_date": index.main_date, "rid": rid},
-    )
+    present = connection.dialect.unpack(current[1])
+    if present != index.tokens or current[2] != index.main_date:  # the row holds the body: it is not moved idly
+        write_tokens(connection, rid, index.tokens, present)
+        connection.execute(
+            "UPDATE resource SET tokens = :tokens, main_date = :main_date WHERE rid = :rid",
+            {"tokens": connection.dialect.pack(index.tokens), "main_date": index.main_date, "rid": rid},
+        )

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from server.interactions.reindex import index_again
+from server.storage.database import Overtaken
 from server.storage.database_store import DatabaseStore
 from server.storage.jobs import Job
 from server.workers.housekeeping import Task
@@ -55,7 +56,10 @@ class Reindexing:
         index = partial(index_again, base_url=self.base_url, time_zone=self.time_zone)
         deadline = time.monotonic() + self.slice
         while time.monotonic() < deadline:
-            state = self.store.reindex(job.key, index)
+            try:
+                state = self.store.reindex(job.key, index)
+            except Overtaken:  # somebody wrote one of the same resources at the same moment
+                continue
             if state is None or state.done:
                 return False
             progress(state.position, state.last)
