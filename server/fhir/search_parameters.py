@@ -84,16 +84,19 @@ def _known(resource_type: str) -> tuple[_ByCode, _ByCode, _ByCode]:
 
 
 def _components(module: ModuleType, number: int, resource_type: str) -> tuple[SearchParameter, ...]:
+    """Each selects what the parameter of its code selects, and so has its binding."""
+    parts = module.COMPONENTS.get(number, ())
+    expressions = {row[1]: row[3] for row in module.PARAMETERS} if parts else {}
     return tuple(
         SearchParameter(
             number=number,
             code=code,
             type=kind,
             resource_type=resource_type,
-            expression="",
+            expression=expressions.get(code, ""),
             url="",
             targets=ANY_TARGET if targets is None else targets,
             datatypes=datatypes,
         )
-        for code, kind, targets, datatypes in module.COMPONENTS.get(number, ())
+        for code, kind, targets, datatypes in parts
     )

@@ -149,6 +149,9 @@ def test_a_document_and_how_another_one_relates_to_it() -> None:
     assert found(document, "relationship", "DocumentReference/a$replaces")
     assert found(document, "relationship", "b$appends")
     assert not found(document, "relationship", "a$appends")
+    # The system of an element of type code is that of the value set it is bound to, as everywhere.
+    assert found(document, "relationship", "a$http://hl7.org/fhir/document-relationship-type|replaces")
+    assert not found(document, "relationship", "a$urn:example:x|replaces")
 
 
 def test_a_context_and_its_value() -> None:

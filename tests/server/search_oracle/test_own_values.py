@@ -50,7 +50,8 @@ def charts(count: int) -> list[Json]:
 def stored(door: Door, resources: Iterable[Json]) -> Oracle:
     """The resources in the server and in the oracle."""
     oracle = Oracle(Place(BASE, ZONE))
-    waiting = list(resources)
+    # Synthetic charts share organizations and practitioners.
+    waiting = list({(one["resourceType"], one["id"]): one for one in resources}.values())
     for at in range(0, len(waiting), ENTRIES):
         entries = [
             {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}

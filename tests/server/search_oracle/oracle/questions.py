@@ -273,6 +273,8 @@ class Asker(Wording):
         if parameter.code not in ("_id", "_lastUpdated") and self.random.random() < 0.08:
             return f"{parameter.code}:missing", self.random.choice(("true", "false"))
         modifier = self.random.choice(self.modifiers(parameter, about))
+        if among is not None and modifier in TYPES:  # of several types not all may refer to it
+            modifier = ""
         several = self.random.choice((1, 1, 1, 2, 3))
         found = [self.value(parameter, modifier, about) for _ in range(several)]
         name = f"{parameter.code}:{modifier}" if modifier else parameter.code
