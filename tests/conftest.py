@@ -19,6 +19,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, not whether the rule holds.
+settings.register_profile("baton", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("baton")
 
 DATABASES = ("sqlite", "postgresql")
 _ASKS = frozenset(("database_url", "database_kind", "cluster"))  # fixtures of a test that works with a database

@@ -30,7 +30,7 @@ POST_PATHS = (
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     fields=FIELDS,
     path=st.sampled_from([*(("GET", p) for p in GET_PATHS), *(("POST", p) for p in POST_PATHS)]),

@@ -187,7 +187,7 @@ nested = {
 }
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
 @given(asked)
 def test_no_value_of_a_modifier_is_more_than_refused(fhir, question):
     resource_type, name, modifier, value = question
@@ -195,7 +195,7 @@ def test_no_value_of_a_modifier_is_more_than_refused(fhir, question):
     assert fhir.get(f"{resource_type}?{name}:{modifier}={encoded}").status in (200, 400, 422)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
 @given(
     st.lists(parts, min_size=1, max_size=3),
     st.lists(parts, max_size=1),

