@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import cast
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -51,8 +52,9 @@ _WITHOUT_PARAMETERS = frozenset(
 )
 
 
-# These take a condition where their URL names no id.
-_CONDITIONAL = frozenset({"update", "patch", "delete"})
+# These take a condition where their URL names no id. R4 puts that of a create into If-None-Exist; some clients
+# (fhirpy) put it into the URL like that of the others, where it means the same.
+_CONDITIONAL = frozenset({"create", "update", "patch", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,11 @@ def _request(
     conditional = route.template == "{type}" and interaction in _CONDITIONAL
     if pairs and interaction in _WITHOUT_PARAMETERS and not conditional:
         raise FhirError("unsupported-search", f"{interaction} takes no parameters in its URL")
+    if_none_exist = _if_none_exist(header("if-none-exist"), interaction)
+    if pairs and interaction == "create":
+        if if_none_exist is not None:
+            raise FhirError("invalid-request", "a condition stands in If-None-Exist or in the URL, not in both")
+        pairs, if_none_exist = (), urlencode(pairs)
     request = InteractionRequest(
         interaction=cast(InteractionName, interaction),
         resource_type=route.resource_type,
@@ -187,7 +194,7 @@ def _request(
         if_match=read_if_match(header("if-match")),
         if_none_match=read_if_none_match(header("if-none-match")),
         if_modified_since=read_http_date(header("if-modified-since")),
-        if_none_exist=_if_none_exist(header("if-none-exist"), interaction),
+        if_none_exist=if_none_exist,
         prefer_return=preferred.returned,
         prefer_handling=preferred.handling,
         request_id=exchange.request_id,

@@ -25,6 +25,7 @@ RESULT_PARAMETERS: Mapping[str, bool] = {
     "_sort": True,
     "_summary": False,
     "_total": False,
+    "_totalMethod": False,
 }
 # Modifiers of result parameters.
 _MODIFIERS: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +33,8 @@ _MODIFIERS: Mapping[str, tuple[str, ...]] = {
     "_revinclude": ("iterate", "recurse"),
 }
 _TOTALS = ("none", "estimate", "accurate")
+# What a common client (fhirpy) asks instead of R4's `_total`: the same by other names.
+_TOTAL_METHODS = {"count": "accurate", "estimate": "estimate", "none": "none"}
 _SUMMARIES = ("true", "text", "data", "count", "false")
 _ELEMENT = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
@@ -54,6 +57,11 @@ def read_results(
         fields["count"] = min(_count(given["_count"][0]), count_maximum)
     if "_total" in given:
         fields["total"] = _one_of("_total", given["_total"][0], _TOTALS)
+    if "_totalMethod" in given:
+        if "_total" in given:
+            raise refusal("invalid-search", "_totalMethod", "_total already says how to count")
+        asked = _one_of("_totalMethod", given["_totalMethod"][0], tuple(_TOTAL_METHODS))
+        fields["total"] = _TOTAL_METHODS[asked]
     if "_summary" in given:
         fields["summary"] = _one_of("_summary", given["_summary"][0], _SUMMARIES)
     if "_elements" in given:

@@ -384,6 +384,8 @@ def test_a_count_of_zero_asks_for_the_total_and_a_large_one_is_cut_to_the_limit(
         "_count=x",
         "_count=1&_count=2",
         "_total=maybe",
+        "_totalMethod=accurate",
+        "_totalMethod=count&_total=accurate",
         "_summary=yes",
         "_elements=a-b",
         "_sort=",

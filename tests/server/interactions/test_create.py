@@ -71,6 +71,32 @@ def test_a_conditional_create_creates_once(fhir, build):
     assert fhir.get("Patient").json["total"] == 1
 
 
+def test_a_condition_in_the_url_means_what_it_means_in_if_none_exist(fhir, build):
+    first = fhir.post(f"Patient?{CONDITION}", build.patient())
+    for second in (
+        fhir.post(f"Patient?{CONDITION}", build.patient(gender="male")),
+        fhir.post("Patient", build.patient(), If_None_Exist=CONDITION),
+    ):
+        assert (second.status, second.json) == (200, first.json)
+    assert first.status == 201
+    assert fhir.get("Patient").json["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "headers", "code"),
+    [
+        ("unheard=1", {}, "not-supported"),
+        ("_count=1", {}, "value"),
+        (CONDITION, {"If_None_Exist": CONDITION}, "invalid"),
+    ],
+)
+def test_parameters_of_a_create_are_one_condition_or_refused(fhir, build, parameters, headers, code):
+    answer = fhir.post(f"Patient?{parameters}", build.patient(), **headers)
+
+    assert (answer.status, answer.codes) == (400, [code])
+    assert fhir.get("Patient").json["total"] == 0
+
+
 def test_a_condition_with_several_matches_is_refused(fhir, build):
     fhir.post("Patient", build.patient())
     fhir.post("Patient", build.patient())

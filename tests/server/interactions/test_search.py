@@ -195,7 +195,16 @@ def counted(settings, store, clock, authorization, chart, as_token):
 
 
 @pytest.mark.parametrize(
-    ("asked", "total"), [("", None), ("&_total=estimate", 3), ("&_total=accurate", 7), ("&_total=none", None)]
+    ("asked", "total"),
+    [
+        ("", None),
+        ("&_total=estimate", 3),
+        ("&_total=accurate", 7),
+        ("&_total=none", None),
+        ("&_totalMethod=estimate", 3),
+        ("&_totalMethod=count", 7),
+        ("&_totalMethod=none", None),
+    ],
 )
 def test_a_total_beyond_the_limit_is_left_out_estimated_or_counted(counted, asked, total):
     seen = [page.json.get("total") for page in pages(counted, f"Observation?_count=2{asked}")]
