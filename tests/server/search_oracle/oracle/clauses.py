@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from search_oracle.dates import Range, compare_dates, date_range, widened
 from search_oracle.definitions import Parameter, parameters
 from search_oracle.terminology import included, members, related
-from search_oracle.units import UCUM, UNITS, factor
+from search_oracle.units import UCUM, UNITS, Number, converted, exact
 from search_oracle.values import Amount, Link, Place, Token, Values, folded, local_key
 
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)(?=[-+0-9])")
@@ -182,28 +183,28 @@ def _date(parameter: Parameter, modifier: str, text: str, asking: Asking) -> Tes
 
 def _number(parameter: Parameter, modifier: str, text: str, asking: Asking) -> Test:
     same = _amount_test(text)
-    return lambda values: any(same(held) for held in values.amounts)
+    return lambda values: any(same(exact(held.low), exact(held.high)) for held in values.amounts)
 
 
-def _amount_test(text: str) -> Callable[[Amount], bool]:
-    """A stored number is a point, whatever its digits; what is asked has the precision it is written in."""
+def _amount_test(text: str) -> Callable[[Number, Number], bool]:
+    """The test of a range. A stored number is a point, whatever its digits; what is asked has its precision."""
     prefix, written = _prefix(text)
-    value = Decimal(written)
-    low, high = implicit_range(written)
+    value = Fraction(written)
+    low, high = map(Fraction, implicit_range(written))
     near_low, near_high = value - abs(value) / 10, value + abs(value) / 10
 
-    def test(held: Amount) -> bool:
-        within = low <= held.low and held.high < high
+    def test(a: Number, b: Number) -> bool:
+        within = low <= a and b < high
         return {
             "eq": within,
             "ne": not within,
-            "gt": held.high > value,
-            "lt": held.low < value,
-            "ge": held.high >= value,
-            "le": held.low <= value,
-            "sa": held.low > value,
-            "eb": held.high < value,
-            "ap": held.low <= near_high and held.high >= near_low,
+            "gt": b > value,
+            "lt": a < value,
+            "ge": b >= value,
+            "le": a <= value,
+            "sa": a > value,
+            "eb": b < value,
+            "ap": a <= near_high and b >= near_low,
         }[prefix]
 
     return test
@@ -222,22 +223,18 @@ def implicit_range(written: str) -> tuple[Decimal, Decimal]:
 def _quantity(parameter: Parameter, modifier: str, text: str, asking: Asking) -> Test:
     number, system, code = (*(plain(part) for part in split(text, "|")), "", "")[:3]
     same = _amount_test(number)
-    if not code:
-        return lambda values: any(same(held) for held in values.amounts)
-    if system == UCUM and code in UNITS:
-        return lambda values: any(
-            same(converted) for held in values.amounts for converted in _converted(held, code)
-        )
-    unit = (system or None, code)
-    return lambda values: any(unit in held.units and same(held) for held in values.amounts)
 
+    def found(held: Amount) -> bool:
+        low, high = exact(held.low), exact(held.high)
+        if not code:
+            return same(low, high)
+        if system != UCUM or code not in UNITS:
+            return (system or None, code) in held.units and same(low, high)
+        # By each of its own units of UCUM that measures the same.
+        ends = [(converted(low, own, code), converted(high, own, code)) for of, own in held.units if of == UCUM]
+        return any(a is not None and b is not None and same(a, b) for a, b in ends)
 
-def _converted(held: Amount, code: str) -> Iterator[Amount]:
-    """The amount in a unit of UCUM, by each of its own units of UCUM that compares with it."""
-    for system, own in held.units:
-        by = factor(code, own) if system == UCUM else None
-        if by is not None:
-            yield Amount(held.low * by, held.high * by)
+    return lambda values: any(found(held) for held in values.amounts)
 
 
 def _uri(parameter: Parameter, modifier: str, text: str, asking: Asking) -> Test:

@@ -50,7 +50,17 @@ MOMENTS = (
     "1999-12-31T23:59:59.999Z",
 )
 NUMBERS = ("0", "1", "5", "5.4", "5.40", "5.449", "5.45", "99.5", "100", "105", "-3", "0.001", "1000")
-UNITS = (("mg", "mg"), ("g", "g"), ("kg", "kg"), ("mL", "mL"), ("/min", "per minute"))
+UNITS = (
+    ("mg", "mg"),
+    ("mg", "milligram"),
+    ("g", "g"),
+    ("kg", "kg"),
+    ("ug", "mcg"),
+    ("[lb_av]", "lb"),
+    ("Cel", "°C"),
+    ("[degF]", "°F"),
+    ("/min", "per minute"),
+)
 URIS = (
     "http://example.org/a",
     "http://example.org/a/b",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,8 @@ Json = Mapping[str, Any]
 SPECIAL_VALUES = "http://hl7.org/fhir/special-values"
 CURRENCIES = "urn:iso:std:iso:4217"
 INFINITE = Decimal("Infinity")
-A_LITTLE = Decimal("1e-12")  # less than any two numbers of the charts differ by
+A_LITTLE = Decimal("1e-40")  # less than any two numbers of the charts differ by
+EXACT = Context(prec=80)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +275,9 @@ def _quantity(value: Json) -> Amount | None:
     low = high = _number(value)
     comparator = value.get("comparator", "")
     if comparator == "<":
-        high -= A_LITTLE
+        high = EXACT.subtract(high, A_LITTLE)
     elif comparator == ">":
-        low += A_LITTLE
+        low = EXACT.add(low, A_LITTLE)
     return Amount(
         -INFINITE if comparator.startswith("<") else low,
         INFINITE if comparator.startswith(">") else high,

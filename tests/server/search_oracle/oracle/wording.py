@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from math import isinf
 from random import Random
 
@@ -14,6 +15,7 @@ from search_oracle.definitions import Parameter
 from search_oracle.evaluator import Held
 from search_oracle.makers import BASE, CITIES, DAYS, DISPLAYS, IDS, MOMENTS, NAMES, NUMBERS, URIS
 from search_oracle.terminology import HIERARCHIES, R4_VALUE_SETS, included, members
+from search_oracle.units import UCUM, UNITS, Number, converted
 from search_oracle.values import Token, Values
 
 PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
@@ -22,6 +24,12 @@ PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 def escaped(text: str) -> str:
     r"""A value's own `\`, `,`, `|` and `$` written so that they are not separators."""
     return "".join("\\" + character if character in "\\,|$" else character for character in text)
+
+
+def decimal_text(value: Number) -> str:
+    """A number of twelve digits, that it may be a little off."""
+    text = f"{float(value):.12g}"
+    return text if "e" not in text else f"{float(value):.18f}"
 
 
 class Wording:
@@ -207,4 +215,10 @@ class Wording:
         if not units or self.random.random() < 0.3:
             return self.prefixed(number)
         system, code = self.random.choice(list(units))
+        if system == UCUM and code in UNITS and self.random.random() < 0.5:
+            like = [
+                (own, made) for own in UNITS if (made := converted(Fraction(number), code, own)) is not None
+            ]
+            code, moved = self.random.choice(like)
+            number = decimal_text(moved)
         return self.prefixed(number) + f"|{escaped(system or '')}|{escaped(code)}"
