@@ -1,7 +1,7 @@
 """Compartments: which resources belong to a patient, and those that can be searched within one resource's.
 
 The Patient compartment is R4's with our additions (`compartment_additions.json`): Task by `for`, Device by
-`patient`. A resource that refers to several patients is in the compartment of each. Every resource is in its own.
+`patient`. A resource that refers to several patients is in the compartment of each; all are in their own.
 Sources: hl7.org/fhir/R4/compartmentdefinition.html, hl7.org/fhir/R4/compartmentdefinition-patient.html
 """
 

@@ -124,7 +124,7 @@ def _parsed(
         found.applied.append((name, text))
     for conditions in found.conditions.values():
         if sum(steps(one) for one in conditions) > STEPS_MAXIMUM + PARAMETERS_MAXIMUM:
-            raise FhirError("too-costly", "The chains of the search could mean too much; name the types of their links")
+            raise FhirError("too-costly", "The chains could mean too much; name the types of their links")
     order = read_sort(resource_types, found.shaping)
     return SearchQuery(
         resource_type="",

@@ -1,7 +1,8 @@
 """`_explain=true` of a search: how it was understood and answered instead of what it found, as Parameters.
 
-For people whose role has the console, and where they may see every resource of all types the search looks at: how
-long a list is would tell others of resources that are hidden from them. No value goes out, neither stored nor asked.
+For people whose role has the console, and where they may see every resource of all types the search looks at:
+how long a list is would tell others of resources that are hidden from them. No value goes out, neither stored
+nor asked.
 """
 
 from __future__ import annotations

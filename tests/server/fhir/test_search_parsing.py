@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.errors import FhirError
-from server.fhir.search_conditions import STEPS_MAXIMUM, LINKS_MAXIMUM, VALUES_MAXIMUM
+from server.fhir.search_conditions import LINKS_MAXIMUM, STEPS_MAXIMUM, VALUES_MAXIMUM
 from server.fhir.search_includes import INCLUDES_MAXIMUM
 from server.fhir.search_modifiers import modifiers
 from server.fhir.search_parameters import supported
