@@ -107,9 +107,15 @@ def test_the_generated_table_is_what_the_generator_writes_from_ucums_own_file() 
 
 
 amounts = st.decimals(-(10**9), 10**9, allow_nan=False, allow_infinity=False, places=4)
-known = st.sampled_from(
-    ["mg", "g", "kg", "[lb_av]", "Cel", "[degF]", "K", "mm[Hg]", "kPa", "%", "mL/min", "L/h"]
-)
+comparable = st.sampled_from(
+    [
+        ["mg", "g", "kg", "[lb_av]"],
+        ["Cel", "[degF]", "K"],
+        ["mm[Hg]", "kPa"],
+        ["mL/min", "L/h"],
+        ["%"],
+    ]
+).flatmap(lambda units: st.tuples(st.sampled_from(units), st.sampled_from(units)))
 
 
 def exact(code: str, amount: Decimal) -> Fraction:
@@ -118,11 +124,12 @@ def exact(code: str, amount: Decimal) -> Fraction:
     return Fraction(amount) * Fraction(*found.ratio) + Fraction(*(found.zero or (0, 1)))
 
 
-@given(known, amounts, known, amounts)
+@given(comparable, amounts, amounts)
 def test_amounts_keep_their_order_whatever_units_they_are_in(
-    one: str, first: Decimal, other: str, second: Decimal
+    units: tuple[str, str], first: Decimal, second: Decimal
 ) -> None:
-    assume(canonical(one, "1")[0] == canonical(other, "1")[0])
+    one, other = units
+    assert canonical(one, "1")[0] == canonical(other, "1")[0]
     a, b = canonical(one, str(first))[1], canonical(other, str(second))[1]
     if exact(one, first) == exact(other, second):
         assert a == b
