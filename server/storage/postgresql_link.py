@@ -31,7 +31,8 @@ from server.storage.postgresql_values import ARRAYS, Dumped, dump
 _PREPARED_MAXIMUM = 1_000  # a connection; each holds some tens of kB on the server
 _STREAM_ROWS = 1_000
 _SENDING_MAXIMUM = 500  # commands on the way before their answers are taken off the wire
-_CANCEL_SECONDS = 5  # for the server to take a cancellation, and again to follow it
+_CANCEL_SECONDS = 5  # for the server to take a cancellation
+_CANCEL_AGAIN = (20, 40, 80, 160, 320, 640, 1_280, 2_560)  # milliseconds for it to follow one
 
 _Status = pq.ExecStatus
 _FAILED = (_Status.FATAL_ERROR, _Status.NONFATAL_ERROR, _Status.BAD_RESPONSE)
@@ -307,9 +308,11 @@ class Link:
         if until == math.inf:
             self._poll.poll()
         elif not self._poll.poll(max(0.0, (until - time.monotonic()) * 1000)):
-            self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
-            if not self._poll.poll(_CANCEL_SECONDS * 1000):
-                raise psycopg.OperationalError("the server neither answers nor gives up")
+            for milliseconds in _CANCEL_AGAIN:  # one that comes between two statements cancels nothing
+                self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
+                if self._poll.poll(milliseconds):
+                    return
+            raise psycopg.OperationalError("the server neither answers nor gives up")
 
     def _take(self, result: pq.abc.PGresult | None) -> None:
         """Note one result of the first pending command; None ends that command."""
