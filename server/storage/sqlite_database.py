@@ -31,7 +31,6 @@ from server.storage.sqlite_connection import SqliteConnection
 LOG_LIMIT_BYTES = 64 * 1024 * 1024
 
 _SETTINGS = (
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA wal_autocheckpoint = 0",
     "PRAGMA busy_timeout = 30000",  # for foreign programs (a backup): our own writers queue on the lock file
@@ -168,12 +167,25 @@ class SqliteDatabase:
             check_same_thread=False,
             factory=SqliteConnection,
         )
+        self._log_ahead(connection)
         for statement in _SETTINGS:
             connection.execute(statement)
         connection.create_function("packed_any", 3, packed_any, deterministic=True)
         if deadline is not None:
             connection.set_progress_handler(deadline, 100_000)  # about 1 ms of work between looks
         return connection
+
+    def _log_ahead(self, connection: SqliteConnection) -> None:
+        """Have the database write its log ahead, which whoever opens a new file first turns on for all."""
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:  # another one turns it on at this moment, and SQLite waits for nobody
+            lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                connection.execute("PRAGMA journal_mode = WAL")
+            finally:
+                os.close(lock)
 
     def _state(self) -> _ThreadState:
         state: _ThreadState | None = getattr(self._local, "state", None)
