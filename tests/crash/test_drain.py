@@ -13,7 +13,7 @@ from ledger import Ledger
 from server.storage import open_store
 from server.supervisor import DRAIN_SECONDS
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from baton_processes import Baton, alive, children, free_port, until
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.long]
 PARTS = ("web", "worker", "app", "app-worker")
 
 
