@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 # Real processes on PostgreSQL: races, kills, and the journey of a signed list. `make verify` runs the rest there.
 ON_POSTGRESQL := tests/crash/test_kill_rounds.py tests/crash/test_parallel_writes.py \
-	tests/crash/test_paging_under_writers.py \
+	tests/crash/test_paging_under_writers.py tests/conformance \
 	tests/journeys/test_signed_list.py::test_a_nurse_signs_a_list_in_the_frame_of_the_ehr
 
-.PHONY: audit setup setup-dev system run check test verify bench generate lock third-party format clean
+.PHONY: audit setup setup-dev system run check test verify conformance bench generate lock third-party format clean
 
 setup: $(VENV)/.installed ## venv, locked dependencies, the `baton` command
 
@@ -48,6 +48,9 @@ test: setup-dev system ## everything CI runs (< 15 min)
 
 verify: setup-dev system ## the full counts, written to docs/verification.md
 	$(BIN)/python benchmarks/verify.py
+
+conformance: setup-dev system ## every line of FHIR and US Core on both databases, written to docs/conformance.md
+	$(BIN)/python docs/generate_conformance.py
 
 bench: setup-dev system ## the benchmarks, written to docs/performance.md
 	$(BIN)/python benchmarks/run.py

@@ -97,6 +97,13 @@ STEPS = (
         )
         for name, database in (("SQLite", "sqlite"), ("PostgreSQL", "postgresql"))
     ),
+    *(
+        Step(
+            f"Every line of docs/conformance.md holds over HTTP on {name}",
+            (*PYTEST, "tests/conformance", "--database", database),
+        )
+        for name, database in (("SQLite", "sqlite"), ("PostgreSQL", "postgresql"))
+    ),
     Step(
         "20,000 hostile requests: no 5xx, none slower than 2 s, memory flat",
         (*PYTEST, "tests/hostile"),

@@ -148,6 +148,11 @@ def _count(call: Call[Reader], query: SearchQuery, cap: int | None) -> Total:
     return call.unit.total(replace(query, after=None), call.decision.visible, cap)
 
 
+def _expression(name: str) -> str:
+    """The expression of a parameter, without its modifier and what it leads to, as refusals have it."""
+    return "http." + name.partition(":")[0].partition(".")[0]
+
+
 def _answer(
     call: Call[Reader],
     query: SearchQuery,
@@ -161,7 +166,7 @@ def _answer(
     entries: list[dict[str, Any]] = [_entry(call, query, version, "match") for version in page.matches]
     entries += [_entry(call, query, version, "include") for version in page.included]
     said = [
-        Issue("not-supported", f"the search parameter {name} was ignored", severity="warning")
+        Issue("not-supported", f"the search parameter {name} was ignored", _expression(name), "warning")
         for name in query.ignored
     ]
     if page.includes_truncated:

@@ -118,6 +118,7 @@ def test_lenient_handling_ignores_it_and_says_so(fhir, chart):
     outcome = next(e["resource"] for e in answer.json["entry"] if e["search"]["mode"] == "outcome")
     assert outcome["issue"][0]["severity"] == "warning"
     assert "subjekt" in outcome["issue"][0]["diagnostics"]
+    assert outcome["issue"][0]["expression"] == ["http.subjekt"]
 
 
 def test_links_hold_no_character_that_a_query_may_not(fhir, chart):
