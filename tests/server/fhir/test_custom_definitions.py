@@ -20,6 +20,7 @@ from server.fhir.custom_parameters import CustomParameters
 from server.fhir.index_functions import FUNCTIONS
 from server.fhir.index_values import index_values
 from server.fhir.search_parameters import all_answered, supported
+from server.fhir.search_parsing import parse_search
 
 
 def define(kind: str, expression: str, base: str = "Patient", **more: Any) -> Any:
@@ -163,3 +164,15 @@ def test_whatever_it_says_it_is_read_or_refused_with_the_element(expression: str
         assert found.datatypes
         patient = {"resourceType": "Patient", "id": "p", "name": [{"family": "x"}], "active": True}
         index_values(patient, custom=CustomParameters(1, {"Patient": {"x-code": found}}))
+
+
+def test_a_search_by_shipped_parameters_does_not_ask_what_is_defined_here() -> None:
+    def asked() -> CustomParameters:
+        raise AssertionError("it was asked")
+
+    pairs = [("name", "x"), ("general-practitioner:Practitioner.family", "x"), ("_sort", "-birthdate,_id")]
+    pairs += [("_include", "Patient:organization"), ("_revinclude", "Observation:subject"), ("_include", "*")]
+    pairs += [("_has:Observation:patient:code", "x"), ("birthdate:missing", "true")]
+    assert parse_search("Patient", pairs, known=asked).conditions
+    with pytest.raises(AssertionError, match="asked"):
+        parse_search("Patient", [("x-code", "x")], known=asked)
