@@ -143,7 +143,19 @@ def _queue(store: DatabaseStore, settings: Settings, now: datetime) -> Iterator[
 
 
 def _reindexing(store: DatabaseStore) -> Iterator[Finding]:
+    states = store.parameter_states()
+    for parameter in states:
+        if not parameter.ready:
+            said = (
+                f"{parameter.code} of {parameter.resource_type}: {parameter.done} resources are indexed for it"
+                f" by the worker ({parameter.percent} %); until all are, searches by it wait"
+            )
+            yield row("search parameter", "warning", said)
+    if states and all(parameter.ready for parameter in states):
+        yield row("search parameter", "ok", f"{len(states)} defined here, all answered")
     for state in store.reindexing():
+        if state.resource_type:
+            continue  # told above, or only rows to be removed
         done = state.position * 100 // state.last
         said = f"{done} % of what is stored is indexed again, by the worker; until all is, new searches wait"
         yield row("reindex", "warning", said)

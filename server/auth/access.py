@@ -54,6 +54,7 @@ PERMISSION: Mapping[str, str] = {
     "async-cancel": "",
 }
 _WRITES = frozenset("cud")
+_DEFINITIONS = "SearchParameter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,14 @@ class Decision:
     visible: what it may see: for a read or search the resources it may answer with; for a write those it may
     learn of (to match a condition, to find the version it replaces). writable: the resources it may change;
     one that is visible but not writable is refused (403). diagnostics: it may be told how the server works,
-    which is for people whose role has the console.
+    which is for people whose role has the console. definitions: it may change what everyone can ask: store a
+    SearchParameter that takes effect.
     """
 
     visible: Visibility
     writable: Visibility = NOTHING
     diagnostics: bool = False
+    definitions: bool = False
 
 
 def decide(principal: Principal, interaction: str, resource_type: str = "") -> Decision:
@@ -98,8 +101,26 @@ def _decide(principal: Principal, interaction: str, resource_type: str) -> Decis
     if permission in _WRITES:
         # Who may create has not seen anything yet; who may change or delete knows what there is.
         seen = "rs" if permission == "c" else "rs" + permission
-        return Decision(visible=_visibility(principal, seen), writable=needed)
+        return Decision(
+            visible=_visibility(principal, seen),
+            writable=needed,
+            definitions=resource_type == _DEFINITIONS and _may_define(principal, permission),
+        )
     return Decision(visible=needed, diagnostics=role(principal.role).console)
+
+
+def _may_define(principal: Principal, permission: str) -> bool:
+    """Whether a definition may take effect: for a `system/` scope, and for a user whose role has the
+    console."""
+    held = role(principal.role)
+    of_user = principal.user is not None and held.console and permission in held.permissions(_DEFINITIONS)
+    return any(
+        (scope.level == "system" or (scope.level == "user" and of_user))
+        and permission in scope.permissions
+        and scope.resource_type in ("*", _DEFINITIONS)
+        and not scope.criteria
+        for scope in principal.scopes
+    )
 
 
 def referred_to(visible: Visibility) -> Visibility:
@@ -211,7 +232,8 @@ def clauses(resource_type: str, criteria: tuple[tuple[str, str], ...]) -> tuple[
     """The search clauses of a granular scope's criteria, None where they say nothing of the type.
 
     A criterion is one search parameter of the type itself: no chain, no `_has`, nothing that shapes a result,
-    and nothing whose meaning is stored (`:in`, `:below`): who may write value sets would decide on access.
+    and nothing whose meaning is stored (`:in`, `:below`, a search parameter that was defined here): who may
+    write value sets and definitions would decide on access.
     """
     if not criteria:
         return ()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from server.errors import FhirError
+from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import ConsumerQueue, DeadLetter
 from server.storage.interface import Store
 from server.storage.jobs import Job
@@ -31,6 +32,7 @@ class QueueState:
     dead: int
     jobs: tuple[tuple[Job, str], ...]  # with when it comes next, ended or was last heard of
     workers: tuple[tuple[WorkerRow, bool, str], ...]  # alive, and when it was last heard of
+    indexing: tuple[ParameterState, ...]  # search parameters for which not everything is indexed yet
 
     @property
     def running(self) -> bool:
@@ -58,7 +60,7 @@ class Action:
 
 def queue_state(store: Store, now: datetime) -> QueueState:
     """The state of the queue. Raises: FhirError unavailable."""
-    with store.reading():
+    with store.reading() as reader:
         fresh, oldest = store.dead_letters.fresh()
         queues = store.dead_letters.queues()
         return QueueState(
@@ -69,6 +71,7 @@ def queue_state(store: Store, now: datetime) -> QueueState:
             sum(queue.dead for queue in queues),
             tuple((job, _when(job, now)) for job in store.jobs.jobs(limit=JOBS_SHOWN)),
             tuple((row, row.alive(now), age(now, row.seen)) for row in store.workers.workers()),
+            tuple(state for state in reader.parameter_states() if not state.ready),
         )
 
 

@@ -21,6 +21,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from server.fhir.element_steps import (
     PLAIN,
@@ -45,15 +46,33 @@ from server.fhir.element_tree import Node
 
 LENGTH_MAXIMUM = 1_000  # characters of a path
 DEPTH_MAXIMUM = 16  # parentheses within parentheses
+_NEAR = 40  # characters of a path that tell where it cannot be read
+_Found = TypeVar("_Found")
 _ELEMENTS_OF_ONE_TOKEN = 10  # that are looked at in the time in which a token of a path is read
+
+
+# What a step does, for those who ask where a path can lead before there is a resource: ("name", name), ("some",
+# name) for some of that name, ("type", name), ("same", "") for some of what is there, ("computed", "") for a
+# value that is no element.
+Mark = tuple[str, str]
+_SAME: Mark = ("same", "")
+_COMPUTED: Mark = ("computed", "")
+# Functions whose answer is some of the elements that they are asked of.
+_SELECTING = frozenset({"where", "first", "last", "tail", "single", "skip", "take"})
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path that was read. last: its last step where that is a plain name, else ""."""
+    """A path that was read. outline: what its steps do, those within leading parentheses one by one."""
 
     steps: tuple[Step, ...]
-    last: str
+    outline: tuple[Mark, ...]
+
+    @property
+    def last(self) -> str:
+        """Its last step where that is a plain name, else ""."""
+        kind, name = self.outline[-1]
+        return name if kind == "name" else ""
 
     def nodes(self, root: Node, walk: Walk) -> list[Node]:
         """The elements the path leads to. Raises: PathError."""
@@ -81,9 +100,13 @@ def parse_path(text: str, walk: Walk | None = None) -> Path:
     if walk is not None:
         walk.spend(len(tokens) * _ELEMENTS_OF_ONE_TOKEN)
     reader = _Reader(tokens)
-    steps, last = reader.path()
-    reader.needed(reader.kind("end"))
-    return Path(steps, last)
+    try:
+        steps, outline = reader.path()
+        reader.needed(reader.kind("end"))
+    except PathError as error:
+        error.near = reader.near()
+        raise
+    return Path(steps, outline)
 
 
 def _elements(items: Collection) -> list[Node]:
@@ -109,7 +132,9 @@ def _tokens(text: str) -> list[Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
-            raise PathError("the path has a character or an operator that paths of a patch cannot have")
+            error = PathError("the path has a character or an operator that such paths cannot have")
+            error.near = text[position : position + _NEAR]
+            raise error
         position = match.end()
         if match.lastgroup != "space":
             found.append((match.lastgroup, match[0]))
@@ -133,6 +158,11 @@ class _Reader:
         self._next = 0
         self._depth = 0
 
+    def near(self) -> str:
+        """What is read, and what would be read next."""
+        around = self._tokens[max(self._next - 2, 0) : self._next + 2]
+        return "".join(text for _, text in around)[:_NEAR]
+
     def kind(self, wanted: str) -> str | None:
         """The next token if it is of this kind."""
         kind, text = self._tokens[self._next]
@@ -152,90 +182,98 @@ class _Reader:
     def needed(self, found: str | None) -> str:
         """Raises: PathError where nothing was found."""
         if found is None:
-            raise PathError("the path is not well-formed, or uses what paths of a patch cannot use")
+            raise PathError("the path is not well-formed, or uses what such paths cannot use")
         return found
 
-    def path(self) -> tuple[tuple[Step, ...], str]:
-        """The steps of a path, and the name that it ends with, if so."""
-        first, last = self._primary()
-        steps = [first]
+    def path(self) -> tuple[tuple[Step, ...], tuple[Mark, ...]]:
+        """The steps of a path, and what they do."""
+        first, marks = self._primary()
+        steps, outline = [first], [*marks]
         while True:
             if self.word("."):
-                step, last = self._invocation(first=False)
+                step, mark = self._invocation(first=False)
             elif self.word("["):
-                step, last = at(int(self._whole_number())), ""
+                step, mark = at(int(self._whole_number())), _SAME
                 self.needed(self.word("]"))
             elif self.word("as"):
-                step, last = of_type(self._type()), ""
+                type = self._type()
+                step, mark = of_type(type), ("type", type)
             else:
-                return tuple(steps), last
+                return tuple(steps), tuple(outline)
             steps.append(step)
+            outline.append(mark)
 
-    def _criteria(self) -> Step:
-        """A boolean expression, down to its weakest operator."""
-        left = self._conjunction()
+    def _criteria(self) -> tuple[Step, tuple[Mark, ...]]:
+        """A boolean expression, down to its weakest operator; or a path alone."""
+        left, outline = self._conjunction()
         while operator := self.word("or", "xor"):
-            left = logic(operator, left, self._conjunction())
-        return left
+            left, outline = logic(operator, left, self._conjunction()[0]), (_COMPUTED,)
+        return left, outline
 
-    def _conjunction(self) -> Step:
-        left = self._comparison()
+    def _conjunction(self) -> tuple[Step, tuple[Mark, ...]]:
+        left, outline = self._comparison()
         while self.word("and"):
-            left = logic("and", left, self._comparison())
-        return left
+            left, outline = logic("and", left, self._comparison()[0]), (_COMPUTED,)
+        return left, outline
 
-    def _comparison(self) -> Step:
-        left = self._operand()
+    def _comparison(self) -> tuple[Step, tuple[Mark, ...]]:
+        left, outline = self._operand()
         operator = self.word("=", "!=")
-        return equality(left, self._operand(), operator == "=") if operator else left
+        if operator:
+            return equality(left, self._operand()[0], operator == "="), (_COMPUTED,)
+        return left, outline
 
-    def _operand(self) -> Step:
-        steps, _ = self.path()
-        return lambda items, walk: follow(steps, items, walk)
+    def _operand(self) -> tuple[Step, tuple[Mark, ...]]:
+        steps, outline = self.path()
+        return lambda items, walk: follow(steps, items, walk), outline
 
-    def _primary(self) -> tuple[Step, str]:
+    def _primary(self) -> tuple[Step, tuple[Mark, ...]]:
         if self.word("("):
             inner = self._nested(self._criteria)
             self.needed(self.word(")"))
-            return inner, ""
+            return inner
         if text := self.kind("text"):
-            return constant(_text(text)), ""
+            return constant(_text(text)), (_COMPUTED,)
         if text := self.kind("date"):
-            return constant(text[1:]), ""
+            return constant(text[1:]), (_COMPUTED,)
         if text := self.kind("number"):
-            return constant(Decimal(text) if "." in text else int(text)), ""
+            return constant(Decimal(text) if "." in text else int(text)), (_COMPUTED,)
         if text := self.word("true", "false"):
-            return constant(text == "true"), ""
-        return self._invocation(first=True)
+            return constant(text == "true"), (_COMPUTED,)
+        step, mark = self._invocation(first=True)
+        return step, (mark,)
 
-    def _invocation(self, *, first: bool) -> tuple[Step, str]:
+    def _invocation(self, *, first: bool) -> tuple[Step, Mark]:
         name = self.needed(self.kind("name"))
         if name == "$this":
             if not first:
                 raise PathError("$this stands at the beginning of a path")
-            return (lambda items, walk: items), ""
+            return (lambda items, walk: items), _SAME
         if self.word("("):
-            step = self._nested(lambda: self._function(name))
+            found = self._nested(lambda: self._function(name))
             self.needed(self.word(")"))
-            return step, ""
+            return found
         name = name.strip("`")
-        return member(name, first=first), name
+        return member(name, first=first), ("name", name)
 
-    def _function(self, name: str) -> Step:
-        if name in WITH_CRITERIA:
-            return WITH_CRITERIA[name](self._criteria())
-        if name == "exists":
-            return exists(None if self._tokens[self._next][1] == ")" else self._criteria())
+    def _function(self, name: str) -> tuple[Step, Mark]:
         if name in ("ofType", "as"):
-            return of_type(self._type())
+            type = self._type()
+            return of_type(type), ("type", type)
+        mark = _SAME if name in _SELECTING else _COMPUTED
+        if name in WITH_CRITERIA:
+            return WITH_CRITERIA[name](self._criteria()[0]), mark
+        if name == "exists":
+            return exists(None if self._tokens[self._next][1] == ")" else self._criteria()[0]), mark
         if name in WITH_NUMBER:
-            return part(name, int(self._whole_number()))
+            return part(name, int(self._whole_number())), mark
         if name in WITH_TEXT:
-            return WITH_TEXT[name](_text(self.needed(self.kind("text"))))
+            step = WITH_TEXT[name](_text(self.needed(self.kind("text"))))
+            return step, ("some", name) if name == "extension" else mark
         if name in PLAIN:
-            return PLAIN[name]
+            return PLAIN[name], mark
         known = ", ".join(sorted(("exists", "ofType", "as", *WITH_CRITERIA, *WITH_NUMBER, *WITH_TEXT, *PLAIN)))
-        raise PathError(f"paths of a patch know the functions {known}")
+        raise PathError(f"such paths know the functions {known}")
 
     def _type(self) -> str:
         name = self.needed(self.kind("name")).strip("`")
@@ -249,10 +287,10 @@ class _Reader:
             raise PathError("an index is a whole number")
         return number
 
-    def _nested(self, read: Callable[[], Step]) -> Step:
+    def _nested(self, read: Callable[[], _Found]) -> _Found:
         self._depth += 1
         if self._depth > DEPTH_MAXIMUM:
             raise PathError(f"parentheses are nested more than {DEPTH_MAXIMUM} deep")
-        step = read()
+        found = read()
         self._depth -= 1
-        return step
+        return found

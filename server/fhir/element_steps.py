@@ -21,7 +21,13 @@ _PASSED_ON = 16
 
 
 class PathError(ValueError):
-    """The path cannot be read, or has no answer. The text names rules, never a part of path or resource."""
+    """The path cannot be read, or has no answer. The text names rules, never a part of path or resource.
+
+    near: the part of the path where reading it ended, "" where it was read; for definitions, which hold no
+    data.
+    """
+
+    near = ""
 
 
 class PathTooCostly(PathError):
@@ -100,7 +106,7 @@ def _extension(url: str) -> Step:
 
 
 # What a type is a kind of, as far as elements are declared with the narrower one.
-_KIND_OF = {
+KIND_OF = {
     **dict.fromkeys(("Age", "Count", "Distance", "Duration", "MoneyQuantity", "SimpleQuantity"), "Quantity"),
     **dict.fromkeys(("code", "id", "markdown"), "string"),
     **dict.fromkeys(("url", "canonical", "uuid", "oid"), "uri"),
@@ -112,7 +118,7 @@ def of_type(type: str) -> Step:
     def step(items: Collection, walk: Walk) -> Collection:
         walk.spend(len(items))
         nodes = (item for item in items if isinstance(item, Node))
-        return [node for node in nodes if type in (node.type, _KIND_OF.get(node.type))]
+        return [node for node in nodes if type in (node.type, KIND_OF.get(node.type))]
 
     return step
 

@@ -59,6 +59,7 @@ class IndexRows:
     compartments: ids of the Patients in whose compartments the resource is.
     patient: the id of the Patient whose chart it belongs to (hot column), None if none or several.
     main_date: UTC microseconds of the type's main date (hot column), None if absent.
+    epoch: of the site's own search parameters they were made with (`custom_parameters`).
     """
 
     tokens: frozenset[int] = frozenset()
@@ -70,6 +71,7 @@ class IndexRows:
     compartments: tuple[str, ...] = ()
     patient: str | None = None
     main_date: int | None = None
+    epoch: int = 0
 
     @property
     def size(self) -> int:

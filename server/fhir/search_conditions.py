@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from server.errors import FhirError
+from server.fhir.custom_parameters import Known
 from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.search_modifiers import modifiers, read_modified
+from server.fhir.search_parameters import all_answered, answered
 from server.fhir.search_parameters import parameter as known_parameter
-from server.fhir.search_parameters import supported
 from server.fhir.search_query import Chained, Clause, Condition, Has, SearchParameter
 from server.fhir.search_values import BadValue, Reading, split
 
@@ -39,10 +40,10 @@ def refusal(kind: str, name: str, diagnostics: str) -> FhirError:
     return FhirError(kind, lead + diagnostics, f"http.{code}" if code else "")
 
 
-def unknown(resource_type: str, name: str) -> FhirError:
+def unknown(resource_type: str, name: str, known: Known) -> FhirError:
     """The error for a parameter that this server does not answer, with those it does."""
     code = name.partition(":")[0].partition(".")[0]
-    valid = ", ".join(supported(resource_type))
+    valid = ", ".join(all_answered(resource_type, known))
     if known_parameter(resource_type, code) is not None:
         return refusal(
             "unsupported-search", name, f"not supported by this server. {resource_type} has: {valid}"
@@ -50,10 +51,10 @@ def unknown(resource_type: str, name: str) -> FhirError:
     return refusal("unsupported-search", name, f"unknown. {resource_type} has: {valid}")
 
 
-def is_known(resource_type: str, name: str) -> bool:
+def is_known(resource_type: str, name: str, known: Known) -> bool:
     """Whether the parameter that a name begins with is one this server answers for the type."""
     code = _PART_END.split(name, maxsplit=1)[0]
-    return code in supported(resource_type) or code in _EVERYWHERE
+    return code in _EVERYWHERE or answered(resource_type, code, known) is not None
 
 
 def read_condition(resource_type: str, name: str, text: str, reading: Reading) -> Condition:
@@ -112,7 +113,7 @@ class _Chain:
                 targets = ", ".join(parameter.targets)
                 raise refusal("invalid-search", self._written, f"{code} refers to {targets}")
             return Chained(parameter, ((wanted, self.read(wanted, rest, links + 1)),))
-        knowing = [target for target in parameter.targets if is_known(target, rest)]
+        knowing = [target for target in parameter.targets if is_known(target, rest, self._reading.known)]
         if not knowing:
             raise refusal(
                 "unsupported-search",
@@ -148,9 +149,10 @@ class _Chain:
         return Has(source, link, self.read(source, rest, links + 1))
 
     def _link(self, resource_type: str, code: str) -> SearchParameter:
-        parameter = supported(resource_type).get(code)
+        parameter = answered(resource_type, code, self._reading.known)
         if parameter is None:
-            raise unknown(resource_type, code if _PRINTABLE_NAME.fullmatch(code) else self._written)
+            name = code if _PRINTABLE_NAME.fullmatch(code) else self._written
+            raise unknown(resource_type, name, self._reading.known)
         if parameter.type != "reference" or "Reference" not in parameter.datatypes:
             raise refusal("invalid-search", self._written, f"{code} is no reference to another resource")
         return parameter
@@ -176,9 +178,9 @@ class _Chain:
     def _clause(self, resource_type: str, name: str) -> Clause:
         """The parameter that a name ends with, its modifier, and the values."""
         code, _, modifier = name.partition(":")
-        parameter = supported(resource_type).get(code)
+        parameter = answered(resource_type, code, self._reading.known)
         if parameter is None:
-            raise unknown(resource_type, self._written)
+            raise unknown(resource_type, self._written, self._reading.known)
         targets = parameter.targets if parameter.type == "reference" else ()
         if modifier in RESOURCE_TYPES and parameter.type == "reference":
             if modifier not in targets:

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import import_module
 from types import MappingProxyType, ModuleType
 
+from server.fhir.custom_parameters import Known, none_known
 from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.generated.search import ANY_TARGET
 from server.fhir.search_query import SearchParameter
@@ -31,14 +32,35 @@ def supported(resource_type: str) -> Mapping[str, SearchParameter]:
     return _known(resource_type)[1]
 
 
+def answered(resource_type: str, code: str, known: Known) -> SearchParameter | None:
+    """The parameter of a code that this server answers, shipped or defined here; None where there is none.
+
+    known: asked only for what is not shipped. Raises: KeyError for an unknown type.
+    """
+    return supported(resource_type).get(code) or known().of(resource_type).get(code)
+
+
+def all_answered(resource_type: str, known: Known = none_known) -> Mapping[str, SearchParameter]:
+    """All that this server answers, shipped and defined here, by code. Raises: KeyError for an unknown type."""
+    shipped, own = supported(resource_type), known().of(resource_type)
+    return {**shipped, **own} if own else shipped
+
+
+def orders(parameter: SearchParameter) -> bool:
+    """Whether `_sort` takes it: `_id`, and all of type string, date, number, quantity and uri."""
+    return parameter.code == "_id" or parameter.type in _SORTABLE_TYPES
+
+
 def parameter(resource_type: str, code: str) -> SearchParameter | None:
     """The parameter of a type by its code, None where there is none."""
     return _known(resource_type)[0].get(code)
 
 
-def sortable(resource_type: str) -> Mapping[str, SearchParameter]:
-    """The parameters `_sort` takes: `_id`, and all of type string, date, number, quantity and uri."""
-    return _known(resource_type)[2]
+def sortable(resource_type: str, known: Known = none_known) -> Mapping[str, SearchParameter]:
+    """The parameters `_sort` takes, by code."""
+    shipped = _known(resource_type)[2]
+    own = {code: found for code, found in known().of(resource_type).items() if orders(found)}
+    return {**shipped, **own} if own else shipped
 
 
 def main_date_parameter(resource_type: str) -> SearchParameter | None:
@@ -61,7 +83,7 @@ _ByCode = Mapping[str, SearchParameter]
 @cache
 def _known(resource_type: str) -> tuple[_ByCode, _ByCode, _ByCode]:
     every: dict[str, SearchParameter] = {}
-    answered: dict[str, SearchParameter] = {}
+    taken: dict[str, SearchParameter] = {}
     module = generated_module(resource_type)
     for row in module.PARAMETERS:
         number, code, kind, expression, url, targets, datatypes, is_supported = row
@@ -78,9 +100,9 @@ def _known(resource_type: str) -> tuple[_ByCode, _ByCode, _ByCode]:
             components=_components(module, number, resource_type),
         )
         if is_supported:
-            answered[code] = every[code]
-    ordered = {c: p for c, p in answered.items() if c == "_id" or p.type in _SORTABLE_TYPES}
-    return MappingProxyType(every), MappingProxyType(answered), MappingProxyType(ordered)
+            taken[code] = every[code]
+    ordered = {c: p for c, p in taken.items() if orders(p)}
+    return MappingProxyType(every), MappingProxyType(taken), MappingProxyType(ordered)
 
 
 def _components(module: ModuleType, number: int, resource_type: str) -> tuple[SearchParameter, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from server.errors import FhirError
+from server.fhir.custom_parameters import Known, none_known
 from server.fhir.dates import zone
 from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.search_conditions import (
@@ -41,17 +42,19 @@ def parse_search(
     count_default: int = 50,
     count_maximum: int = 1_000,
     now: datetime | None = None,
+    known: Known = none_known,
 ) -> SearchQuery:
     """The query that decoded (name, value) pairs ask of a resource type, in their order.
 
     handling: "lenient" leaves out unknown parameters. time_zone: IANA name of the zone of dates without one.
     base_url: the FHIR base without a trailing slash; references below it are local. now: aware; what `ap`
-    on dates measures from (without it `ap` is an overlap). count is 0 where only the total is asked for.
-    Raises: FhirError("unknown-type", "unsupported-search", "invalid-search" or "too-costly").
+    on dates measures from (without it `ap` is an overlap). known: the site's own parameters. count is 0 where
+    only the total is asked for. Raises: FhirError("unknown-type", "unsupported-search", "invalid-search" or
+    "too-costly").
     """
     if resource_type not in RESOURCE_TYPES:
         raise FhirError("unknown-type", "Unknown resource type")
-    reading = Reading(base_url + "/" if base_url else "", zone(time_zone), now)
+    reading = Reading(base_url + "/" if base_url else "", zone(time_zone), now, known)
     query = _parsed((resource_type,), pairs, handling, reading, count_default, count_maximum)
     (own,) = query.parts
     return replace(query, resource_type=resource_type, conditions=own.conditions, sort=own.sort, parts=())
@@ -67,12 +70,13 @@ def parse_search_of_types(
     count_default: int = 50,
     count_maximum: int = 1_000,
     now: datetime | None = None,
+    known: Known = none_known,
 ) -> SearchQuery:
     """The same asked of several types at once: every parameter must be one of each of them.
 
     The query has a part for each type, in their order. Arguments and errors as of `parse_search`.
     """
-    reading = Reading(base_url + "/" if base_url else "", zone(time_zone), now)
+    reading = Reading(base_url + "/" if base_url else "", zone(time_zone), now, known)
     return _parsed(tuple(resource_types), pairs, handling, reading, count_default, count_maximum)
 
 
@@ -113,19 +117,21 @@ def _parsed(
             raise FhirError("too-costly", f"More than {PARAMETERS_MAXIMUM} search parameters")
         if is_result_parameter(name):
             found.shaping.append((name, text))
-        elif (lacking := next((kind for kind in resource_types if not is_known(kind, name)), None)) is None:
+        elif (
+            lacking := next((kind for kind in resource_types if not is_known(kind, name, reading.known)), None)
+        ) is None:
             for kind, conditions in found.conditions.items():
                 conditions.append(read_condition(kind, name, text, reading))
         elif handling == "lenient":
             found.ignored.append(name)
             continue
         else:
-            raise unknown(lacking, name)
+            raise unknown(lacking, name, reading.known)
         found.applied.append((name, text))
     for conditions in found.conditions.values():
         if sum(steps(one) for one in conditions) > STEPS_MAXIMUM + PARAMETERS_MAXIMUM:
             raise FhirError("too-costly", "The chains could mean too much; name the types of their links")
-    order = read_sort(resource_types, found.shaping)
+    order = read_sort(resource_types, found.shaping, reading.known)
     return SearchQuery(
         resource_type="",
         parts=tuple(
@@ -133,5 +139,5 @@ def _parsed(
         ),
         self_parameters=tuple(found.applied),
         ignored=tuple(found.ignored),
-        **read_results(resource_types, found.shaping, count_default, count_maximum),
+        **read_results(resource_types, found.shaping, count_default, count_maximum, reading.known),
     )

@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from server.fhir.custom_parameters import Known
 from server.fhir.search_conditions import refusal
 from server.fhir.search_includes import includes
 from server.fhir.search_parameters import sortable
-from server.fhir.search_query import SortKey
+from server.fhir.search_query import SearchParameter, SortKey
 
 # Result parameters and whether each may be repeated. `_format` and `_pretty` are the HTTP layer's.
 RESULT_PARAMETERS: Mapping[str, bool] = {
@@ -45,7 +46,11 @@ def is_result_parameter(name: str) -> bool:
 
 
 def read_results(
-    resource_types: Sequence[str], pairs: Sequence[tuple[str, str]], count_default: int, count_maximum: int
+    resource_types: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    count_default: int,
+    count_maximum: int,
+    known: Known,
 ) -> dict[str, Any]:
     """The fields of a SearchQuery that result parameters set, all but the order.
 
@@ -68,14 +73,14 @@ def read_results(
         fields["elements"] = tuple(dict.fromkeys(_elements(given["_elements"])))
         if fields.get("summary", "false") not in ("false", "count"):
             raise refusal("invalid-search", "_elements", "_summary already says which elements")
-    fields["includes"] = includes(resource_types, pairs)
+    fields["includes"] = includes(resource_types, pairs, known)
     if fields["includes"] and fields.get("summary") == "text":
         raise refusal("invalid-search", "_summary", "text does not go with _include and _revinclude")
     return fields
 
 
 def read_sort(
-    resource_types: Sequence[str], pairs: Sequence[tuple[str, str]]
+    resource_types: Sequence[str], pairs: Sequence[tuple[str, str]], known: Known
 ) -> dict[str, tuple[SortKey, ...]]:
     """The sort keys of each type, the same codes for all: `_sort` may list several and be repeated.
 
@@ -85,7 +90,7 @@ def read_sort(
     codes: dict[str, bool] = {}
     for part in ",".join(texts).split(",") if texts else ():
         codes.setdefault(part.removeprefix("-"), part.startswith("-"))
-    keys = {name: sortable(name) for name in resource_types}
+    keys = {name: _sortable(name, codes, known) for name in resource_types}
     for code in codes:
         # Values are compared across the types.
         kinds = {known[code].type if code in known else "" for known in keys.values()}
@@ -95,6 +100,12 @@ def read_sort(
         name: tuple(SortKey(known[code], descending) for code, descending in codes.items())
         for name, known in keys.items()
     }
+
+
+def _sortable(resource_type: str, codes: Iterable[str], known: Known) -> Mapping[str, SearchParameter]:
+    """What a type is sorted by; with what is defined here only where it is asked for."""
+    shipped = sortable(resource_type)
+    return shipped if shipped.keys() >= set(codes) else sortable(resource_type, known)
 
 
 def _without_order(keys: Mapping[str, Mapping[str, Any]]) -> Exception:

@@ -15,6 +15,7 @@ from math import ulp
 from zoneinfo import ZoneInfo
 
 from server.fhir.bindings import bound_codes
+from server.fhir.custom_parameters import Known, none_known
 from server.fhir.dates import EARLIEST, LATEST, date_range
 from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.hashing import code_entries
@@ -44,11 +45,15 @@ _SPACE_ZONE = re.compile(r"(T[0-9:.]+) ([0-9]{2}:[0-9]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the reading of values depends on. base: the FHIR base with a trailing slash, or ""."""
+    """What the reading of values depends on. base: the FHIR base with a trailing slash, or "".
+
+    known: the site's own search parameters.
+    """
 
     base: str
     local: ZoneInfo
     now: datetime | None = None
+    known: Known = none_known
 
 
 class BadValue(ValueError):

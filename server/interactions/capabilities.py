@@ -14,9 +14,11 @@ from functools import lru_cache
 from typing import Any
 
 from server.fhir.compartments import COMPARTMENTS, RESOURCE_TYPES
+from server.fhir.custom_parameters import CustomParameters, Known
 from server.fhir.json_codec import encode
 from server.fhir.search_includes import includable
-from server.fhir.search_parameters import sortable, supported
+from server.fhir.search_parameters import all_answered, sortable
+from server.fhir.search_query import SearchParameter
 from server.interactions.operations import operations_of, system_operations
 from server.interactions.operations.definition import Operation
 from server.interactions.patch_formats import PATCH_FORMATS
@@ -38,13 +40,28 @@ _OF_THE_SYSTEM = frozenset({"transaction", "batch", "search-system", "history-sy
 
 
 def capabilities(context: Context) -> InteractionResponse:
-    """The CapabilityStatement of this server; open to everyone."""
-    body = _statement(context.base_url, context.software_version, context.limits, instant(context.clock())[:10])
+    """The CapabilityStatement of this server; open to everyone. A search parameter that was defined here is in
+    it as soon as it is answered.
+
+    Raises: FhirError unavailable.
+    """
+    with context.store.reading() as reader:
+        custom = reader.custom_parameters()
+        ready = {state.number for state in reader.parameter_states() if state.ready} if custom.by_type else ()
+    own = tuple(p for of_type in custom.by_type.values() for p in of_type.values() if p.number in ready)
+    date = instant(context.clock())[:10]
+    body = _statement(context.base_url, context.software_version, context.limits, date, own)
     return InteractionResponse(200, body)
 
 
 @lru_cache(maxsize=4)
-def _statement(base_url: str, software_version: str, limits: Limits, date: str) -> bytes:
+def _statement(
+    base_url: str, software_version: str, limits: Limits, date: str, own: tuple[SearchParameter, ...]
+) -> bytes:
+    by_type: dict[str, dict[str, SearchParameter]] = defaultdict(dict)
+    for parameter in own:
+        by_type[parameter.resource_type][parameter.code] = parameter
+    answered = CustomParameters(by_type=by_type)
     statement: dict[str, Any] = {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -60,7 +77,7 @@ def _statement(base_url: str, software_version: str, limits: Limits, date: str) 
                 "extension": [_limits(limits)],
                 "mode": "server",
                 "security": _security(base_url.removesuffix("/fhir")),
-                "resource": _resources(),
+                "resource": _resources(lambda: answered),
                 "interaction": [{"code": code} for code in _system_interactions()],
                 **_operations(system_operations()),
                 "searchParam": [{"name": name, "type": "special"} for name in _ALL_TYPES],
@@ -140,21 +157,24 @@ def _system_interactions() -> list[str]:
     return [code for code in dict.fromkeys(codes) if code in _OF_THE_SYSTEM]
 
 
-def _resources() -> list[dict[str, Any]]:
+def _resources(known: Known) -> list[dict[str, Any]]:
     referring: dict[str, list[str]] = defaultdict(list)
     for resource_type in sorted(RESOURCE_TYPES):
-        for code, parameter in sorted(supported(resource_type).items()):
+        for code, parameter in sorted(all_answered(resource_type, known).items()):
             if includable(parameter):
                 for target in parameter.targets:
                     referring[target].append(f"{resource_type}:{code}")
-    return [_resource(resource_type, referring[resource_type]) for resource_type in sorted(RESOURCE_TYPES)]
+    return [
+        _resource(resource_type, referring[resource_type], known) for resource_type in sorted(RESOURCE_TYPES)
+    ]
 
 
-def _resource(resource_type: str, referring: list[str]) -> dict[str, Any]:
-    known = sorted(supported(resource_type).items())
-    includes = [f"{resource_type}:{code}" for code, parameter in known if includable(parameter)]
+def _resource(resource_type: str, referring: list[str], known: Known) -> dict[str, Any]:
+    answered = sorted(all_answered(resource_type, known).items())
+    ordered = sorted(sortable(resource_type, known))
+    includes = [f"{resource_type}:{code}" for code, parameter in answered if includable(parameter)]
     resource: dict[str, Any] = {
-        "extension": [{"url": _SORTABLE_URL, "valueCode": code} for code in sorted(sortable(resource_type))],
+        "extension": [{"url": _SORTABLE_URL, "valueCode": code} for code in ordered],
         "type": resource_type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{resource_type}",
         "interaction": [_interaction(code) for code in _type_interactions()],
@@ -169,7 +189,7 @@ def _resource(resource_type: str, referring: list[str]) -> dict[str, Any]:
         "searchInclude": includes,
         "searchRevInclude": referring,
         "searchParam": [
-            {"name": code, "definition": parameter.url, "type": parameter.type} for code, parameter in known
+            {"name": code, "definition": parameter.url, "type": parameter.type} for code, parameter in answered
         ],
         **_operations(operations_of(resource_type)),
     }

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from server.errors import FhirError
 from server.fhir.compartments import RESOURCE_TYPES
+from server.fhir.custom_parameters import Known
 from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import Clause, SearchQuery
 from server.fhir.visibility import EVERYTHING, Visibility
@@ -27,7 +28,7 @@ def find_by_condition(call: Call[Writer], resource_type: str, condition: str) ->
     Raises: FhirError multiple-matches (two or more match, or a hidden resource has the identifier),
     invalid-search, unsupported-search.
     """
-    query = parse_condition(call.context, resource_type, condition)
+    query = parse_condition(call.context, resource_type, condition, call.unit.custom_parameters)
     found = find_one(call, query, call.decision.visible)
     if found is None:
         refuse_hidden_identifier(call, query, call.decision.visible)
@@ -75,7 +76,7 @@ def find_reference(call: Call[Writer], reference: str) -> str:
     resource_type, _, condition = reference.partition("?")
     if resource_type not in RESOURCE_TYPES:
         raise FhirError("unknown-type", "a conditional reference starts with no resource type of FHIR R4")
-    query = parse_condition(call.context, resource_type, condition)
+    query = parse_condition(call.context, resource_type, condition, call.unit.custom_parameters)
     matches = call.unit.search(query, call.decide("search-type", resource_type).visible).matches
     if not matches:
         raise FhirError("precondition-failed", "no resource fulfils a conditional reference")
@@ -85,12 +86,12 @@ def find_reference(call: Call[Writer], reference: str) -> str:
 
 
 def parse_condition(
-    context: Context, resource_type: str, condition: str | Iterable[tuple[str, str]]
+    context: Context, resource_type: str, condition: str | Iterable[tuple[str, str]], known: Known
 ) -> SearchQuery:
     """A condition as a query for at most two matches; a condition that filters nothing is refused.
 
-    condition: a query string, or its decoded pairs. Raises: FhirError invalid-search, unsupported-search,
-    too-costly.
+    condition: a query string, or its decoded pairs. known: the site's own search parameters. Raises: FhirError
+    invalid-search, unsupported-search, too-costly.
     """
     if isinstance(condition, str):
         try:
@@ -106,6 +107,7 @@ def parse_condition(
         count_default=2,
         count_maximum=2,
         now=context.clock(),
+        known=known,
     )
     if not query.conditions:
         raise FhirError("invalid-search", "the condition names no search parameter")

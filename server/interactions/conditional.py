@@ -79,7 +79,7 @@ def decide_identity(call: Call[Writer]) -> Decided:
     """
     request = call.request
     visible = call.decide("search-type", request.resource_type).visible
-    query = parse_condition(call.context, request.resource_type, request.query)
+    query = parse_condition(call.context, request.resource_type, request.query, call.unit.custom_parameters)
     found = find_one(call, query, visible)
     if found is not None and not _is_current(call, found, visible):
         found = find_one(call, query, visible)  # somebody else wrote it before it was held
@@ -107,7 +107,9 @@ def decide_identity(call: Call[Writer]) -> Decided:
 def still_so(call: Call[Writer], decided: Decided) -> bool:
     """Whether the condition leads where it led before other entries of a transaction were done."""
     visible = call.decide("search-type", call.request.resource_type).visible
-    query = parse_condition(call.context, call.request.resource_type, call.request.query)
+    query = parse_condition(
+        call.context, call.request.resource_type, call.request.query, call.unit.custom_parameters
+    )
     now = find_one(call, query, visible)
     return (now.id if now else None) == (decided.found.id if decided.found else None)
 

@@ -37,7 +37,12 @@ def indexed(context: Context, request: InteractionRequest) -> InteractionRequest
     grows with them).
     """
     content = {**(request.body or {}), "id": request.id}
-    index = index_values(content, base_url=context.base_url, time_zone=context.time_zone)
+    index = index_values(
+        content,
+        base_url=context.base_url,
+        time_zone=context.time_zone,
+        custom=context.store.custom_parameters(),
+    )
     most = context.limits.index_values
     if index.size > most:
         raise FhirError(

@@ -37,7 +37,8 @@ class Limits:
     """Published in the CapabilityStatement, and set by BATON_LIMITS. Bytes, entries, rows and parameters.
 
     elements: of the JSON of one resource (`json_codec.has_more_elements`). index_values: of one resource.
-    async_*: of what is done later (Prefer: respond-async); async_requests: of one client and not yet answered.
+    custom_search_parameters: of all SearchParameter resources, one for each base type. async_*: of what is done
+    later (Prefer: respond-async); async_requests: of one client and not yet answered.
     """
 
     body_bytes: int = 5_000_000
@@ -53,6 +54,7 @@ class Limits:
     count_maximum: int = 1_000
     includes_maximum: int = 1_000
     total_cap: int = 10_000
+    custom_search_parameters: int = 200
     async_requests: int = 20
     async_bundle_bytes: int = 64_000_000
     async_bundle_entries: int = 10_000

@@ -108,6 +108,7 @@ def _reading(call: Call[Reader]) -> dict[str, Any]:
         "count_default": context.limits.count_default,
         "count_maximum": context.limits.count_maximum,
         "now": context.clock(),
+        "known": call.unit.custom_parameters,
     }
 
 

@@ -85,7 +85,9 @@ class _Work:
             request = entry.request
             condition = request.query if request.if_none_exist is None else request.if_none_exist
             try:
-                keys.add(claim_key(parse_condition(self._context, request.resource_type, condition)))
+                known = self._writer.custom_parameters
+                query = parse_condition(self._context, request.resource_type, condition, known)
+                keys.add(claim_key(query))
             except FhirError as error:
                 raise at_entry(error, entry.position, _condition_of(entry)) from None
         for key in sorted(keys):

@@ -12,6 +12,7 @@ from server.fhir.index_rows import IndexRows
 from server.fhir.index_values import index_values
 from server.fhir.json_codec import decode, encode
 from server.interactions.call import Call
+from server.interactions.definition import define
 from server.interactions.lifecycle import check_lifecycle
 from server.storage.interface import NewVersion, StoredVersion, Writer
 
@@ -55,6 +56,7 @@ def store_version(
     if not may_write(call.decision, resource["resourceType"], index, content):
         raise FhirError("forbidden", "the token does not allow a resource with this content to be written")
     check_lifecycle(call, current, content)
+    define(call, content["resourceType"], id, content)
     new = NewVersion(
         resource_type=resource["resourceType"],
         id=id,
@@ -80,6 +82,7 @@ def store_deletion(call: Call[Writer], current: StoredVersion) -> tuple[StoredVe
     index = index_values(content, base_url=call.context.base_url, time_zone=call.context.time_zone)
     if not may_write(call.decision, current.resource_type, index, content):
         raise FhirError("forbidden", "the token does not allow this resource to be deleted")
+    define(call, current.resource_type, current.id, None)
     new = NewVersion(
         resource_type=current.resource_type,
         id=current.id,

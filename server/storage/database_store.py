@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from server.errors import FhirError
+from server.fhir.custom_parameters import CustomParameters
 from server.fhir.index_rows import IndexRows
-from server.fhir.search_query import SearchQuery, is_unresolved
+from server.fhir.search_query import SearchParameter, SearchQuery, is_unresolved
 from server.fhir.visibility import Visibility
 from server.storage import (
     audit_chain,
     audit_rows,
     audit_search,
     audit_segments,
+    custom_parameters,
     history,
     record_pages,
     reindex,
@@ -24,6 +26,7 @@ from server.storage import (
 from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
 from server.storage.authorization_tables import AuthorizationTables
+from server.storage.custom_parameters import KnownParameters, ParameterState
 from server.storage.database import Connection, Database, Overtaken
 from server.storage.dead_letters import DeadLetters
 from server.storage.interface import (
@@ -54,9 +57,16 @@ from server.storage.worker_rows import WorkerRows
 class DatabaseReader:
     """Reader over one open snapshot or transaction."""
 
-    def __init__(self, database: Database, connection: Connection) -> None:
+    def __init__(self, database: Database, connection: Connection, known: KnownParameters) -> None:
         self._database = database
         self._connection = connection
+        self._known = known
+
+    def custom_parameters(self) -> CustomParameters:
+        return self._known.of(self._connection)
+
+    def parameter_states(self, id: str = "") -> tuple[ParameterState, ...]:
+        return custom_parameters.states(self._connection, id)
 
     def read(self, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
         return resources.read(self._connection, resource_type, id, visible)
@@ -88,7 +98,7 @@ class DatabaseReader:
         self, query: SearchQuery, visible: Visibility, *, includes_maximum: int = 1_000
     ) -> SearchExplanation:
         with self._database.limited():
-            reindex.require_rows(self._connection, query)
+            self._require_rows(query)
             asked = self._resolved(query, visible)
             return explain(self._connection, asked, visible, includes_maximum)
 
@@ -97,9 +107,13 @@ class DatabaseReader:
             return self._search(query, visible).total(cap)
 
     def _search(self, query: SearchQuery, visible: Visibility) -> Search | SearchOfTypes:
-        reindex.require_rows(self._connection, query)
+        self._require_rows(query)
         asked = self._resolved(query, visible)
         return (Search if query.resource_type else SearchOfTypes)(self._connection, asked, visible)
+
+    def _require_rows(self, query: SearchQuery) -> None:
+        reindex.require_rows(self._connection, query)
+        custom_parameters.require_ready(self._connection, query)
 
     def _resolved(self, query: SearchQuery, visible: Visibility) -> SearchQuery:
         if not is_unresolved(query):
@@ -128,6 +142,11 @@ class DatabaseReader:
 class DatabaseWriter(DatabaseReader):
     """Writer over one open write transaction."""
 
+    def __init__(self, database: Database, connection: Connection, known: KnownParameters) -> None:
+        super().__init__(database, connection, known)
+        self._defined: dict[str, tuple[SearchParameter, ...]] = {}
+        self._most = 0
+
     def read(self, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
         # Read in order to be written. Held first and read then, so that it is seen as its last writer left it.
         resources.hold(self._connection, resource_type, id)
@@ -135,6 +154,19 @@ class DatabaseWriter(DatabaseReader):
 
     def put(self, new: NewVersion) -> None:
         resources.put(self._connection, new)
+
+    def is_defined(self, id: str) -> bool:
+        return bool(self._defined.get(id)) or custom_parameters.is_defined(self._connection, id)
+
+    def define(self, id: str, parameters: tuple[SearchParameter, ...], most: int) -> None:
+        # One after the other from here on: two that had both written could not wait for each other later.
+        self._connection.lock("custom parameters")
+        self._defined[id], self._most = parameters, most
+
+    def complete(self) -> None:
+        """What comes last: from then on rows made with the parameters of before cannot be written."""
+        if self._defined:
+            custom_parameters.change(self._connection, self._defined, self._most)
 
     def claim(self, key: bytes) -> bool:
         # SQLite has one writer at a time, so the row only remembers; on PostgreSQL it is the lock.
@@ -165,6 +197,7 @@ class DatabaseStore:
         self.workers = WorkerRows(database)
         self._authorization = AuthorizationTables(database)
         self._schema = migrations(database.dialect.name)[-1].number
+        self._known = KnownParameters()
 
     @property
     def authorization(self) -> AuthorizationStore:
@@ -173,15 +206,27 @@ class DatabaseStore:
     @contextmanager
     def reading(self) -> Iterator[DatabaseReader]:
         with self.database.reading() as connection:
-            yield DatabaseReader(self.database, connection)
+            yield DatabaseReader(self.database, connection, self._known)
 
     @contextmanager
     def writing(self) -> Iterator[DatabaseWriter]:
         try:
             with self.database.writing() as connection:
-                yield DatabaseWriter(self.database, connection)
+                writer = DatabaseWriter(self.database, connection, self._known)
+                yield writer
+                writer.complete()
         except Overtaken:
             raise VersionConflict from None
+        except VersionConflict:
+            self._known.forget()
+            raise
+
+    def custom_parameters(self) -> CustomParameters:
+        latest = self._known.latest
+        if latest is None:
+            with self.reading() as reader:
+                latest = reader.custom_parameters()
+        return latest
 
     def ready(self) -> bool:
         try:
@@ -222,9 +267,16 @@ class DatabaseStore:
         with self.database.reading() as connection:
             return reindex.unfinished(connection)
 
-    def reindex(self, what: str, index: Callable[[bytes], IndexRows | None]) -> reindex.Progress | None:
+    def reindex(
+        self, what: str, index: Callable[[bytes], IndexRows | None], epoch: int = 0
+    ) -> reindex.Progress | None:
         """Index the next resources again; see `reindex.step`."""
-        return reindex.step(self.database, what, index)
+        return reindex.step(self.database, what, index, epoch=epoch)
+
+    def parameter_states(self) -> tuple[ParameterState, ...]:
+        """How far the search parameters are that the site has defined."""
+        with self.database.reading() as connection:
+            return custom_parameters.states(connection)
 
     def checkpoint(self, *, truncate: bool = False) -> tuple[int, int]:
         """Copy the write-ahead log into the database; see `Database.checkpoint`."""

@@ -26,6 +26,11 @@ class Dialect(Protocol):
     """The differences, each as a function from column names and placeholders to SQL text."""
 
     name: str
+    # A statement in a write transaction: nobody else writes a resource before its end, and all who did have
+    # ended. The other one: as a writer, so that these two exclude each other. "" where there is one writer
+    # anyway.
+    keep_writers_out: str
+    join_writers: str
     for_update: str  # behind a SELECT in a write transaction: nobody else changes these rows before its end
 
     def placeholder(self, name: str) -> str:
@@ -125,6 +130,7 @@ def packed_any(packed: bytes, key: bytes, wanted: bytes) -> bool:
 
 class SqliteDialect:
     name = "sqlite"
+    keep_writers_out = join_writers = ""
     for_update = ""  # there is one write transaction at a time
 
     def placeholder(self, name: str) -> str:

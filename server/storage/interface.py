@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from server.fhir.custom_parameters import CustomParameters
 from server.fhir.index_rows import IndexRows
-from server.fhir.search_query import SearchQuery
+from server.fhir.search_query import SearchParameter, SearchQuery
 from server.fhir.visibility import Visibility
 from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
+from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
@@ -244,6 +246,12 @@ class VersionConflict(Exception):
 class Reader(Protocol):
     """A consistent snapshot of the store."""
 
+    def custom_parameters(self) -> CustomParameters:
+        """The search parameters that the site has defined, as of this snapshot."""
+
+    def parameter_states(self, id: str = "") -> tuple[ParameterState, ...]:
+        """How far they are: those of one SearchParameter resource, or all."""
+
     def read(self, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
         """The current version (possibly a deletion), None where absent or not visible.
 
@@ -326,7 +334,19 @@ class Writer(Reader, Protocol):
     def put(self, new: NewVersion) -> None:
         """Write the version, its history row, the difference of its index rows and its outbox row.
 
-        Raises: VersionConflict if the current version is not new.expected_version.
+        Raises: VersionConflict if the current version is not new.expected_version, or the site's search
+        parameters are others than those its rows were made with.
+        """
+
+    def is_defined(self, id: str) -> bool:
+        """Whether a SearchParameter resource defines search parameters."""
+
+    def define(self, id: str, parameters: tuple[SearchParameter, ...], most: int) -> None:
+        """At the end of the transaction: let the SearchParameter resource define these, none for nothing any
+        more.
+
+        most: how many there may be of all resources. Raises then: FhirError business-rule (a code is taken),
+        too-costly.
         """
 
     def claim(self, key: bytes) -> bool:
@@ -366,6 +386,12 @@ class Store(Protocol):
     @property
     def workers(self) -> WorkerRows:
         """The worker processes that live."""
+
+    def custom_parameters(self) -> CustomParameters:
+        """The search parameters that the site has defined, as far as this process knows: to make index rows
+        with. What was made with others than those of now is refused as a VersionConflict, and then they are
+        known.
+        """
 
     def reading(self) -> AbstractContextManager[Reader]:
         """A snapshot for one interaction. Inside `writing()` of the same thread it sees what that wrote.

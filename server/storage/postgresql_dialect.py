@@ -28,6 +28,9 @@ _DETAIL = re.compile(r"\s*[A-Z][A-Za-z ]*: ")
 
 class PostgresqlDialect:
     name = "postgresql"
+    # Not against those who hold a row and have not written yet: they may be waiting for the one who asks this.
+    keep_writers_out = "LOCK TABLE resource IN SHARE ROW EXCLUSIVE MODE"
+    join_writers = "LOCK TABLE resource IN ROW EXCLUSIVE MODE"
     for_update = "FOR UPDATE"
 
     def placeholder(self, name: str) -> str:

@@ -8,14 +8,14 @@ rows, so that an interrupted run goes on where it stopped. What is written meanw
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from server.errors import FhirError
 from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchQuery
 from server.fhir.search_rows import asks_new_rows
-from server.storage.database import Connection, Database
+from server.storage.database import Connection, Database, Row
 from server.storage.index_tables import write_tokens, write_values
 
 # What index rows before schema 5 lack: composites, quantities in base units, the date by which a task is due.
@@ -23,20 +23,25 @@ SCHEMA_5 = "schema-5"
 # Resources a transaction: other writers wait less than a tenth of a second.
 _RESOURCES = 100
 
-_STATE = "SELECT what, position, last FROM reindex"
+_STATE = "SELECT what, position, last, type FROM reindex"
 _NEXT = """
 SELECT rid, version, body FROM resource
 WHERE rid > :position AND rid <= :last AND deleted = 0 ORDER BY rid LIMIT :count"""
+_MOVE = """
+UPDATE reindex SET position = :position WHERE what = :what AND position = :before
+AND (SELECT epoch FROM custom_parameter_set WHERE "only" = 1) = :epoch"""
 _HOLD = "SELECT version, tokens, main_date FROM resource WHERE rid = :rid"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """position: rid of the last resource that is done. last: of the last one there is to do."""
+    """position: rid of the last resource that is done. last: of the last one there is to do. resource_type: the
+    only one that is concerned, "" for all."""
 
     what: str
     position: int
     last: int
+    resource_type: str = ""
 
     @property
     def done(self) -> bool:
@@ -63,22 +68,30 @@ def require_rows(connection: Connection, query: SearchQuery) -> None:
         )
 
 
-def begin(connection: Connection, what: str) -> None:
-    """From now on all resources that there are have to be indexed again, from the first one on."""
+def begin(connection: Connection, what: str, resource_type: str = "") -> None:
+    """From now on all resources that there are, or those of a type, have to be indexed again, from the first
+    on."""
     connection.execute(
-        "INSERT INTO reindex (what, position, last) SELECT :what, 0, rid FROM resource WHERE rid > 0"
+        "INSERT INTO reindex (what, position, last, type)"
+        " SELECT CAST(:what AS text), 0, rid, CAST(:type AS text) FROM resource WHERE rid > 0"
         " ORDER BY rid DESC LIMIT 1 ON CONFLICT (what) DO UPDATE SET position = 0, last = excluded.last",
-        {"what": what},
+        {"what": what, "type": resource_type},
     )
 
 
 def step(
-    database: Database, what: str, index: Callable[[bytes], IndexRows | None], *, count: int = _RESOURCES
+    database: Database,
+    what: str,
+    index: Callable[[bytes], IndexRows | None],
+    *,
+    epoch: int = 0,
+    count: int = _RESOURCES,
 ) -> Progress | None:
     """Index the next resources again. None where there is nothing left to do.
 
     index: the rows of a stored body, computed outside of the transaction; None leaves a resource as it is.
-    Several processes may do this at once: what one of them has done is done.
+    epoch: of the site's own search parameters that it makes them with; where that is not the one of now any
+    more, no step is taken. Several processes may do this at once: what one of them has done is done.
     Raises: FhirError storage-full, unavailable (Overtaken: try again); then the step was not taken.
     """
     with database.reading() as connection:
@@ -86,23 +99,40 @@ def step(
         if row is None:
             return None
         before = Progress(*row)
-        bounds = {"position": before.position, "last": before.last, "count": count}
-        found = connection.execute(_NEXT, bounds).fetchall()
+        found = _following(connection, before, count)
     position = found[-1][0] if len(found) == count else before.last
     made = [(rid, version, index(body)) for rid, version, body in found]
     with database.writing() as connection:
+        if lock := connection.dialect.join_writers:
+            connection.execute(lock)
         moved = connection.execute(
-            "UPDATE reindex SET position = :position WHERE what = :what AND position = :before",
-            {"position": position, "what": what, "before": before.position},
+            _MOVE, {"position": position, "what": what, "before": before.position, "epoch": epoch}
         ).rowcount
         if not moved:
-            return before  # somebody else took the step
+            return before  # somebody else took the step, or the search parameters are others
         for rid, version, rows in made:
             if rows is not None:
                 _replace(connection, rid, version, rows)
+        connection.execute(
+            "UPDATE custom_parameter SET done = done + :count WHERE what = :what",
+            {"count": sum(rows is not None for _, _, rows in made), "what": what},
+        )
         if position >= before.last:
             connection.execute("DELETE FROM reindex WHERE what = :what", {"what": what})
-    return Progress(what, position, before.last)
+    return replace(before, position=position)
+
+
+def _following(connection: Connection, state: Progress, count: int) -> list[Row]:
+    """rid, version and body of the next resources there are to do."""
+    bounds: dict[str, Any] = {"position": state.position, "last": state.last, "count": count}
+    if not state.resource_type:
+        return connection.execute(_NEXT, bounds).fetchall()
+    of_type, order = connection.dialect.arrivals("r", ":type", ":start")
+    return connection.execute(
+        f"SELECT r.rid, r.version, r.body FROM resource r WHERE {of_type} AND r.rid <= :last"
+        f" ORDER BY {order} LIMIT :count",
+        {"type": state.resource_type, "start": state.position + 1, "last": state.last, "count": count},
+    ).fetchall()
 
 
 def _replace(connection: Connection, rid: int, version: int, index: IndexRows) -> None:

@@ -9,6 +9,7 @@ from server.errors import FhirError
 from server.fhir.hashing import reference_hash
 from server.fhir.index_rows import IndexRows
 from server.fhir.visibility import Visibility
+from server.storage.custom_parameters import OF_NOW
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.index_tables import (
@@ -24,20 +25,23 @@ from server.storage.logic_sql import TRUE
 from server.storage.outbox import add_event
 from server.storage.search_sql import SearchSql
 
-_INSERT = """
+# Casts: PostgreSQL takes a NULL in a SELECT for a text.
+_INSERT = f"""
 INSERT INTO resource (type, id, version, updated, method, deleted, self_hash, patient, main_date,
                       settled_version, body, tokens)
-VALUES (:type, :id, :version, :updated, :method, :deleted, :self_hash, :patient, :main_date,
-        :settled_version, :body, :tokens)
+SELECT :type, :id, :version, :updated, :method, :deleted, :self_hash, CAST(:patient AS bigint),
+       CAST(:main_date AS bigint), :settled_version, :body, :tokens
+WHERE {OF_NOW}
 ON CONFLICT (self_hash) DO NOTHING
 RETURNING rid
 """
-_UPDATE = """
+_DELETE = """
 UPDATE resource SET version = :version, updated = :updated, method = :method, deleted = :deleted,
        patient = :patient, main_date = :main_date, settled_version = :settled_version, body = :body,
        tokens = :tokens
 WHERE rid = :rid
 """
+_UPDATE = f"{_DELETE} AND {OF_NOW}"
 _CURRENT = """
 SELECT rid, type, id, version, settled_version, patient, body, tokens FROM resource WHERE self_hash = :self"""
 _NEW_VERSION = """
@@ -109,8 +113,9 @@ def put(connection: Connection, new: NewVersion) -> None:
     """Write a version with its history row, the difference of its index rows and its outbox row.
 
     A new resource is made ready here and may be written later (`Connection.work`); then it is raised there.
-    Raises: VersionConflict if the current version is not new.expected_version; FhirError conflict if the
-    hash of its identity is taken by another resource (at 64 bits: never by chance).
+    Raises: VersionConflict if the current version is not new.expected_version, or the site's search parameters
+    are not those that its rows were made with any more; FhirError conflict if the hash of its identity is taken
+    by another resource (at 64 bits: never by chance).
     """
     self_hash = reference_hash(f"{new.resource_type}/{new.id}")
     deletion = new.method == "DELETE"
@@ -128,6 +133,7 @@ def put(connection: Connection, new: NewVersion) -> None:
         "settled_version": new.version_id,
         "body": new.body,
         "tokens": connection.dialect.pack(index.tokens),
+        "epoch": index.epoch,
     }
     compartments = compartment_hashes(index)
     if new.expected_version:
@@ -171,10 +177,14 @@ def _replace(
     if compartments == before:
         values["settled_version"] = current[4]
     connection.execute(_KEEP_BODY, {"body": current[6], "rid": rid, "version": current[3]})
-    connection.execute(_UPDATE, values)
+    # A deletion has no rows, whatever they would be made with. Whether it was done is looked at when it is
+    # known.
+    done = connection.execute(_DELETE if new.method == "DELETE" else _UPDATE, values)
     write_tokens(connection, rid, index.tokens, connection.dialect.unpack(current[7]))
     write_values(connection, rid, index, new=False)
     write_compartments(connection, rid, new.resource_type, compartments, before)
+    if not done.rowcount:
+        raise VersionConflict
     _note(connection, values)
 
 

@@ -56,8 +56,10 @@ class Reindexing:
         index = partial(index_again, base_url=self.base_url, time_zone=self.time_zone)
         deadline = time.monotonic() + self.slice
         while time.monotonic() < deadline:
+            with self.store.reading() as reader:
+                custom = reader.custom_parameters()
             try:
-                state = self.store.reindex(job.key, index)
+                state = self.store.reindex(job.key, partial(index, custom=custom), custom.epoch)
             except Overtaken:  # somebody wrote one of the same resources at the same moment
                 continue
             if state is None or state.done:

@@ -16,6 +16,7 @@ from server.interactions.audit import parameter_names
 from server.interactions.call import Call
 from server.interactions.operations.definition import Level, Operation, Parameter
 from server.interactions.operations.everything import everything
+from server.interactions.operations.index_progress import index_progress
 from server.interactions.operations.lastn import lastn
 from server.interactions.operations.match import match
 from server.interactions.operations.meta import meta, meta_add, meta_delete
@@ -88,6 +89,15 @@ OPERATIONS: tuple[Operation, ...] = (
         affects_state=True,
         handler=meta_delete,
         elsewhere="it is asked of one resource; versions of the past do not change",
+    ),
+    Operation(
+        name="index-progress",
+        definition="urn:baton:operation:index-progress",
+        levels=("type", "instance"),
+        types=("SearchParameter",),
+        access="read",
+        handler=index_progress,
+        elsewhere="it is asked of the type SearchParameter or of one of them",
     ),
     Operation(
         name="lastn",

@@ -89,6 +89,7 @@ def _query(call: Call[Reader], pairs: tuple[tuple[str, str], ...]) -> SearchQuer
         time_zone=context.time_zone,
         base_url=context.base_url,
         now=context.clock(),
+        known=call.unit.custom_parameters,
     )
     if len(query.conditions) != len(pairs):
         shaping = next((name for name, _ in pairs if name.partition(":")[0] not in supported(_TYPE)), "")
