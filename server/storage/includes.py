@@ -6,7 +6,7 @@ Source: hl7.org/fhir/R4/search.html#include
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from server.fhir.hashing import link_hash, reference_hash
@@ -48,11 +48,10 @@ def included(
     while start and current:
         fresh: dict[int, StoredVersion] = {}
         for include in current:
-            # One more than there is room for, beyond what may repeat, tells whether some are left out.
+            # One more than there is room for tells whether some are left out: only what is new may count.
             limit = maximum - len(found) - len(fresh) + 1
-            for rid, version in _follow(connection, include, start, visible, known, limit):
-                if rid not in known and rid not in fresh:
-                    fresh[rid] = version
+            seen = [*known, *fresh]
+            fresh.update(_follow(connection, include, start, visible, seen, limit))
             if len(found) + len(fresh) > maximum:
                 kept = [*found.values(), *fresh.values()][:maximum]
                 return Included(tuple(kept), True)
@@ -68,15 +67,15 @@ def _follow(
     include: Include,
     start: Mapping[int, StoredVersion],
     visible: Visibility,
-    known: Mapping[int, StoredVersion],
+    seen: Collection[int],
     limit: int,
 ) -> list[tuple[int, StoredVersion]]:
     parameters = Parameters(connection.dialect)
     sql = (_backward if include.reverse else _forward)(include, start, visible, parameters)
     if not sql:
         return []
-    if known:
-        sql += f" AND NOT (r.rid {parameters.among(sorted(known))})"
+    if seen:
+        sql += f" AND NOT (r.rid {parameters.among(sorted(seen))})"
     sql += f" ORDER BY r.rid LIMIT {parameters.limit(limit)}"
     rows = connection.execute(sql, parameters.values).fetchall()
     return [(row[7], stored_version(row)) for row in rows]

@@ -313,6 +313,7 @@ def test_every_operation_it_names_is_performed(fhir: Any, charts: Any, offered: 
             f"Observation/$lastn?patient={patient['id']}&category=vital-signs"
         ),
         ("Patient", "match"): lambda: fhir.post("Patient/$match", likeness),
+        ("SearchParameter", "index-progress"): lambda: fhir.get("SearchParameter/$index-progress"),
     }
     named = {(name, row["name"]) for name, kind in offered.items() for row in kind.get("operation", ())}
     everywhere = {code for name, code in named if name == "Basic"}

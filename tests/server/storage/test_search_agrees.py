@@ -468,6 +468,31 @@ def test_includes_bring_exactly_what_is_referred_to_and_visible(
             assert len(cut.included) == len(want) - 1
 
 
+def test_includes_that_bring_the_same_resource_leave_nothing_out_unsaid(stored: Stored) -> None:
+    """The second include finds again what the first has found, and one more, for which there is no room."""
+    code = {"coding": [{"system": "urn:x", "code": "a"}]}
+    refer = [
+        {
+            "resourceType": "Observation",
+            "id": name,
+            "status": "final",
+            "code": code,
+            "performer": [{"reference": to}],
+        }
+        for name, to in (("1", "Patient/1"), ("2", "Practitioner/1"))
+    ]
+    contents = [{"resourceType": "Practitioner", "id": "1"}, {"resourceType": "Patient", "id": "1"}, *refer]
+    includes = (INCLUDES[6], INCLUDES[0])
+    with stored(contents) as (reader, _):
+        query = SearchQuery("Observation", count=100, includes=includes)
+        whole = reader.search(query, EVERYTHING)
+        assert sorted(version.resource_type for version in whole.included) == ["Patient", "Practitioner"]
+        assert not whole.includes_truncated
+        cut = reader.search(query, EVERYTHING, includes_maximum=1)
+        assert [version.resource_type for version in cut.included] == ["Practitioner"]
+        assert cut.includes_truncated
+
+
 def included(start: list[Indexed], includes: list[Include], seen: list[Indexed]) -> set[tuple[str, str]]:
     def key(subject: Indexed) -> tuple[str, str]:
         return subject.resource["resourceType"], subject.resource["id"]
