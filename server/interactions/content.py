@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from server.errors import FhirError
+from server.fhir.index_rows import IndexRows
 from server.fhir.index_values import index_values
 from server.fhir.validation import validate
 from server.interactions.request import Context, InteractionRequest
@@ -24,21 +25,26 @@ def prepared(
     """
     if request.interaction not in ("create", "update"):
         return request
-    request = replace(request, body=_check(request, request.body if body is None else body))
+    body = _check(request, request.body if body is None else body)
     if request.interaction == "update" and not request.id:
-        return request
-    return indexed(context, replace(request, id=request.id or context.new_id()))
+        return replace(request, body=body)
+    id = request.id or context.new_id()
+    return replace(request, id=id, body=body, index=_index(context, body, id))
 
 
 def indexed(context: Context, request: InteractionRequest) -> InteractionRequest:
-    """The request with the index rows of its valid body.
+    """The request with the index rows of its valid body. Raises: as `_index`."""
+    return replace(request, index=_index(context, request.body or {}, request.id))
+
+
+def _index(context: Context, body: dict[str, Any], id: str) -> IndexRows:
+    """The index rows of a valid body, stored under the id.
 
     Raises: FhirError too-costly (more index values than the published limit: what a resource costs to store
     grows with them).
     """
-    content = {**(request.body or {}), "id": request.id}
     index = index_values(
-        content,
+        {**body, "id": id},
         base_url=context.base_url,
         time_zone=context.time_zone,
         custom=context.store.custom_parameters(),
@@ -49,7 +55,7 @@ def indexed(context: Context, request: InteractionRequest) -> InteractionRequest
             "too-costly",
             f"the resource has more than {most} values that can be searched for (limit: index-values)",
         )
-    return replace(request, index=index)
+    return index
 
 
 def _check(request: InteractionRequest, body: dict[str, Any] | None) -> dict[str, Any]:
