@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,6 +45,22 @@ def deploy(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         if baton.process is not None and baton.process.poll() is None:
             baton.kill(*baton.everything())
             baton.process.wait()
+
+
+@pytest.fixture(scope="module")
+def baton(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """One deployment with four server processes, on the database of the run."""
+    home, four = tmp_path_factory.mktemp("four") / "home", {"BATON_WORKERS": "4"}
+    made, databases = _module("baton_processes").Baton, request.getfixturevalue("databases")
+    with ExitStack() as stack:
+        if databases is None:
+            baton = made(home, environment=four)
+        else:
+            baton = made(home, stack.enter_context(databases.lent()), environment=four)
+        baton.start()
+        stack.callback(lambda: baton.kill(*baton.everything()))
+        assert len(baton.pids("web worker")) == 4
+        yield baton
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlencode
@@ -89,27 +88,6 @@ class Writer(threading.Thread):
             if status not in (200, 201, 204):
                 self.fault = f"{status}: {answer}"
             self.done += 1
-
-
-@pytest.fixture(scope="module")
-def baton(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Baton]:
-    """One deployment with four server processes, on the database of the run."""
-    databases = request.getfixturevalue("databases")
-    home: Path = tmp_path_factory.mktemp("paging") / "home"
-    if databases is None:
-        yield from _running(Baton(home, environment={"BATON_WORKERS": "4"}))
-    else:
-        with databases.lent() as url:
-            yield from _running(Baton(home, url, environment={"BATON_WORKERS": "4"}))
-
-
-def _running(baton: Baton) -> Iterator[Baton]:
-    baton.start()
-    try:
-        assert len(baton.pids("web worker")) == 4
-        yield baton
-    finally:
-        baton.kill(*baton.everything())
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,8 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,27 +35,6 @@ class Answer:
     @property
     def id(self) -> str:
         return str(self.body["id"])
-
-
-@pytest.fixture(scope="module")
-def baton(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Baton]:
-    """One deployment with four server processes, on the database of the run."""
-    databases = request.getfixturevalue("databases")
-    home: Path = tmp_path_factory.mktemp("parallel") / "home"
-    if databases is None:
-        yield from _running(Baton(home, environment={"BATON_WORKERS": "4"}))
-    else:
-        with databases.lent() as url:
-            yield from _running(Baton(home, url, environment={"BATON_WORKERS": "4"}))
-
-
-def _running(baton: Baton) -> Iterator[Baton]:
-    baton.start()
-    try:
-        assert len(baton.pids("web worker")) == 4
-        yield baton
-    finally:
-        baton.kill(*baton.everything())
 
 
 def send(

@@ -15,6 +15,7 @@ from server.fhir.compartments import in_compartment
 from server.fhir.index_rows import IndexRows
 from server.fhir.index_values import index_values
 from server.fhir.search_parameters import parameter
+from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import (
     Chained,
     Clause,
@@ -125,6 +126,16 @@ def store(database_url: str) -> Iterator[DatabaseStore]:
 @pytest.fixture
 def chart(store: DatabaseStore) -> Chart:
     return Chart(store)
+
+
+@pytest.fixture
+def search(chart: Chart) -> Callable[..., list[str]]:
+    """`search(type, **{parameter: value})`: the ids that are found, sorted."""
+
+    def search(resource_type: str, visible: Visibility = EVERYTHING, **asked: str) -> list[str]:
+        return sorted(chart.found(parse_search(resource_type, list(asked.items())), visible))
+
+    return search
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
-"""Searches by value set, by subsumption and along hierarchies, on a real database.
+"""Searches by value set and by subsumption, on a real database.
 
-Covers hl7.org/fhir/R4/search.html#token (`:in`, `:not-in`, `:above`, `:below`, `:text`, `:of-type`), #uri,
-#versions, #recursive. Resources are synthetic. What a caller may not see plays no part, definitions included.
+Covers hl7.org/fhir/R4/search.html#token (`:in`, `:not-in`, `:above`, `:below`). Resources are synthetic. What a
+caller may not see plays no part, definitions included.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +19,7 @@ from server.fhir.criteria import indexed, matches
 from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import EVERYTHING, Rule, Visibility
-from server.storage import definitions, resolution, trees
+from server.storage import definitions, resolution
 from server.storage.resolution import resolved
 
 CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
@@ -74,15 +73,6 @@ def tree_system(id: str, url: str, **more: Any) -> dict[str, Any]:
         "concept": concepts,
         **more,
     }
-
-
-@pytest.fixture
-def search(chart: Any) -> Callable[..., list[str]]:
-    def search(resource_type: str, visible: Visibility = EVERYTHING, **asked: str) -> list[str]:
-        pairs = [(name.replace("__", ":").replace("_dash_", "-"), text) for name, text in asked.items()]
-        return sorted(chart.found(parse_search(resource_type, pairs), visible))
-
-    return search
 
 
 def query(resource_type: str, *pairs: tuple[str, str]) -> SearchQuery:
@@ -306,185 +296,6 @@ def test_large_value_sets_answer_as_small_ones_do(chart: Any, search: Any, size:
     )
 
 
-def location(id: str, part_of: str | None = None, **more: Any) -> dict[str, Any]:
-    parent = {"partOf": {"reference": f"Location/{part_of}"}} if part_of else {}
-    return {"resourceType": "Location", "id": id, "status": "active", **parent, **more}
-
-
-def procedure(id: str, at: str) -> dict[str, Any]:
-    return {
-        "resourceType": "Procedure",
-        "id": id,
-        "status": "completed",
-        "subject": {"reference": "Patient/p1"},
-        "location": {"reference": f"Location/{at}"},
-    }
-
-
-@pytest.mark.requirement("U2")
-def test_below_a_location_are_the_locations_that_are_parts_of_it(chart: Any, search: Any) -> None:
-    chart.put(
-        location("42"),
-        location("floor", "42"),
-        location("room", "floor"),
-        location("elsewhere"),
-        *(procedure(f"at-{at}", at) for at in ("42", "floor", "room", "elsewhere")),
-    )
-    assert search("Procedure", **{"location:below": "42"}) == ["at-42", "at-floor", "at-room"]
-    assert search("Procedure", **{"location:below": "Location/floor"}) == ["at-floor", "at-room"]
-    assert search("Procedure", **{"location:above": "room"}) == ["at-42", "at-floor", "at-room"]
-    assert search("Procedure", **{"location:above": "42"}) == ["at-42"]
-    assert search("Procedure", **{"location:below": "unknown"}) == []
-    assert search("Location", **{"partof:below": "floor"}) == ["room"]
-
-
-@pytest.mark.requirement("U2")
-def test_above_an_encounter_are_those_it_is_a_part_of(chart: Any, search: Any) -> None:
-    def encounter(id: str, **more: Any) -> dict[str, Any]:
-        return {"resourceType": "Encounter", "id": id, "status": "finished", "class": {"code": "IMP"}, **more}
-
-    def dose(id: str, during: str) -> dict[str, Any]:
-        reference = {"reference": f"Encounter/{during}"}
-        return {
-            "resourceType": "MedicationAdministration",
-            "id": id,
-            "status": "completed",
-            "context": reference,
-        }
-
-    chart.put(
-        encounter("stay"),
-        encounter("21", partOf={"reference": "Encounter/stay"}),
-        encounter("22", partOf={"reference": "Encounter/stay"}),
-    )
-    chart.put(dose("in-stay", "stay"), dose("in-21", "21"), dose("in-22", "22"))
-    assert search("MedicationAdministration", **{"context:above": "Encounter/21"}) == ["in-21", "in-stay"]
-
-
-def test_a_hierarchy_is_followed_through_what_the_caller_may_see(chart: Any, search: Any) -> None:
-    chart.put(
-        location("1"),
-        location("2", "1", name="hidden"),
-        location("3", "2"),
-        *(procedure(f"at-{n}", n) for n in "123"),
-    )
-    (unnamed,) = query("Location", ("name:missing", "true")).conditions
-    sees = Visibility({"Procedure": (Rule(),), "Location": (Rule(criteria=(unnamed,)),)})  # type: ignore[arg-type]
-    assert search("Procedure", sees, **{"location:below": "1"}) == ["at-1"]
-    assert search("Procedure", sees, **{"location:above": "3"}) == ["at-3"]
-    assert search("Procedure", Visibility({"Procedure": (Rule(),)}), **{"location:below": "1"}) == ["at-1"]
-
-
-def test_a_hierarchy_that_bites_its_tail_ends(chart: Any, search: Any) -> None:
-    chart.put(location("1", "2"), location("2", "1"), procedure("at-2", "2"))
-    assert search("Procedure", **{"location:below": "1"}) == ["at-2"]
-    assert search("Procedure", **{"location:above": "1"}) == ["at-2"]
-
-
-def test_hierarchies_are_followed_so_far_and_no_further(chart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    chart.put(location("0"), *(location(str(n), str(n - 1)) for n in range(1, 6)))
-    asked = query("Procedure", ("location:below", "0"))
-    monkeypatch.setattr(trees, "LEVELS_MAXIMUM", 3)
-    assert refused(chart, asked).issues[0].code == "too-costly"
-    monkeypatch.setattr(trees, "LEVELS_MAXIMUM", 100)
-    monkeypatch.setattr(trees, "RESOURCES_MAXIMUM", 3)
-    assert (refused(chart, asked).status, refused(chart, asked).issues[0].expression) == (422, "http.location")
-
-
-@pytest.mark.requirement("U2")
-def test_the_text_of_a_concept_is_searched_like_a_string(chart: Any, search: Any) -> None:
-    chart.put(
-        condition("text", code={"text": "Headache, severe"}),
-        condition("display", code={"coding": [{"system": SNOMED, "code": "25064002", "display": "headache"}]}),
-        condition("within", code={"text": "no headache"}),
-        condition("code", ("urn:x", "headache")),
-    )
-    assert search("Condition", **{"code:text": "HEAD"}) == ["display", "text"]
-    chart.put(
-        {"resourceType": "Patient", "id": "p", "identifier": [{"value": "1", "type": {"text": "Library card"}}]}
-    )
-    assert search("Patient", **{"identifier:text": "library"}) == ["p"]
-
-
-@pytest.mark.requirement("U2")
-def test_an_identifier_is_found_by_its_type(chart: Any, search: Any) -> None:
-    kinds = "http://terminology.hl7.org/CodeSystem/v2-0203"
-
-    def patient(id: str, value: str, system: str, code: str) -> dict[str, Any]:
-        return {
-            "resourceType": "Patient",
-            "id": id,
-            "identifier": [{"value": value, "type": {"coding": [{"system": system, "code": code}]}}],
-        }
-
-    chart.put(
-        patient("a", "446053", kinds, "MR"),
-        patient("b", "446053", kinds, "SS"),
-        patient("c", "1", kinds, "MR"),
-        patient("d", "446053", "urn:x", "MR"),
-    )
-    assert search("Patient", **{"identifier:of-type": f"{kinds}|MR|446053"}) == ["a"]
-    assert search("Patient", **{"identifier:of-type": f"{kinds}|MR|446053,{kinds}|SS|446053"}) == ["a", "b"]
-
-
-@pytest.mark.requirement("U2")
-def test_a_mime_type_is_found_with_its_parameters(chart: Any, search: Any) -> None:
-    for number, mime in enumerate(
-        ("text/xml; charset=UTF-8", "text/xml", "Text/XML", "text/xml2", "application/xml")
-    ):
-        chart.put(
-            {
-                "resourceType": "DocumentReference",
-                "id": str(number),
-                "status": "current",
-                "content": [{"attachment": {"contentType": mime}}],
-            }
-        )
-    assert search("DocumentReference", contenttype="text/xml") == ["1"]
-    assert search("DocumentReference", **{"contenttype:below": "text/xml"}) == ["0", "1", "2"]
-
-
-@pytest.mark.requirement("U2")
-def test_uris_are_found_by_their_paths(chart: Any, search: Any) -> None:
-    urls = {
-        "a": "http://acme.org/fhir/ValueSet/123",
-        "b": "http://acme.org/fhir",
-        "c": "http://acme.org/fhir-old/1",
-        "d": "urn:oid:1.2.3.4.5",
-        "e": "http://acme.org/fhir/ValueSet/123/_history/5",
-    }
-    chart.put(*(value_set(id, listing("urn:x", "a"), url=url) for id, url in urls.items()))
-    assert search("ValueSet", **{"url:below": "http://acme.org/fhir/"}) == ["a", "b", "e"]
-    assert search("ValueSet", **{"url:above": urls["e"]}) == ["a", "b", "e"]
-    assert search("ValueSet", **{"url:below": "urn:oid:1.2.3"}) == []
-    assert search("ValueSet", **{"url:above": urls["d"]}) == ["d"]
-
-
-@pytest.mark.requirement("U2")
-def test_a_canonical_is_found_by_any_version_or_a_part_of_one(chart: Any, search: Any) -> None:
-    profile = "http://acme.com/some-profile"
-    for version in ("1.0", "1.1", "2.0", "10", ""):
-        stated = f"{profile}|{version}" if version else profile
-        chart.put(
-            {
-                "resourceType": "QuestionnaireResponse",
-                "id": version or "none",
-                "status": "completed",
-                "questionnaire": stated,
-            }
-        )
-    assert search("QuestionnaireResponse", **{"questionnaire:below": profile}) == [
-        "1.0",
-        "1.1",
-        "10",
-        "2.0",
-        "none",
-    ]
-    assert search("QuestionnaireResponse", **{"questionnaire:below": f"{profile}|1"}) == ["1.0", "1.1"]
-    assert search("QuestionnaireResponse", **{"questionnaire:below": f"{profile}|1.1"}) == ["1.1"]
-    assert search("QuestionnaireResponse", questionnaire=f"{profile}|1") == []
-
-
 def test_a_search_over_several_types_is_resolved_for_each(chart: Any) -> None:
     allergy = {"resourceType": "AllergyIntolerance", "patient": {"reference": "Patient/p1"}}
     codes = {"code": {"coding": [{"system": CLINICAL, "code": "relapse"}]}}
@@ -544,101 +355,6 @@ def test_the_database_answers_as_the_rules_of_matching_do(
         plain = resolved(connection, question, EVERYTHING)
     expected = sorted(r["id"] for r in resources if matches(indexed(r), plain))
     assert sorted(chart.found(question)) == expected
-
-
-# -- the same as in memory, where nothing has to be resolved
-
-parts = st.lists(st.sampled_from(["a", "ab", "b"]), max_size=3)
-urls = st.one_of(
-    st.builds(lambda p, end: "http://x.org/" + "/".join(p) + end, parts, st.sampled_from(["", "/"])),
-    st.just("urn:a"),
-)
-versions = st.lists(st.sampled_from(["1", "10", "2"]), min_size=1, max_size=3).map(".".join)
-canonicals = st.builds(
-    lambda u, v: f"{u}|{v}" if v else u,
-    urls.filter(lambda u: u != "http://x.org/"),
-    st.one_of(st.just(""), versions),
-)
-mime_types = st.sampled_from(
-    ["text/xml", "text/xml; charset=UTF-8", "Text/XML", "text/plain", "application/fhir+xml;a=b"]
-)
-texts = st.sampled_from(["Head", "head ache", "Héad", "chest", "x"])
-kinds = st.sampled_from(["MR", "SS"])
-
-
-def typed(kind: str, text: str, value: str) -> dict[str, Any]:
-    return {"value": value, "type": {"text": text, "coding": [{"system": "urn:kind", "code": kind}]}}
-
-
-# Type, what is stored, and what is asked of it: all that needs nothing but the resource itself.
-SHAPES: list[tuple[str, st.SearchStrategy[Any], st.SearchStrategy[tuple[str, str]]]] = [
-    (
-        "ValueSet",
-        st.builds(lambda u: {"url": u}, urls),
-        st.tuples(st.sampled_from(["url:below", "url:above"]), urls),
-    ),
-    (
-        "QuestionnaireResponse",
-        st.builds(lambda c: {"questionnaire": c}, canonicals),
-        st.tuples(st.sampled_from(["questionnaire:below", "questionnaire"]), canonicals),
-    ),
-    (
-        "DocumentReference",
-        st.builds(lambda m: {"content": [{"attachment": {"contentType": m}}]}, mime_types),
-        st.tuples(
-            st.just("contenttype:below"), st.sampled_from(["text/xml", "TEXT/plain", "application/fhir+xml"])
-        ),
-    ),
-    (
-        "Patient",
-        st.builds(lambda k, t, v: {"identifier": [typed(k, t, v)]}, kinds, texts, st.sampled_from("12")),
-        st.one_of(
-            st.tuples(st.just("identifier:text"), texts),
-            st.builds(lambda k, v: ("identifier:of-type", f"urn:kind|{k}|{v}"), kinds, st.sampled_from("12")),
-        ),
-    ),
-    (
-        "Condition",
-        st.builds(lambda a, b: {"code": {"text": a, "coding": [{"display": b, "code": "x"}]}}, texts, texts),
-        st.tuples(st.just("code:text"), texts),
-    ),
-]
-
-
-@pytest.mark.parametrize(("resource_type", "stored", "asked"), SHAPES, ids=[shape[0] for shape in SHAPES])
-@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
-@given(data=st.data())
-def test_modifiers_find_in_the_database_what_they_find_in_memory(
-    chart: Any, resource_type: str, stored: Any, asked: Any, data: st.DataObject
-) -> None:
-    found = data.draw(st.lists(stored, min_size=1, max_size=5))
-    resources = [{"resourceType": resource_type, "id": f"r{n}", **rest} for n, rest in enumerate(found)]
-    chart.put(*resources)
-    question = query(resource_type, ("_id", ",".join(r["id"] for r in resources)), data.draw(asked))
-    expected = [r["id"] for r in resources if matches(indexed(r), question)]
-    assert sorted(chart.found(question)) == expected
-
-
-@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
-@given(
-    st.lists(st.one_of(st.none(), st.integers(0, 6)), min_size=7, max_size=7), st.integers(0, 6), st.booleans()
-)
-def test_any_hierarchy_is_followed_to_its_ends(
-    chart: Any, parents: list[int | None], start: int, up: bool
-) -> None:
-    def above(number: int) -> set[int]:
-        seen: set[int] = set()
-        at: int | None = number
-        while at is not None and at not in seen:
-            seen.add(at)
-            at = parents[at]
-        return seen
-
-    chart.put(*(location(str(n), None if parent is None else str(parent)) for n, parent in enumerate(parents)))
-    chart.put(*(procedure(f"at-{n}", str(n)) for n in range(7)))
-    expected = above(start) if up else {n for n in range(7) if start in above(n)}
-    asked = query("Procedure", (f"location:{'above' if up else 'below'}", str(start)))
-    assert sorted(chart.found(asked)) == [f"at-{n}" for n in sorted(expected)]
 
 
 @pytest.mark.parametrize("modifier", ["in", "not-in"])
