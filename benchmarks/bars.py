@@ -51,9 +51,8 @@ def verdicts(
     http: Results | None,
     in_process: Mapping[str, Sequence[Row]],
     cold_start: Mapping[str, Sequence[float]] | None,
-    care: Sequence[Measured] = (),
 ) -> list[Verdict]:
-    """Every bar with what was measured for it."""
+    """Every bar but a care team's, with what was measured for it."""
     found: list[Verdict] = []
     for database in sorted({one.database for one in http.figures}) if http else ():
         assert http
@@ -74,6 +73,14 @@ def verdicts(
         worst = max(fixed, key=lambda row: row.last_to_first)
         name = f"{database}: slowest growth of a search in process"
         found.append(Verdict(name, worst.last_to_first, 1.5, False, worst.name))
+    for what, seconds in (cold_start or {}).items():
+        found.append(Verdict(f"seconds to first {what}", statistics.median(seconds), 1.0, False))
+    return found
+
+
+def care_verdicts(care: Sequence[Measured]) -> list[Verdict]:
+    """The bars of a care team's day."""
+    found: list[Verdict] = []
     for database in dict.fromkeys(one.database for one in care):
         for percentile in ("p50_ms", "p95_ms"):
             slowest = max(
@@ -82,8 +89,6 @@ def verdicts(
             name = f"{database}: slowest growth of {percentile[:3]} in a care team's day"
             where = f"{slowest.shape} x{slowest.clients}"
             found.append(Verdict(name, slowest.growth(percentile), BAR, False, where))
-    for what, seconds in (cold_start or {}).items():
-        found.append(Verdict(f"seconds to first {what}", statistics.median(seconds), 1.0, False))
     return found
 
 

@@ -1,6 +1,6 @@
 """`make bench`: what Baton costs, beside the bare limits of the same run; written to docs/performance.md.
 
-    python benchmarks/run.py                                    everything, about 25 minutes
+    python benchmarks/run.py                                    everything, about an hour and a half
     python benchmarks/run.py --quick                            two sizes, two rounds: some minutes
     python benchmarks/run.py --only create --database sqlite --sizes 1000,100000
     python benchmarks/run.py --quick --check                    status 1 where a bar is missed
@@ -24,7 +24,7 @@ import click
 import cold_start
 import page
 import storage
-from bars import Verdict, verdicts
+from bars import Verdict, care_verdicts, verdicts
 from charts import CHART
 from data_sets import DATABASES, can_run_postgresql
 from operations import OPERATIONS
@@ -52,7 +52,7 @@ def _numbers(_context: click.Context, _parameter: click.Parameter, text: str) ->
 @click.option("--sizes", default="", callback=_numbers, help="For example 1000,100000.")
 @click.option("--patients", default="", callback=_numbers, help="For example 1000,4000,16000.")
 @click.option("--clients", default="", callback=_numbers, help="For example 1,8,16.")
-@click.option("--rounds", type=click.IntRange(1), help="Default 5; quick 2.")
+@click.option("--rounds", type=click.IntRange(1), help="Default 5, of a care team's searches 15; quick 2.")
 @click.option("--seconds", type=click.IntRange(1), default=1, show_default=True, help="Of one round.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Server processes.")
 @click.option("--check", is_flag=True, help="Status 1 where a bar is missed.")
@@ -102,15 +102,16 @@ def main(
     if "care" in chosen:
         patients = patients or ((1_000, 4_000) if quick else (1_000, 4_000, 16_000))
         counts = tuple(count for count in plan.clients if count != 8) or plan.clients
-        length = care_team.steps(patients, counts, plan.rounds)
+        turns = rounds or (2 if quick else care_team.ROUNDS)
+        length = care_team.steps(patients, counts, turns)
         for database in plan.databases:
             care += _with_bar(
                 length,
                 f"care team, {database}",
-                lambda step, name=database: care_team.measure(name, patients, counts, plan.rounds, step),
+                lambda step, name=database: care_team.measure(name, patients, counts, turns, step),
             )
-    found = verdicts(http, in_process, starts, care)
-    _show(http, in_process, care, plan, found)
+    found, of_care = verdicts(http, in_process, starts), care_verdicts(care)
+    _show(http, in_process, care, plan, found + of_care)
     if json_file:
         json_file.write_text(json.dumps(http.as_json() if http else {}, indent=1), "utf-8")
     everything = not (quick or parts or only or databases)
@@ -123,8 +124,8 @@ def main(
         page.write_plot(http, plan)
         click.echo(f"written to {page.PAGE.relative_to(page.ROOT)}")
     if care and not quick and (write or everything):
-        page.write("care team", page.care_table(care))
-    if check and not all(one.holds for one in found):
+        page.write("care team", [*page.bars_table(of_care), "", *page.care_table(care)])
+    if check and not all(one.holds for one in found + of_care):
         sys.exit(1)
 
 
