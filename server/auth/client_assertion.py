@@ -112,6 +112,8 @@ def _key(client: Client, header: dict[str, Any], now: datetime) -> RSAKey | ECKe
         raise _refused("the assertion must be signed by RS384 or ES384")
     if not isinstance(kid, str) or not kid:
         raise _refused("the assertion's header needs a kid")
+    if "crit" in header or "b64" in header:
+        raise _refused("the assertion's header asks for an extension that is not known here")
     if "jku" in header and (not client.row.jwks_uri or header["jku"] != client.row.jwks_uri):
         raise _refused("jku is not the client's registered jwks_uri")
     kind, curve = _KEY_TYPE[algorithm]

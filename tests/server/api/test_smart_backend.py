@@ -138,6 +138,18 @@ class TestRefusedAssertions:
             )
             oauth_error(ask(smart, f"{header}.{payload}."), 401, "invalid_client")
 
+    @pytest.mark.parametrize(
+        "extension",
+        [{"crit": None}, {"crit": [1]}, {"crit": "exp"}, {"crit": ["b64"], "b64": False}, {"b64": 0}],
+    )
+    def test_an_extension_of_jws(
+        self, smart: Any, service: str, oauth_error: Any, extension: dict[str, Any]
+    ) -> None:
+        _, payload, signature = smart.assertion(service).split(".")
+        header = json.dumps({"alg": "RS384", "kid": smart.keys["RS384"].kid, **extension})
+        head = urlsafe_b64encode(header.encode()).rstrip(b"=").decode()
+        oauth_error(ask(smart, f"{head}.{payload}.{signature}"), 401, "invalid_client")
+
     def test_the_public_key_is_no_shared_secret(self, smart: Any, service: str, oauth_error: Any) -> None:
         payload = smart.assertion(service).split(".")[1]
         header = {"alg": "HS256", "kid": smart.keys["RS384"].kid}
