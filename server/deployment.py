@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import ssl
 
+from server.brands import BrandError, read_brand
 from server.errors import FhirError
 from server.settings import Settings
 from server.storage import DatabaseUrlError, open_store
@@ -57,6 +58,10 @@ def prepare(settings: Settings) -> None:
     """
     _require_certificate(settings)
     migrate(settings)
+    try:
+        read_brand(settings.home, settings.fhir_base, demo=settings.demo)
+    except BrandError as error:
+        raise DeploymentError(str(error)) from None
     try:
         for point in importlib.metadata.entry_points(group="baton.prepare"):
             point.load()()

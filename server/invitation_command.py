@@ -69,7 +69,7 @@ def invite(
             note=note,
             statement=statement,
         )
-    except (RegistrationError, OverflowError) as error:
+    except (RegistrationError, OverflowError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if as_json:
         shown = description(row, token) | {"registration_endpoint": f"{context.base_url}/oauth2/register"}

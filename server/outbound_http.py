@@ -2,13 +2,14 @@
 
 A name is resolved once, every address it has is judged (`outbound_networks`), and the connection goes to one of
 those very addresses, so that a name that resolves otherwise a moment later changes nothing. TLS is verified for
-the name of the URL. Redirects are not followed, nothing of the environment (proxies, .netrc) is used, nothing is
-kept between two calls.
+the name of the URL. Redirects are not followed, and nothing is kept between two calls. Of the environment only the
+trusted authorities are taken (REQUESTS_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR), no proxies, no .netrc.
 Sources: OWASP SSRF Prevention Cheat Sheet, RFC 9325 (TLS 1.2 or later), RFC 9110 section 15.4
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import time
@@ -73,6 +74,7 @@ def fetch(
             headers=headers,
             data=data,
             timeout=seconds,
+            verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,
             allow_redirects=False,
             stream=True,
         ) as response:
@@ -234,7 +236,7 @@ class _Adapter(HTTPAdapter):
 
 
 def _tls() -> ssl.SSLContext:
-    """Verification by the system's authorities (SSL_CERT_FILE, SSL_CERT_DIR) beside those `requests` brings."""
+    """Verification by the system's authorities, beside those that `requests` adds."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

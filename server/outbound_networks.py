@@ -22,7 +22,7 @@ LONGEST_URL = 2_000  # characters
 _HTTP = {"https": 443, "http": 80}
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253})")
 # The whole authority, so that no two readers of a URL can see two hosts in it.
-_AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,254}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+_AUTHORITY = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
 def _networks(*texts: str) -> tuple[Network, ...]:

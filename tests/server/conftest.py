@@ -177,6 +177,7 @@ def authorization(settings: Settings, store: Store, clock: Clock) -> AuthContext
         clock=clock,
         keys=SigningKeys(settings.home, settings.secret_key, clock),
         token_key=derived_key(settings.secret_key, "token hashes"),
+        outbound=settings.outbound_allow,
     )
 
 
