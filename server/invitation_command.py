@@ -19,7 +19,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Report as JSON.
 @click.option("--scope", required=True, help="The most such a client may have, space-separated.")
 @click.option(
     "--redirect-host", "hosts", metavar="HOST", multiple=True,
-    help="Host its redirect, launch and key URLs may name, or the scheme of a native app; repeatable.",
+    help="Host that its URLs may name, or a native app's scheme (com.example.app:); repeatable.",
 )  # fmt: skip
 @click.option("--backend", is_flag=True, help="May sign in as itself (client credentials).")
 @click.option("--uses", type=int, default=1, show_default=True, help="How many clients may register.")

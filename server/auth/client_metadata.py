@@ -45,7 +45,7 @@ _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What an invitation lets a client be. hosts: what its addresses may name: host names and app schemes."""
+    """What an invitation lets a client be. hosts: what its addresses may name, as in `InvitationRow`."""
 
     scope: str
     hosts: tuple[str, ...]
@@ -178,7 +178,7 @@ def _within(address: str, what: str, bounds: Bounds, code: str = "invalid_client
         host = (parts.hostname or "").rstrip(".")
     except ValueError:
         raise RegistrationError(f"{what} cannot be read as a URL", code) from None
-    if (host or parts.scheme) not in bounds.hosts:
+    if (host or f"{parts.scheme}:") not in bounds.hosts:
         raise RegistrationError(f"{what} names a host that the invitation does not", code)
 
 

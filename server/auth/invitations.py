@@ -18,7 +18,8 @@ from server.storage.registrations import InvitationRow
 
 MOST_USES = 1_000
 LONGEST = timedelta(days=366)
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[0-9a-f:]{2,39}")
+# A host name, an IPv6 address, or the scheme of a native app (RFC 8252 section 7.1).
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[0-9a-f:]{2,39}|[a-z][a-z0-9-]*(\.[a-z0-9-]+)+:")
 
 
 def invite(
@@ -41,7 +42,9 @@ def invite(
     if not hosts and not backend:
         raise RegistrationError("name the hosts that redirect URIs may have")
     if not all(_HOST.fullmatch(host) for host in hosts):
-        raise RegistrationError("a host is a name or an address without scheme, port and path, or an app's scheme")
+        raise RegistrationError(
+            "a host is a name or an address without scheme, port and path; or an app's scheme, com.example.app:"
+        )
     if not 1 <= uses <= MOST_USES:
         raise RegistrationError(f"an invitation is for 1 to {MOST_USES} clients")
     if not timedelta(0) < lifetime <= LONGEST:

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from server.auth.context import AuthContext, record
-from server.auth.public_keys import MOST_KEYS, key_fault
+from server.auth.public_keys import MEMBERS, MOST_KEYS, key_fault
 from server.outbound_http import OutboundError, fetch
 from server.storage.registrations import KeySetRow
 
@@ -115,13 +115,17 @@ def _fetch(context: AuthContext, url: str) -> tuple[list[dict[str, Any]], timede
     if answer.status != 200:
         raise KeySetError(f"the key set's address answered {answer.status}")
     try:
-        document = json.loads(answer.body)
+        document = json.loads(answer.body, parse_constant=_no_number)
         keys = document["keys"]
         if not isinstance(keys, list):
             raise ValueError
     except (ValueError, TypeError, KeyError, RecursionError):
         raise KeySetError('the key set\'s address does not answer {"keys": [...]}') from None
-    usable = [key for key in keys[:MOST_KEYS] if isinstance(key, dict) and key_fault(key) is None]
+    usable = [
+        {name: value for name, value in key.items() if name in MEMBERS}
+        for key in keys[:MOST_KEYS]
+        if isinstance(key, dict) and key_fault(key) is None
+    ]
     if not usable:
         raise KeySetError("the key set holds no usable public key")
     return usable, freshness(answer.headers, context.clock())
@@ -150,6 +154,10 @@ def freshness(headers: Mapping[str, str], now: datetime) -> timedelta:
         until = _moment(expires)
         return _bounded(until - (_moment(headers.get("Date", "")) or now) - age if until else timedelta(0))
     return _bounded(FRESH_UNSAID - age)
+
+
+def _no_number(_: str) -> None:
+    raise ValueError  # NaN and Infinity are no JSON
 
 
 def _bounded(lifetime: timedelta) -> timedelta:

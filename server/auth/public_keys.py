@@ -15,6 +15,8 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 _LEAST_RSA_BITS = 2048
 _PRIVATE = frozenset(("d", "k", "p", "q", "dp", "dq", "qi", "oth"))
 MOST_KEYS = 100
+# What is kept of a published key.
+MEMBERS = frozenset(("kty", "kid", "use", "key_ops", "alg", "exp", "n", "e", "crv", "x", "y"))
 
 
 def key_fault(key: Mapping[str, Any]) -> str | None:

@@ -42,7 +42,7 @@ class InvitationRow:
     """An initial access token: who has it may register a client within these bounds, `uses_left` times.
 
     invitation_id: names it without giving it away. scope: the most a client may have. hosts: what its addresses
-    may name: hosts, and schemes of native apps. backend: whether it may use client credentials. statement:
+    may name: hosts, and schemes of native apps with their colon ("com.example.app:"). backend: whether it may use client credentials. statement:
     {"iss", "jwks"} of whom its software statement must come from, {} where none is asked for.
     """
 
