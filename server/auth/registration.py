@@ -142,7 +142,8 @@ def _requested(
 def _check_name(context: AuthContext, name: str, client_id: str) -> None:
     """People tell clients apart by name alone: nobody takes another one's."""
     alike = name.casefold().split()
-    if any(row.name.casefold().split() == alike and row.client_id != client_id for row in context.rows.clients()):
+    others = (row for row in context.rows.clients() if row.client_id != client_id and not row.disabled)
+    if any(row.name.casefold().split() == alike for row in others):
         raise RegistrationError("another client has this client_name")
 
 
