@@ -1,4 +1,4 @@
-"""What the site publishes of itself for apps of patients: its brands and endpoints, from `BATON_HOME/brands.json`.
+"""What the site publishes of itself for apps of patients: brands and endpoints, from `BATON_HOME/brands.json`.
 
 The file is a FHIR Bundle as the standard describes it; what can be known without it is filled in: the Bundle's
 `timestamp` (when the file changed) and the `address` of an Endpoint that names none (this server's). The first
@@ -33,7 +33,7 @@ class BrandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """bundle: as it is served. identifier: of the primary brand ({"value", "system"?}). etag: weak, in quotes."""
+    """bundle: as served. identifier: of the primary brand ({"value", "system"?}). etag: weak, in quotes."""
 
     bundle: bytes
     identifier: Mapping[str, str]
@@ -61,7 +61,10 @@ def read_brand(home: Path, fhir_base: str, *, demo: bool) -> Brand | None:
     except FileNotFoundError:
         if not demo:
             return None
-        content, changed = files("server.demo_data").joinpath(FILE).read_bytes(), datetime(2026, 1, 1, tzinfo=UTC)
+        content, changed = (
+            files("server.demo_data").joinpath(FILE).read_bytes(),
+            datetime(2026, 1, 1, tzinfo=UTC),
+        )
     except OSError as error:
         raise BrandError(f"{FILE} in BATON_HOME cannot be read: {error.strerror}") from None
     try:

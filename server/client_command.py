@@ -27,7 +27,6 @@ from server.command_context import command_context
 from server.invitation_command import invitations, invite, withdraw_invitation
 from server.storage.authorization import ClientRow
 
-
 _UNKNOWN = "there is no such client; `baton client list` shows them"
 _as_json = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 

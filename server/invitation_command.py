@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from server.auth.clients import RegistrationError
-from server.auth.invitations import description, invite as make_invitation, withdraw
+from server.auth.invitations import description, withdraw
+from server.auth.invitations import invite as make_invitation
 from server.command_context import command_context
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
@@ -97,5 +98,7 @@ def invitations(as_json: bool) -> None:
 def withdraw_invitation(invitation: str, as_json: bool) -> None:
     """End an invitation at once; clients that registered by it stay."""
     if not withdraw(command_context(), invitation):
-        raise click.ClickException("there is no such invitation in force; `baton client invitations` shows them")
+        raise click.ClickException(
+            "there is no such invitation in force; `baton client invitations` shows them"
+        )
     click.echo(json.dumps({"invitation": invitation, "withdrawn": True}) if as_json else "withdrawn")

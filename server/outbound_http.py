@@ -2,8 +2,8 @@
 
 A name is resolved once, every address it has is judged (`outbound_networks`), and the connection goes to one of
 those very addresses, so that a name that resolves otherwise a moment later changes nothing. TLS is verified for
-the name of the URL. Redirects are not followed, and nothing is kept between two calls. Of the environment only the
-trusted authorities are taken (REQUESTS_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR), no proxies, no .netrc.
+the name of the URL. Redirects are not followed, and nothing is kept between two calls. Of the environment only
+the trusted authorities are taken (REQUESTS_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR), no proxies, no .netrc.
 Sources: OWASP SSRF Prevention Cheat Sheet, RFC 9325 (TLS 1.2 or later), RFC 9110 section 15.4
 """
 
@@ -68,24 +68,31 @@ def fetch(
     line = _Line(target_of(url), allow, time.monotonic() + seconds)
     headers = {"Accept": accept, "User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
     try:
-        with _session(line) as session, session.request(
-            "GET" if data is None else "POST",
-            url,
-            headers=headers,
-            data=data,
-            timeout=seconds,
-            verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
+        with (
+            _session(line) as session,
+            session.request(
+                "GET" if data is None else "POST",
+                url,
+                headers=headers,
+                data=data,
+                timeout=seconds,
+                verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,
+                allow_redirects=False,
+                stream=True,
+            ) as response,
+        ):
             body = _body(response, most)
             fetched = Fetched(response.status_code, CaseInsensitiveDict(response.headers), body)
     except requests.exceptions.SSLError:
-        raise OutboundError(_TOO_LATE if line.late else "its TLS certificate or version is not trusted") from None
+        raise OutboundError(
+            _TOO_LATE if line.late else "its TLS certificate or version is not trusted"
+        ) from None
     except requests.exceptions.Timeout:
         raise OutboundError(_TOO_LATE) from None
     except (requests.exceptions.RequestException, HTTPError, OSError, ValueError):
-        raise OutboundError(_TOO_LATE if line.late else "it cannot be reached, or does not speak HTTP") from None
+        raise OutboundError(
+            _TOO_LATE if line.late else "it cannot be reached, or does not speak HTTP"
+        ) from None
     finally:
         line.hang_up()
     if line.late:  # what was cut off may look complete
@@ -178,8 +185,8 @@ class _Line:
         return left
 
     def _watch(self, connection: socket.socket) -> None:
-        """End the connection at the deadline, however busy the other side keeps it: a timeout of a socket starts
-        anew with each byte."""
+        """End the connection at the deadline, however busy the other side keeps it: the timeout of a socket
+        starts anew with each byte."""
         left = self._remaining()
         ours = connection.dup()  # so that TLS, which takes the socket over, is not touched
         timer = Timer(left, self._cut, (ours,))

@@ -1,4 +1,4 @@
-"""Which addresses of other systems the server may call (pure): https to public ones, and what an operator names.
+"""Which addresses of other systems the server may call (pure): public ones by https, and what an operator names.
 
 A URL that somebody else gives us must not lead inwards: to this machine, its network, the metadata of its
 cloud. What counts is the address that a name resolves to, at the moment of the call; `outbound_http` asks here
@@ -150,7 +150,7 @@ def is_public(address: Address) -> bool:
 
 
 def _opened(host: str, address: Address, allow: Networks) -> bool:
-    """Whether the operator has named the address, or the host and it is one that an institution's servers have."""
+    """Whether the operator has named the address; or the host, and it is one that an institution has."""
     inner = _embedded(address)
     if inner is not None:
         # As good as what it stands for, and only where this way of writing it is named, too.

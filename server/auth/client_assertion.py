@@ -1,7 +1,7 @@
 """private_key_jwt: a client proves itself by a JWT it signed with its own key.
 
-Algorithms are pinned to RS384 and ES384, the key is the one registered key that the header's kid names, and every
-assertion is good once. `jku` is believed only where it is the client's registered jwks_uri.
+Algorithms are pinned to RS384 and ES384, the key is the one registered key that the header's kid names, and
+every assertion is good once. `jku` is believed only where it is the client's registered jwks_uri.
 Sources: hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html, RFC 7523 section 3, RFC 7515
 section 4.1.11 (crit), RFC 7517 section 4, RFC 8725.
 """

@@ -63,7 +63,9 @@ def read_metadata(document: Mapping[str, Any], client_id: str, bounds: Bounds) -
     kind = _KIND[method]
     grants = _words(document, "grant_types") or ("authorization_code",)
     if unknown := set(grants).difference(_GRANTS):
-        raise RegistrationError(f"grant_types: {len(unknown)} of them are not offered here: {', '.join(_GRANTS)}")
+        raise RegistrationError(
+            f"grant_types: {len(unknown)} of them are not offered here: {', '.join(_GRANTS)}"
+        )
     people, backend = "authorization_code" in grants, "client_credentials" in grants
     if not people and not backend:
         raise RegistrationError("grant_types names authorization_code or client_credentials")
@@ -197,9 +199,7 @@ def _word(document: Mapping[str, Any], name: str, longest: int = 2_000) -> str:
     return value
 
 
-def _words(
-    document: Mapping[str, Any], name: str, code: str = "invalid_client_metadata"
-) -> tuple[str, ...]:
+def _words(document: Mapping[str, Any], name: str, code: str = "invalid_client_metadata") -> tuple[str, ...]:
     """A list of strings of visible characters. Raises: RegistrationError."""
     value = document.get(name)
     if value is None:

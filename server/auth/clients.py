@@ -203,7 +203,15 @@ def _check_redirect_uri(uri: str) -> None:
         host = parts.hostname or ""
     except ValueError:
         raise _bad_redirect_uri("a redirect URI cannot be read as a URL") from None
-    if len(uri) > LONGEST_URL or not uri.isascii() or not uri.isprintable() or " " in uri or "\\" in uri or '"' in uri or parts.fragment:
+    if (
+        len(uri) > LONGEST_URL
+        or not uri.isascii()
+        or not uri.isprintable()
+        or " " in uri
+        or "\\" in uri
+        or '"' in uri
+        or parts.fragment
+    ):
         raise _bad_redirect_uri(
             "a redirect URI is printable ASCII of at most 2,000 characters without spaces, quotes or a fragment"
         )

@@ -1,7 +1,8 @@
 """Dynamic registration of clients, by invitation, and its management by the client itself.
 
 Stored are digests alone: the registration access token is answered again only to who has just shown it, and a
-client secret only when it is made. An update stays within the invitation's bounds, which the client's row keeps.
+client secret only when it is made. An update stays within the bounds of the invitation; the client's row keeps
+them.
 Sources: RFC 7591, RFC 7592
 """
 
@@ -47,7 +48,10 @@ def register(context: AuthContext, token: str, document: Mapping[str, Any]) -> d
     by = f"Invitation/{invitation.invitation_id}"
     try:
         row, secret = _requested(
-            context, document, Bounds(invitation.scope, invitation.hosts, invitation.backend), invitation.statement
+            context,
+            document,
+            Bounds(invitation.scope, invitation.hosts, invitation.backend),
+            invitation.statement,
         )
     except RegistrationError as error:
         record(context, "client-register-refused", 400, principal=by, detail=error.code)
@@ -108,7 +112,7 @@ def update(context: AuthContext, client_id: str, token: str, document: Mapping[s
 
 
 def delete(context: AuthContext, client_id: str, token: str) -> None:
-    """A client takes itself off (RFC 7592 section 2.3): it is shut out, with its grants. Raises: TokenRefused."""
+    """A client takes itself off (RFC 7592 section 2.3): it is shut out with its grants. Raises: TokenRefused."""
     _own(context, client_id, token)
     with context.rows.transaction():
         context.rows.disable_client(client_id, context.clock())

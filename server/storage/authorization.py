@@ -31,8 +31,8 @@ class ClientRow:
     kind: public, confidential-symmetric or confidential-asymmetric. secret_hash: "" unless symmetric.
     scope: space-separated, the most it may be granted. jwks: {"keys": [...]} by value; what is published at
     jwks_uri is in `RegistrationStore.key_set`. frame_ancestors: origins that may frame its /authorize.
-    metadata: further registered metadata (RFC 7591) kept as given. registration: {} unless it registered itself;
-    its registration access token's digest and the bounds of its invitation, as `auth.registration` keeps them.
+    metadata: further registered metadata (RFC 7591) kept as given. registration: {} unless it registered
+    itself; its registration access token's digest and its invitation's bounds, as `auth.registration` has them.
     """
 
     client_id: str

@@ -42,8 +42,8 @@ class InvitationRow:
     """An initial access token: who has it may register a client within these bounds, `uses_left` times.
 
     invitation_id: names it without giving it away. scope: the most a client may have. hosts: what its addresses
-    may name: hosts, and schemes of native apps with their colon ("com.example.app:"). backend: whether it may use client credentials. statement:
-    {"iss", "jwks"} of whom its software statement must come from, {} where none is asked for.
+    may name: hosts, and schemes of native apps with their colon ("com.example.app:"). backend: whether it may
+    use client credentials. statement: {"iss", "jwks"} of whom its software statement must come from, {} where none is asked for.
     """
 
     token_hash: bytes
@@ -67,7 +67,13 @@ class RegistrationStore(Protocol):
         """Whether the caller is the one to fetch it now: it may be tried again, and nobody else is at it."""
 
     def keep_key_set(
-        self, url: str, jwks: Mapping[str, Any], *, fetched: datetime, fresh_until: datetime, not_before: datetime
+        self,
+        url: str,
+        jwks: Mapping[str, Any],
+        *,
+        fetched: datetime,
+        fresh_until: datetime,
+        not_before: datetime,
     ) -> None:
         """What a fetch has brought; ends the claim."""
 
@@ -131,7 +137,13 @@ class RegistrationTables:
             return connection.execute(sql, values).rowcount == 1
 
     def keep_key_set(
-        self, url: str, jwks: Mapping[str, Any], *, fetched: datetime, fresh_until: datetime, not_before: datetime
+        self,
+        url: str,
+        jwks: Mapping[str, Any],
+        *,
+        fetched: datetime,
+        fresh_until: datetime,
+        not_before: datetime,
     ) -> None:
         sql = (
             "INSERT INTO key_set (url, fetched, fresh_until, busy_until, not_before, document)"

@@ -1,7 +1,7 @@
 """The keys of clients that publish them by URL, fetched ahead of use: one repeating job a client.
 
-A request that needs newer ones fetches them itself (`auth.key_sets`); this spares it the wait. A fetch that fails
-leaves the old keys in force; the job's row says since when and with what class of error.
+A request that needs newer ones fetches them itself (`auth.key_sets`); this spares it the wait. A fetch that
+fails leaves the old keys in force; the job's row says since when and with what class of error.
 """
 
 from __future__ import annotations

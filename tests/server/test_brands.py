@@ -46,7 +46,9 @@ def test_the_sample_is_published_with_this_servers_address() -> None:
 def test_what_is_known_is_filled_in_and_what_is_said_stays() -> None:
     made = brand(changed(lambda bundle, _, __: bundle.pop("timestamp")), f"{BASE}/fhir", CHANGED)
     assert json.loads(made.bundle)["timestamp"] == "2026-01-02T03:04:05+00:00"
-    made = brand(changed(lambda _, __, endpoint: endpoint.update(address="https://a.example/r4")), BASE, CHANGED)
+    made = brand(
+        changed(lambda _, __, endpoint: endpoint.update(address="https://a.example/r4")), BASE, CHANGED
+    )
     assert json.loads(made.bundle)["entry"][1]["resource"]["address"] == "https://a.example/r4"
 
 
@@ -81,7 +83,9 @@ def test_what_the_standard_does_not_allow_is_not_published(change: Any) -> None:
         brand(changed(change), f"{BASE}/fhir", CHANGED)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"resourceType": "Bundle"}', '{"entry": 7, "resourceType": "Bundle"}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "7", '{"resourceType": "Bundle"}', '{"entry": 7, "resourceType": "Bundle"}']
+)
 def test_a_file_that_is_no_bundle_stops_the_start_with_words(
     settings: Settings, monkeypatch: Any, content: str
 ) -> None:

@@ -33,7 +33,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: max-age=5\r\n\r\no
 class Peer:
     """A TCP server on loopback that tells what it got and answers by a function of the connection."""
 
-    def __init__(self, answer: Callable[[socket.socket], object], context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[socket.socket], object], context: ssl.SSLContext | None = None
+    ) -> None:
         self.received: list[bytes] = []
         self.connections = 0
         self._answer, self._context = answer, context
@@ -80,7 +82,9 @@ def peer() -> Iterator[Callable[..., Peer]]:
         one.close()
 
 
-def get(peer: Peer, *, host: str = "127.0.0.1", scheme: str = "http", path: str = "/jwks?a=b", **more: Any) -> Fetched:
+def get(
+    peer: Peer, *, host: str = "127.0.0.1", scheme: str = "http", path: str = "/jwks?a=b", **more: Any
+) -> Fetched:
     return fetch(
         f"{scheme}://{host}:{peer.port}{path}", **{"allow": LOOPBACK, "accept": "application/json", **more}
     )
@@ -134,9 +138,8 @@ class TestAnAnswer:
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_is_never_that_of_a_redirect(self, peer: Any, status: int) -> None:
         inner = peer()
-        outer = peer(
-            f"HTTP/1.1 {status} Go\r\nLocation: http://127.0.0.1:{inner.port}/\r\nContent-Length: 0\r\n\r\n".encode()
-        )
+        location = f"Location: http://127.0.0.1:{inner.port}/\r\n"
+        outer = peer(f"HTTP/1.1 {status} Go\r\n{location}Content-Length: 0\r\n\r\n".encode())
         assert get(outer).status == status
         assert inner.connections == 0
 
@@ -144,7 +147,9 @@ class TestAnAnswer:
         with pytest.raises(OutboundError):
             get(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\nshort"))
 
-    @pytest.mark.parametrize("answer", [b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x00" * 100])
+    @pytest.mark.parametrize(
+        "answer", [b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x00" * 100]
+    )
     def test_that_is_no_http_is_none(self, peer: Any, answer: bytes) -> None:
         with pytest.raises(OutboundError):
             get(peer(answer), seconds=2)
@@ -154,7 +159,16 @@ class TestWhereACallMayGo:
     @pytest.mark.parametrize("scheme", ["http", "https"])
     @pytest.mark.parametrize(
         "host",
-        ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "[::ffff:127.0.0.1]"],
+        [
+            "127.0.0.1",
+            "localhost",
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "127.1",
+            "0",
+            "[::ffff:127.0.0.1]",
+        ],
     )
     def test_no_spelling_of_this_machine_is_connected_to(self, peer: Any, scheme: str, host: str) -> None:
         server = peer()
@@ -179,7 +193,9 @@ class TestWhereACallMayGo:
             get(server, host="keys.example")
         assert server.connections == 0
 
-    def test_a_name_is_resolved_once_and_connected_to_as_it_was_judged(self, peer: Any, monkeypatch: Any) -> None:
+    def test_a_name_is_resolved_once_and_connected_to_as_it_was_judged(
+        self, peer: Any, monkeypatch: Any
+    ) -> None:
         server = peer()
         asked = resolving(monkeypatch, ["127.0.0.1"], ["169.254.169.254"])
         assert get(server, host="keys.example", seconds=3).body == b"ok"
@@ -294,7 +310,10 @@ class TestTime:
     def test_a_body_that_comes_byte_by_byte(self, peer: Any, head: bytes) -> None:
         piece = b"1\r\ny\r\n" if b"chunked" in head else b"y"
         with self.limited():
-            get(peer(lambda c: (c.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n"), drip(c, piece))), seconds=0.5)
+            get(
+                peer(lambda c: (c.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n"), drip(c, piece))),
+                seconds=0.5,
+            )
 
     def test_a_name_server_that_does_not_answer(self, monkeypatch: Any) -> None:
         monkeypatch.setattr(outbound_http.socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
@@ -303,9 +322,7 @@ class TestTime:
 
     def test_a_handshake_that_never_ends(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener, self.limited():
-            fetch(
-                f"https://127.0.0.1:{listener.getsockname()[1]}/", allow=LOOPBACK, accept="*/*", seconds=0.5
-            )
+            fetch(f"https://127.0.0.1:{listener.getsockname()[1]}/", allow=LOOPBACK, accept="*/*", seconds=0.5)
 
     def test_no_watchman_stays_behind(self, peer: Any) -> None:
         server = peer()
@@ -347,7 +364,7 @@ def certificate(folder: Path, *names: str) -> tuple[Path, Path]:
 
 class TestTls:
     @pytest.fixture
-    def secure(self, peer: Any, tmp_path: Path, monkeypatch: Any) -> Iterator[Callable[..., Peer]]:
+    def secure(self, peer: Any, tmp_path: Path, monkeypatch: Any) -> Callable[..., Peer]:
         """`secure("keys.example")`: a server with a certificate of that name; it resolves to loopback."""
 
         def make(name: str, *, old: bool = False) -> Peer:
@@ -361,7 +378,7 @@ class TestTls:
             return peer(context=context)
 
         resolving(monkeypatch, ["127.0.0.1"])
-        yield make
+        return make
 
     @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
     def test_the_name_of_the_url_is_asked_for_and_verified(

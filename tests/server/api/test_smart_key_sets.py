@@ -57,7 +57,9 @@ def published(smart: Any, publisher: Any, client_keys: Any) -> str:
 @pytest.mark.requirement("B1")
 @pytest.mark.requirement("B5")
 @pytest.mark.parametrize("algorithm", ["RS384", "ES384"])
-def test_keys_by_url_are_as_good_as_by_value(smart: Any, published: str, publisher: Any, algorithm: str) -> None:
+def test_keys_by_url_are_as_good_as_by_value(
+    smart: Any, published: str, publisher: Any, algorithm: str
+) -> None:
     assert ask(smart, smart.assertion(published, algorithm)).status == 200
     assert ask(smart, smart.assertion(published, algorithm)).status == 200
     assert len(publisher.asked) == 1
@@ -194,7 +196,9 @@ class TestKeysThatDoNotSign:
             page = ask(smart, smart.assertion(service(smart, jwks_uri=publisher.url)))
             oauth_error(page, 401, "invalid_client")
 
-    def test_two_keys_of_one_kid_and_different_types(self, smart: Any, publisher: Any, client_keys: Any) -> None:
+    def test_two_keys_of_one_kid_and_different_types(
+        self, smart: Any, publisher: Any, client_keys: Any
+    ) -> None:
         key = client_keys["RS384"]
         other = {**client_keys["ES384"].as_dict(private=False), "kid": key.kid}
         publisher.document = {"keys": [other, public(key)]}
@@ -224,6 +228,11 @@ class TestKeysThatDoNotSign:
         from base64 import urlsafe_b64decode, urlsafe_b64encode
 
         known = json.loads(urlsafe_b64decode(head + "=="))
-        for more in ({"crit": ["b64"], "b64": False}, {"crit": ["exp"], "exp": 1}, {"crit": []}, {"b64": False}):
+        for more in (
+            {"crit": ["b64"], "b64": False},
+            {"crit": ["exp"], "exp": 1},
+            {"crit": []},
+            {"b64": False},
+        ):
             changed = urlsafe_b64encode(json.dumps(known | more).encode()).rstrip(b"=").decode()
             oauth_error(ask(smart, f"{changed}.{payload}.{signature}"), 401, "invalid_client")

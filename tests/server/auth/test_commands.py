@@ -96,9 +96,7 @@ class TestClient:
         answer = json.loads(baton("client", "refresh", "w", "--json").stdout)
         assert answer == {"client_id": "w", "changed": False}
 
-    def test_a_key_set_within_our_own_network_is_not_fetched_unasked(
-        self, baton: Any, publisher: Any
-    ) -> None:
+    def test_a_key_set_within_our_own_network_is_not_fetched_unasked(self, baton: Any, publisher: Any) -> None:
         publisher.document = JWKS
         result = baton(
             "client", "add", "--name", "W", "--backend", "--jwks-uri", publisher.url, "--scope", "system/*.rs",
@@ -142,7 +140,6 @@ class TestClient:
         assert baton("client", "disable", "x").exit_code == 0
         assert json.loads(baton("client", "list", "--json").stdout)[0]["disabled"] is True
         assert baton("client", "add", "--name", "X", "--client-id", "x", *arguments).exit_code == 1
-
 
     def test_all_of_a_client_but_its_secret_is_shown(self, baton: Any) -> None:
         added = json.loads(

@@ -171,7 +171,17 @@ class TestWhatIsLeftOfASet:
 
     @pytest.mark.parametrize(
         "document",
-        [{}, [], {"keys": {}}, {"keys": []}, {"keys": [{"kty": "oct"}]}, b"no json", b"\xff", b"[" * 10_000, b"x" * 300_000],
+        [
+            {},
+            [],
+            {"keys": {}},
+            {"keys": []},
+            {"keys": [{"kty": "oct"}]},
+            b"no json",
+            b"\xff",
+            b"[" * 10_000,
+            b"x" * 300_000,
+        ],
     )
     def test_a_document_without_one_is_none(self, kids: Any, publisher: Any, document: Any) -> None:
         publisher.document = document

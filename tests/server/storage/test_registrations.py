@@ -93,7 +93,11 @@ def test_one_of_many_fetches_a_key_set(rows: Any) -> None:
 
 def test_a_key_set_comes_back_as_it_was_kept(rows: Any) -> None:
     jwks = {"keys": [{"kid": "é", "kty": "EC"}]}
-    moments = {"fetched": NOW, "fresh_until": NOW + timedelta(hours=1), "not_before": NOW + timedelta(seconds=9)}
+    moments = {
+        "fetched": NOW,
+        "fresh_until": NOW + timedelta(hours=1),
+        "not_before": NOW + timedelta(seconds=9),
+    }
     rows.keep_key_set(URL, jwks, **moments)
     kept = rows.key_set(URL)
     assert (kept.jwks, kept.fetched, kept.fresh_until, kept.not_before) == (jwks, *moments.values())
@@ -132,7 +136,9 @@ def before_13(database_kind: str, cluster_or_file: str) -> Any:
 def cluster_or_file(request: pytest.FixtureRequest, database_kind: str, tmp_path: Any) -> str:
     """A database without any schema."""
     if database_kind == "postgresql":
-        return request.getfixturevalue("cluster").create_database(f"before_13_{tmp_path.name}".replace("-", "_"))
+        return request.getfixturevalue("cluster").create_database(
+            f"before_13_{tmp_path.name}".replace("-", "_")
+        )
     return f"sqlite:///{tmp_path / 'before.sqlite3'}"
 
 
