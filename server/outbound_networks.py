@@ -1,4 +1,4 @@
-"""Which addresses of other systems the server may call (pure): public ones by https, and what an operator names.
+"""Which addresses of other systems the server may call (pure): public ones, and what an operator opens.
 
 A URL that somebody else gives us must not lead inwards: to this machine, its network, the metadata of its
 cloud. What counts is the address that a name resolves to, at the moment of the call; `outbound_http` asks here

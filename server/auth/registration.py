@@ -112,7 +112,7 @@ def update(context: AuthContext, client_id: str, token: str, document: Mapping[s
 
 
 def delete(context: AuthContext, client_id: str, token: str) -> None:
-    """A client takes itself off (RFC 7592 section 2.3): it is shut out with its grants. Raises: TokenRefused."""
+    """A client takes itself off (RFC 7592 section 2.3): its grants end, too. Raises: TokenRefused."""
     _own(context, client_id, token)
     with context.rows.transaction():
         context.rows.disable_client(client_id, context.clock())

@@ -43,7 +43,8 @@ class InvitationRow:
 
     invitation_id: names it without giving it away. scope: the most a client may have. hosts: what its addresses
     may name: hosts, and schemes of native apps with their colon ("com.example.app:"). backend: whether it may
-    use client credentials. statement: {"iss", "jwks"} of whom its software statement must come from, {} where none is asked for.
+    use client credentials. statement: {"iss", "jwks"} of whom its software statement must come from, {} where
+    none is asked for.
     """
 
     token_hash: bytes
