@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from queue import Empty, SimpleQueue
 from threading import Thread, Timer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -67,19 +67,14 @@ def fetch(
     """
     line = _Line(target_of(url), allow, time.monotonic() + seconds)
     headers = {"Accept": accept, "User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
+    verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     try:
+        # Without a requests.Session: it would take proxies and .netrc from the environment, and read the body of a
+        # redirect whole.
+        request = requests.Request("GET" if data is None else "POST", url, headers, data=data).prepare()
         with (
-            _session(line) as session,
-            session.request(
-                "GET" if data is None else "POST",
-                url,
-                headers=headers,
-                data=data,
-                timeout=seconds,
-                verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,
-                allow_redirects=False,
-                stream=True,
-            ) as response,
+            _Adapter(line) as adapter,
+            adapter.send(request, stream=True, timeout=seconds, verify=verify) as response,
         ):
             body = _body(response, most)
             fetched = Fetched(response.status_code, CaseInsensitiveDict(response.headers), body)
@@ -109,14 +104,6 @@ def _body(response: requests.Response, most: int) -> bytes:
         if len(body) > most:
             raise OutboundError("the answer is too large")
     return bytes(body)
-
-
-def _session(line: _Line) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False  # no proxies, no .netrc
-    session.mount("https://", _Adapter(line))
-    session.mount("http://", _Adapter(line))
-    return session
 
 
 class _Line:
@@ -232,6 +219,12 @@ class _Adapter(HTTPAdapter):
     def __init__(self, line: _Line) -> None:
         self._line = line
         super().__init__(max_retries=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None

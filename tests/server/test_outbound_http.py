@@ -247,25 +247,25 @@ class TestSize:
     def test_a_body_as_large_as_allowed_is_read(self, peer: Any) -> None:
         assert len(get(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345"), most=5).body) == 5
 
-    @pytest.mark.parametrize("head", [b"Content-Length: 100000\r\n", b"", b"Transfer-Encoding: chunked\r\n"])
-    def test_a_larger_one_is_not(self, peer: Any, head: bytes) -> None:
-        body = b"186a0\r\n" + b"x" * 100_000 + b"\r\n0\r\n\r\n" if b"chunked" in head else b"x" * 100_000
-        with pytest.raises(OutboundError, match="large"):
-            get(peer(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + body), most=1_000)
-
-    def test_one_without_an_end_costs_no_more_than_the_limit(self, peer: Any) -> None:
+    @pytest.mark.parametrize("status", [200, 302, 401, 500])
+    def test_an_endless_one_is_not_read_whatever_the_status(self, peer: Any, status: int) -> None:
         sent = [0]
 
         def forever(connection: socket.socket) -> None:
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            connection.sendall(f"HTTP/1.1 {status} X\r\nLocation: /x\r\n\r\n".encode())
             while True:
-                connection.sendall(b"x" * 65_536)
-                sent[0] += 65_536
+                sent[0] += connection.send(b"x" * 65_536)
 
         with pytest.raises(OutboundError, match="large"):
             get(peer(forever), most=100_000)
         time.sleep(0.1)
         assert sent[0] < 20_000_000
+
+    @pytest.mark.parametrize("head", [b"Content-Length: 100000\r\n", b"", b"Transfer-Encoding: chunked\r\n"])
+    def test_a_larger_one_is_not(self, peer: Any, head: bytes) -> None:
+        body = b"186a0\r\n" + b"x" * 100_000 + b"\r\n0\r\n\r\n" if b"chunked" in head else b"x" * 100_000
+        with pytest.raises(OutboundError, match="large"):
+            get(peer(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + body), most=1_000)
 
     def test_compressed_content_is_not_unpacked(self, peer: Any) -> None:
         with pytest.raises(OutboundError, match="compressed"):
