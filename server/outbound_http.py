@@ -69,8 +69,8 @@ def fetch(
     headers = {"Accept": accept, "User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
     verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     try:
-        # Without a requests.Session: it would take proxies and .netrc from the environment, and read the body of a
-        # redirect whole.
+        # Without a requests.Session: it would take proxies and .netrc from the environment, and read the body
+        # of a redirect whole.
         request = requests.Request("GET" if data is None else "POST", url, headers, data=data).prepare()
         with (
             _Adapter(line) as adapter,
