@@ -78,9 +78,11 @@ def brand(bundle: Any, fhir_base: str, changed: datetime) -> Brand:
     """The brand that a Bundle describes. changed: its timestamp where it has none. Raises: BrandError."""
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise _fault("it is not a Bundle")
-    resources = [entry.get("resource") for entry in _objects(bundle.get("entry"))]
-    organizations = [row for row in resources if _is(row, "Organization")]
-    endpoints = [row for row in resources if _is(row, "Endpoint")]
+    if not isinstance(bundle.get("entry"), list):
+        raise _fault("it has no entries")
+    resources = [_object(_object(entry).get("resource")) for entry in bundle["entry"]]
+    organizations = [row for row in resources if row.get("resourceType") == "Organization"]
+    endpoints = [row for row in resources if row.get("resourceType") == "Endpoint"]
     if not organizations or len(organizations) + len(endpoints) != len(resources):
         raise _fault("its entries are Organizations, one at least, and Endpoints")
     bundle.setdefault("timestamp", changed.isoformat())
@@ -119,7 +121,7 @@ def _check_profiles(bundle: Any, organizations: list[Any], endpoints: list[Any])
 
 def _primary(organizations: list[Any]) -> dict[str, str]:
     """The identifier that no other Organization has. Raises: BrandError."""
-    first = next(iter(organizations[0].get("identifier", ())), {})
+    first: dict[str, Any] = next(iter(organizations[0].get("identifier", ())), {})
     identifier = {name: first[name] for name in ("system", "value") if isinstance(first.get(name), str)}
     if "value" not in identifier:
         raise _fault("the first Organization has an identifier with a value: the primary brand's")
@@ -134,12 +136,8 @@ def _primary(organizations: list[Any]) -> dict[str, str]:
     return identifier
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _is(resource: Any, resource_type: str) -> bool:
-    return isinstance(resource, dict) and resource.get("resourceType") == resource_type
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _fault(text: str) -> BrandError:

@@ -21,6 +21,7 @@ def brands_blueprint(brand: Brand) -> Blueprint:
         response = Response(brand.bundle, content_type=FHIR_JSON)
         response.headers["ETag"] = brand.etag
         response.headers["Cache-Control"] = "public, max-age=3600"
-        return response.make_conditional(request)
+        response.make_conditional(request)
+        return response
 
     return blueprint

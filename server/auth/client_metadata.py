@@ -147,7 +147,7 @@ def needs_secret(registration: Registration) -> bool:
 
 
 def _scope(document: Mapping[str, Any], bounds: Bounds, *, people: bool, backend: bool) -> str:
-    levels: list[Level] = [*(("patient", "user") if people else ()), *(("system",) if backend else ())]  # type: ignore[list-item]
+    levels: list[Level] = [*(("patient", "user") if people else ()), *(("system",) if backend else ())]
     scope = negotiate(_word(document, "scope", 16_384) or bounds.scope, bounds.scope, levels, resource_types())
     if not scope:
         raise RegistrationError("nothing of this scope may be had by the invitation, in these grant_types")

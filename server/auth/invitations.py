@@ -99,7 +99,7 @@ def description(row: InvitationRow, token: str = "") -> dict[str, Any]:
         "hosts": list(row.hosts),
         "backend": row.backend,
         "software_statement_issuer": row.statement.get("iss"),
-        "created": row.created.isoformat(),
-        "expires": row.expires.isoformat(),
+        "created": row.created.isoformat(timespec="seconds"),
+        "expires": row.expires.isoformat(timespec="seconds"),
         "uses_left": row.uses_left,
     }

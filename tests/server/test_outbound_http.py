@@ -316,7 +316,7 @@ class TestTime:
             )
 
     def test_a_name_server_that_does_not_answer(self, monkeypatch: Any) -> None:
-        monkeypatch.setattr(outbound_http.socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
+        monkeypatch.setattr(outbound_http.socket, "getaddrinfo", lambda *_, **__: time.sleep(3) or [])
         with self.limited():
             fetch("https://keys.example/", allow=LOOPBACK, accept="*/*", seconds=0.5)
 
