@@ -12,12 +12,14 @@ from time import monotonic
 from flask import Flask, Response, redirect, request
 
 from server.api.admission import MOST_BODY, admitted, forwarded, most_body
+from server.api.brands import brands_blueprint
 from server.api.errors import register_errors
 from server.api.fhir import fhir_blueprint, respond
 from server.api.observability import Metrics, note_route, observability_blueprint, observed
 from server.api.pages import pages_blueprint
 from server.api.protection import protected
 from server.api.rates import Rate, counted
+from server.api.registration import registration_blueprint
 from server.api.representation import represented
 from server.api.smart import smart_blueprint
 from server.auth.build import authorization_server
@@ -26,6 +28,7 @@ from server.auth.credentials import derived_key
 from server.auth.launches import issue_launch
 from server.auth.sessions import Session
 from server.auth.tokens import Authenticator
+from server.brands import read_brand
 from server.console.views import blueprint as console_blueprint
 from server.dispatch import dispatched
 from server.interactions.perform import perform
@@ -38,6 +41,7 @@ from server.storage.interface import Store
 
 Clock = Callable[[], datetime]
 LOGIN_URL = "/oauth2/login"
+REGISTRATIONS_A_MINUTE = 30  # of one address; nobody registers more in earnest
 
 
 def now() -> datetime:
@@ -91,6 +95,8 @@ def create_app(
         home=settings.home,
         secret_key=settings.secret_key,
         clock=clock,
+        outbound=settings.outbound_allow,
+        brand=read_brand(settings.home, settings.fhir_base, demo=settings.demo),
     )
     authenticate = Authenticator(authorization).authenticate
     clients = Rate("client", settings.rate_limit, monotonic)
@@ -105,6 +111,11 @@ def create_app(
     app.register_blueprint(fhir_blueprint(fhir))
     oauth2 = authorization_server(authorization)
     app.register_blueprint(smart_blueprint(oauth2))
+    app.register_blueprint(
+        registration_blueprint(authorization, Rate("registration", REGISTRATIONS_A_MINUTE, monotonic))
+    )
+    if authorization.brand is not None:
+        app.register_blueprint(brands_blueprint(authorization.brand))
     app.register_blueprint(pages_blueprint(oauth2, partial(perform, context), demo=settings.demo))
     app.register_blueprint(console_blueprint(context, authorization, login_url=LOGIN_URL, demo=settings.demo))
     if settings.demo:

@@ -70,6 +70,7 @@ def command_context() -> AuthContext:
             home=settings.home,
             secret_key=settings.secret_key,
             clock=lambda: datetime.now(UTC),
+            outbound=settings.outbound_allow,
         )
     except (DatabaseUrlError, SchemaTooNew, SigningKeyError) as error:
         raise click.ClickException(str(error)) from None

@@ -103,6 +103,7 @@ def ensure_demo(settings: Settings) -> None:
         home=settings.home,
         secret_key=settings.secret_key,
         clock=now,
+        outbound=settings.outbound_allow,
     )
     fhir = make_context(settings, store)
     ensure_demo_accounts(context, settings.home, lambda who, what: perform(fhir, who, what))

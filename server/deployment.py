@@ -57,6 +57,7 @@ def prepare(settings: Settings) -> None:
     """
     _require_certificate(settings)
     migrate(settings)
+    _require_brand(settings)
     try:
         for point in importlib.metadata.entry_points(group="baton.prepare"):
             point.load()()
@@ -84,3 +85,14 @@ def _require_certificate(settings: Settings) -> None:
         raise DeploymentError(
             f"BATON_TLS_CERT and BATON_TLS_KEY cannot be used ({reason}); `baton doctor` looks closer"
         ) from None
+
+
+def _require_brand(settings: Settings) -> None:
+    """Refuse brands that cannot be published, for the same reason."""
+    # With them come FHIR's tables, which an upgrade of the schema need not load.
+    from server.brands import BrandError, read_brand
+
+    try:
+        read_brand(settings.home, settings.fhir_base, demo=settings.demo)
+    except BrandError as error:
+        raise DeploymentError(str(error)) from None

@@ -47,6 +47,7 @@ def worker() -> None:
     from server.logs import Log, configure_logging, describe
     from server.storage import open_store
     from server.workers.asynchronous import STATEMENT_SECONDS, Answering
+    from server.workers.client_keys import ClientKeys
     from server.workers.consumers import installed_consumers
     from server.workers.housekeeping import tasks
     from server.workers.reindexing import Reindexing
@@ -69,17 +70,23 @@ def worker() -> None:
         home=settings.home,
         secret_key=settings.secret_key,
         clock=now,
+        outbound=settings.outbound_allow,
     )
+    client_keys = ClientKeys(store, authorization)
     answering = Answering(make_context(settings, store), authorization)
     reindexing = Reindexing(store, settings.fhir_base, settings.time_zone, now)
     ended = Worker(
         store=store,
-        todo=(*tasks(store, settings.home, now), seal, reindexing.task),
+        todo=(*tasks(store, settings.home, now), seal, client_keys.task, reindexing.task),
         consumers=installed_consumers(),
         redis_url=settings.redis_url,
         clock=now,
         failed=lambda name, error: log("ERROR", "task-failed", task=name, **describe(error)),
-        lanes={"asynchronous": answering.kinds, "reindex": reindexing.kinds},
+        lanes={
+            "asynchronous": answering.kinds,
+            "client-keys": client_keys.kinds,
+            "reindex": reindexing.kinds,
+        },
     ).run(stop)
     if not ended:
         os._exit(0)  # what is under way was given back; whoever still does it is not waited for

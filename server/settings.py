@@ -15,6 +15,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from server.outbound_networks import Networks, read_networks
+
 KNOWN = {
     "BATON_HOME": "folder for data, keys and logs (./var)",
     "BATON_DATABASE_URL": "sqlite:///PATH or postgresql://...; default a file inside BATON_HOME",
@@ -62,7 +64,7 @@ class Settings:
     app_url: str
     secret_key: bytes
     time_zone: str
-    outbound_allow: tuple[str, ...]
+    outbound_allow: Networks
     workers: int
     log_level: str
     tls_cert: str
@@ -117,6 +119,16 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
         raise SettingsError("BATON_TRUSTED_PROXIES is not a list of CIDRs, for example 10.1.2.0/24") from None
+
+
+def _outbound_allow(text: str) -> Networks:
+    try:
+        return read_networks(part.strip() for part in text.split(",") if part.strip())
+    except ValueError:
+        raise SettingsError(
+            "BATON_OUTBOUND_ALLOW is not a list of host names, addresses and CIDRs, "
+            "for example keys.partner.example,10.20.0.0/16"
+        ) from None
 
 
 def _secret_key(environment: Mapping[str, str], home: Path, demo: bool) -> bytes:
@@ -213,7 +225,7 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
         app_url=(given.get("BATON_APP_URL") or f"http://127.0.0.1:{port_app}").rstrip("/"),
         secret_key=_secret_key(given, home, demo),
         time_zone=zone,
-        outbound_allow=tuple(part.strip() for part in allow.split(",") if part.strip()),
+        outbound_allow=_outbound_allow(allow),
         workers=int(workers),
         log_level=level,
         tls_cert=given.get("BATON_TLS_CERT", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -44,3 +45,32 @@ def test_sql_stands_only_where_storage_is() -> None:
         and statement.search(p.read_text("utf-8"))
     ]
     assert found == []
+
+
+# Modules that open connections to other systems, by the names they are imported by.
+CALLING = {"requests", "urllib3", "http.client", "urllib.request", "httpx", "aiohttp", "ftplib", "smtplib"}
+CALLERS = {
+    "server/outbound_http.py",  # all calls of a running server
+    "server/cli.py",  # asks its own parts whether they are healthy
+    "server/load_command.py",  # `baton load --url`: the operator's own client of a server that they name
+}
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def test_other_systems_are_called_from_one_module() -> None:
+    found = {
+        p.relative_to(ROOT).as_posix()
+        for p in (ROOT / "server").rglob("*.py")
+        for name in imported(p)
+        if any(name == caller or name.startswith(f"{caller}.") for caller in CALLING)
+    }
+    assert found == CALLERS

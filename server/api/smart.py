@@ -15,6 +15,8 @@ from werkzeug.exceptions import HTTPException
 from server.api.observability import request_id
 from server.auth.authorization_server import NO_STORE, Answer, AuthorizationServer, Request
 from server.auth.discovery import openid_configuration, smart_configuration
+from server.auth.registration import discovery_members as registration_members
+from server.brands import discovery_members as brand_members
 
 # The largest honest request is a signed assertion with a list of granular scopes.
 _BODY_LIMIT = 65_536
@@ -74,11 +76,13 @@ def smart_blueprint(server: AuthorizationServer) -> Blueprint:
 
     @blueprint.get("/fhir/.well-known/smart-configuration")
     def smart_configuration_document() -> Response:
-        return _json(smart_configuration(base_url), headers=_CACHE)
+        members = registration_members(server.context) | brand_members(server.context.brand, base_url)
+        return _json(smart_configuration(base_url) | members, headers=_CACHE)
 
     @blueprint.get("/.well-known/openid-configuration")
     def openid_configuration_document() -> Response:
-        return _json(openid_configuration(base_url), headers=_CACHE)
+        members = registration_members(server.context)
+        return _json(openid_configuration(base_url) | members, headers=_CACHE)
 
     @blueprint.get("/oauth2/jwks")
     def jwks() -> Response:

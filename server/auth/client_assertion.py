@@ -1,15 +1,17 @@
 """private_key_jwt: a client proves itself by a JWT it signed with its own key.
 
-Algorithms are pinned to RS384 and ES384, the key is the registered one the header's kid names, and every
-assertion is good once. `jku` is believed only where it is the client's registered jwks_uri.
-Sources: hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html, RFC 7523 section 3.
+Algorithms are pinned to RS384 and ES384, the key is the one registered key that the header's kid names, and
+every assertion is good once. `jku` is believed only where it is the client's registered jwks_uri.
+Sources: hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html, RFC 7523 section 3, RFC 7515
+section 4.1.11 (crit), RFC 7517 section 4, RFC 8725.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,9 +23,11 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 from server.auth.clients import ASYMMETRIC, Client
 from server.auth.context import AuthContext
 from server.auth.discovery import ASSERTION_ALGORITHMS
+from server.auth.key_sets import KeySetError, published_keys
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_KEY_TYPE: dict[str, tuple[type, str]] = {"RS384": (RSAKey, ""), "ES384": (ECKey, "P-384")}
+# Algorithm -> what its key is: the class, kty and crv.
+_KEY_TYPE: dict[str, tuple[type, str, str]] = {"RS384": (RSAKey, "RSA", ""), "ES384": (ECKey, "EC", "P-384")}
 _LIMIT = 8_192  # characters of an assertion
 
 
@@ -55,9 +59,22 @@ class PrivateKeyJwt:
         client = query_client(client_id)
         if client is None or client.row.kind != ASYMMETRIC:
             raise _refused("there is no such client that authenticates by its own key")
-        _verify_signature(assertion, _key(client, header, self._context.clock()), header["alg"])
+        algorithm, kid = _named(header)
+        if "jku" in header and (not client.row.jwks_uri or header["jku"] != client.row.jwks_uri):
+            raise _refused("jku is not the client's registered jwks_uri")
+        keys = self._keys(client, kid)
+        _verify_signature(assertion, _key(keys, algorithm, kid, self._context.clock()), algorithm)
         self._judge(claims, client_id)
         return client
+
+    def _keys(self, client: Client, kid: str) -> Sequence[Mapping[str, Any]]:
+        """The client's public keys, by value or from its jwks_uri."""
+        if not client.row.jwks_uri:
+            return tuple(client.row.jwks.get("keys", ()))
+        try:
+            return published_keys(self._context, client.row.jwks_uri, kid)
+        except KeySetError:
+            raise _refused("the keys at the client's jwks_uri cannot be had") from None
 
     def _judge(self, claims: dict[str, Any], client_id: str) -> None:
         """Time, audience and single use."""
@@ -102,11 +119,8 @@ def _take_apart(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return taken.headers(), claims
 
 
-def _key(client: Client, header: dict[str, Any], now: datetime) -> RSAKey | ECKey:
-    """The registered key that the header names, of the type its algorithm asks for.
-
-    A key whose own `exp` (JWK parameter, OpenID Federation 1.0) has passed is not one any more.
-    """
+def _named(header: dict[str, Any]) -> tuple[str, str]:
+    """The algorithm and the kid of a header that asks for nothing we do not do."""
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ASSERTION_ALGORITHMS:
         raise _refused("the assertion must be signed by RS384 or ES384")
@@ -114,21 +128,35 @@ def _key(client: Client, header: dict[str, Any], now: datetime) -> RSAKey | ECKe
         raise _refused("the assertion's header needs a kid")
     if "crit" in header or "b64" in header:
         raise _refused("the assertion's header asks for an extension that is not known here")
-    if "jku" in header and (not client.row.jwks_uri or header["jku"] != client.row.jwks_uri):
-        raise _refused("jku is not the client's registered jwks_uri")
-    kind, curve = _KEY_TYPE[algorithm]
-    for row in client.row.jwks.get("keys", ()):
-        expires = row.get("exp", math.inf)
-        if not isinstance(expires, int | float) or expires <= now.timestamp():
-            continue
-        if row.get("kid") == kid and row.get("use", "sig") == "sig" and row.get("alg", algorithm) == algorithm:
-            try:
-                key = KeySet.import_key_set({"keys": [row]}).keys[0]
-            except (JoseError, ValueError, TypeError, KeyError):
-                continue
-            if isinstance(key, RSAKey | ECKey) and isinstance(key, kind) and row.get("crv", "") == curve:
-                return key
-    raise _refused("kid names no registered key of this algorithm")
+    if str(header.get("typ", "JWT")).upper() != "JWT":
+        raise _refused("typ of the assertion's header is not JWT")
+    return algorithm, kid
+
+
+def _key(keys: Sequence[Mapping[str, Any]], algorithm: str, kid: str, now: datetime) -> RSAKey | ECKey:
+    """The one key of this kid and of the type that the algorithm asks for, if it is one to sign with.
+
+    A key whose own `exp` (JWK parameter, OpenID Federation 1.0) has passed is not one any more.
+    """
+    kind, kty, curve = _KEY_TYPE[algorithm]
+    found = [key for key in keys if key.get("kid") == kid and key.get("kty") == kty]
+    if len(found) == 1:
+        (row,) = found
+        expires, operations = row.get("exp", math.inf), row.get("key_ops", ["verify"])
+        if (
+            isinstance(expires, int | float)
+            and expires > now.timestamp()
+            and row.get("use", "sig") == "sig"
+            and isinstance(operations, list)
+            and "verify" in operations
+            and row.get("alg", algorithm) == algorithm
+            and row.get("crv", "") == curve
+        ):
+            with suppress(JoseError, ValueError, TypeError, KeyError):
+                key = KeySet.import_key_set({"keys": [dict(row)]}).keys[0]
+                if isinstance(key, RSAKey | ECKey) and isinstance(key, kind):
+                    return key
+    raise _refused("kid names no registered key of this algorithm, or more than one")
 
 
 def _verify_signature(assertion: str, key: RSAKey | ECKey, algorithm: str) -> None:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749 import ClientMixin
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
 from server.auth.access import clauses, resource_types
 from server.auth.credentials import keyed_hash
+from server.auth.public_keys import key_set_fault
 from server.auth.scopes import is_known, negotiate, parse_scope
+from server.outbound_networks import LONGEST_URL
 from server.storage.authorization import ClientRow
 
 PUBLIC = "public"
@@ -33,16 +33,27 @@ AUTH_METHOD: Mapping[str, str] = {
     SYMMETRIC: "client_secret_basic",
     ASYMMETRIC: "private_key_jwt",
 }
+_LONGEST_NAME = 100
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
 
 
 class RegistrationError(Exception):
-    """A client cannot be registered as asked; the text says what to change."""
+    """A client cannot be registered as asked; the text says what to change.
+
+    code: the error of RFC 7591 section 3.2.2.
+    """
+
+    def __init__(self, text: str, code: str = "invalid_client_metadata") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client as somebody asks for it. jwks: {"keys": [...]} or None. backend: uses client credentials."""
+    """A client as somebody asks for it. jwks: {"keys": [...]} or None. backend: uses client credentials.
+
+    metadata: what else RFC 7591 section 2 lets a client say of itself, kept as given.
+    """
 
     client_id: str
     name: str
@@ -55,6 +66,7 @@ class Registration:
     jwks: Mapping[str, Any] | None = None
     jwks_uri: str = ""
     trusted: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Client(ClientMixin):
@@ -111,24 +123,26 @@ def client_row(registration: Registration, secret_hash: str, now: datetime) -> C
         raise RegistrationError("a client id is 1 to 64 letters, digits, or . _ ~ -")
     if not registration.name.strip():
         raise RegistrationError("a client needs a name: people see it when they are asked for consent")
+    if len(registration.name) > _LONGEST_NAME or not registration.name.isprintable():
+        raise RegistrationError(f"a client's name has at most {_LONGEST_NAME} characters, all of them visible")
     if registration.backend and registration.kind != ASYMMETRIC:
         raise RegistrationError("a backend client signs in with its own key: give its key set (JWKS)")
     if not registration.backend and not registration.redirect_uris:
-        raise RegistrationError("a client that people sign in to needs at least one redirect URI")
+        raise _bad_redirect_uri("a client that people sign in to needs at least one redirect URI")
     for uri in registration.redirect_uris:
         _check_redirect_uri(uri)
     if registration.launch_url:
-        _check_web_url(registration.launch_url, "launch URL")
+        check_web_url(registration.launch_url, "launch URL")
     for origin in registration.frame_ancestors:
         _check_origin(origin)
     if registration.jwks_uri:
-        _check_web_url(registration.jwks_uri, "jwks_uri")
+        check_web_url(registration.jwks_uri, "jwks_uri")
     if registration.kind == ASYMMETRIC:
-        if registration.jwks is None and not registration.jwks_uri:
-            raise RegistrationError("give the client's public keys: a JWKS, or its URL")
-        if registration.jwks is not None:
-            check_key_set(registration.jwks)
-    _check_scope(registration.scope, resource_types())
+        if (registration.jwks is None) == (not registration.jwks_uri):
+            raise RegistrationError("give the client's public keys: a JWKS, or its URL, not both")
+        if registration.jwks is not None and (fault := key_set_fault(registration.jwks)):
+            raise RegistrationError(fault)
+    check_scope(registration.scope)
     words = registration.scope.split()
     grant_types = []
     if registration.redirect_uris:
@@ -148,10 +162,9 @@ def client_row(registration: Registration, secret_hash: str, now: datetime) -> C
         secret_hash=secret_hash,
         jwks=registration.jwks or {},
         jwks_uri=registration.jwks_uri,
-        jwks_fetched=now if registration.jwks is not None and registration.jwks_uri else None,
         launch_url=registration.launch_url,
         frame_ancestors=tuple(dict.fromkeys(registration.frame_ancestors)),
-        metadata={"trusted": True} if registration.trusted else {},
+        metadata={**registration.metadata, **({"trusted": True} if registration.trusted else {})},
     )
 
 
@@ -167,30 +180,14 @@ def description(row: ClientRow, client_secret: str = "") -> dict[str, Any]:
         shown["launch_url"] = row.launch_url
     if row.jwks_uri:
         shown["jwks_uri"] = row.jwks_uri
+    if row.jwks.get("keys"):
+        shown["jwks"] = dict(row.jwks)
     if row.frame_ancestors:
         shown["frame_ancestors"] = list(row.frame_ancestors)
-    return {**shown, "scope": row.scope, "grant_types": list(row.grant_types), "disabled": row.disabled}
-
-
-def check_key_set(jwks: Mapping[str, Any]) -> None:
-    """Refuse a key set that holds no usable public key, or a private one.
-
-    Raises: RegistrationError.
-    """
-    keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
-    if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) for key in keys):
-        raise RegistrationError('a JWKS is {"keys": [...]} with at least one key')
-    for key in keys:
-        if {"d", "k", "p", "q"} & set(key):
-            raise RegistrationError("the JWKS holds a private or shared key: give the public part alone")
-        if not isinstance(key.get("kid"), str) or not key["kid"]:
-            raise RegistrationError("every key of the JWKS needs a kid")
-        if key.get("kty") not in ("RSA", "EC"):
-            raise RegistrationError("keys of the JWKS are RSA (for RS384) or EC P-384 (for ES384)")
-    try:
-        KeySet.import_key_set({"keys": keys})
-    except (JoseError, ValueError, TypeError, KeyError):
-        raise RegistrationError("a key of the JWKS cannot be read") from None
+    shown |= {"scope": row.scope, "grant_types": list(row.grant_types), "disabled": row.disabled}
+    if row.registration:
+        shown["invitation"] = row.registration["invitation"]
+    return {**shown, **{name: value for name, value in row.metadata.items() if name not in shown}}
 
 
 def _is_loopback(host: str) -> bool:
@@ -205,9 +202,19 @@ def _check_redirect_uri(uri: str) -> None:
         parts = urlsplit(uri)
         host = parts.hostname or ""
     except ValueError:
-        raise RegistrationError("a redirect URI cannot be read as a URL") from None
-    if not uri.isascii() or not uri.isprintable() or " " in uri or "\\" in uri or '"' in uri or parts.fragment:
-        raise RegistrationError("a redirect URI is printable ASCII without spaces, quotes or a fragment")
+        raise _bad_redirect_uri("a redirect URI cannot be read as a URL") from None
+    if (
+        len(uri) > LONGEST_URL
+        or not uri.isascii()
+        or not uri.isprintable()
+        or " " in uri
+        or "\\" in uri
+        or '"' in uri
+        or parts.fragment
+    ):
+        raise _bad_redirect_uri(
+            "a redirect URI is printable ASCII of at most 2,000 characters without spaces, quotes or a fragment"
+        )
     if parts.scheme == "https" and host:
         return
     if parts.scheme == "http" and _is_loopback(host):
@@ -215,13 +222,20 @@ def _check_redirect_uri(uri: str) -> None:
     # RFC 8252 section 7.1: native apps use a scheme of their own in reverse domain notation.
     if "." in parts.scheme and parts.scheme not in ("http", "https"):
         return
-    raise RegistrationError("a redirect URI is https, http on loopback, or a reverse-domain scheme of an app")
+    raise _bad_redirect_uri("a redirect URI is https, http on loopback, or a reverse-domain scheme of an app")
 
 
-def _check_web_url(url: str, what: str) -> None:
+def _bad_redirect_uri(text: str) -> RegistrationError:
+    return RegistrationError(text, "invalid_redirect_uri")
+
+
+def check_web_url(url: str, what: str) -> None:
+    """Refuse what is no https URL (http on loopback) to follow or to show. Raises: RegistrationError."""
     try:
+        if len(url) > LONGEST_URL or " " in url or "\\" in url or '"' in url:
+            raise ValueError
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise RegistrationError(f"the {what} cannot be read as a URL") from None
     secure = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
@@ -230,14 +244,15 @@ def _check_web_url(url: str, what: str) -> None:
 
 
 def _check_origin(origin: str) -> None:
-    _check_web_url(origin, "frame ancestor")
+    check_web_url(origin, "frame ancestor")
     parts = urlsplit(origin)
     if origin != f"{parts.scheme}://{parts.netloc}" or not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc):
         raise RegistrationError("a frame ancestor is an origin: scheme, host and port, nothing more")
 
 
-def _check_scope(scope: str, known_types: Collection[str]) -> None:
-    words = scope.split()
+def check_scope(scope: str) -> None:
+    """Refuse what a client cannot be registered for. Raises: RegistrationError."""
+    words, known_types = scope.split(), resource_types()
     if not words:
         raise RegistrationError("name at least one scope, for example patient/*.rs")
     for word in words:

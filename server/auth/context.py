@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.auth.credentials import derived_key, keyed_hash, new_secret
 from server.auth.keys import SigningKeys, signing_keys
 from server.origin import origin
+from server.outbound_networks import PUBLIC_ONLY, Networks
 from server.storage.authorization import AuthorizationStore
 from server.storage.interface import AuditRow, Store
+
+if TYPE_CHECKING:  # reading a brand needs FHIR's tables, which commands need not load
+    from server.brands import Brand
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class AuthContext:
     """rows: what the authorization server keeps. store: for the audit trail, in one transaction with the rows.
 
     base_url: the configured origin without a trailing slash. token_key: keys the stored hashes of secrets.
+    outbound: what may be called beyond https to public addresses. brand: what the site publishes of itself.
     """
 
     rows: AuthorizationStore
@@ -51,6 +57,8 @@ class AuthContext:
     token_key: bytes
     new_secret: Callable[[], str] = new_secret
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    outbound: Networks = PUBLIC_ONLY
+    brand: Brand | None = None
 
     @property
     def fhir_base(self) -> str:
@@ -75,6 +83,8 @@ def auth_context(
     home: Path,
     secret_key: bytes,
     clock: Callable[[], datetime],
+    outbound: Networks = PUBLIC_ONLY,
+    brand: Brand | None = None,
 ) -> AuthContext:
     """The context of a server with this BATON_HOME and BATON_SECRET_KEY.
 
@@ -87,6 +97,8 @@ def auth_context(
         clock=clock,
         keys=signing_keys(home, secret_key, clock),
         token_key=derived_key(secret_key, "token hashes"),
+        outbound=outbound,
+        brand=brand,
     )
 
 

@@ -21,15 +21,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from server.storage.registrations import RegistrationStore
+
 
 @dataclass(frozen=True, slots=True)
 class ClientRow:
     """A registered client.
 
     kind: public, confidential-symmetric or confidential-asymmetric. secret_hash: "" unless symmetric.
-    scope: space-separated, the most it may be granted. jwks: {"keys": [...]} by value, or as last fetched
-    from jwks_uri at jwks_fetched. frame_ancestors: origins that may frame its /authorize.
-    metadata: further registered metadata (RFC 7591) kept as given.
+    scope: space-separated, the most it may be granted. jwks: {"keys": [...]} by value; what is published at
+    jwks_uri is in `RegistrationStore.key_set`. frame_ancestors: origins that may frame its /authorize.
+    metadata: further registered metadata (RFC 7591) kept as given. registration: {} unless it registered
+    itself; its registration access token's digest and its invitation's bounds, as `auth.registration` has them.
     """
 
     client_id: str
@@ -42,11 +45,11 @@ class ClientRow:
     secret_hash: str = ""
     jwks: Mapping[str, Any] = field(default_factory=dict)
     jwks_uri: str = ""
-    jwks_fetched: datetime | None = None
     launch_url: str = ""
     frame_ancestors: tuple[str, ...] = ()
     disabled: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    registration: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,10 @@ class BrowserSessionRow:
 
 class AuthorizationStore(Protocol):
     """Each call is one durable transaction, or a part of the surrounding `transaction()` or Store.writing()."""
+
+    @property
+    def registrations(self) -> RegistrationStore:
+        """Key sets published by URL, and invitations to register."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Several calls as one transaction of this thread: all or nothing."""

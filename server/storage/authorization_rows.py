@@ -56,10 +56,10 @@ def client_columns(row: ClientRow) -> Columns:
         "secret_hash": row.secret_hash,
         "jwks": row.jwks,
         "jwks_uri": row.jwks_uri,
-        "jwks_fetched": optional_milliseconds(row.jwks_fetched),
         "launch_url": row.launch_url,
         "frame_ancestors": row.frame_ancestors,
         "metadata": row.metadata,
+        "registration": row.registration,
     }
     return {
         "client_id": row.client_id,
@@ -73,7 +73,7 @@ def client_row(row: Row) -> ClientRow:
     document = json.loads(row["document"])
     for name in ("grant_types", "redirect_uris", "frame_ancestors"):
         document[name] = tuple(document[name])
-    document["jwks_fetched"] = _instant_of(document, "jwks_fetched")
+    document.pop("jwks_fetched", None)  # of rows before schema 13
     return ClientRow(
         client_id=row["client_id"],
         disabled=bool(row["disabled"]),

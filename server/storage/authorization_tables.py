@@ -21,6 +21,7 @@ from server.storage.authorization import (
 )
 from server.storage.database import Connection, Database
 from server.storage.instants import milliseconds
+from server.storage.registrations import RegistrationTables
 
 _ROTATING = "SELECT * FROM refresh_token WHERE token_hash = :hash"
 _BUMP = "UPDATE security_epoch SET value = value + 1 RETURNING value"
@@ -34,6 +35,7 @@ _EXPIRING = (
     "refresh_token",
     "assertion_id",
     "browser_session",
+    "registration_invitation",
 )
 
 
@@ -42,6 +44,7 @@ class AuthorizationTables:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.registrations = RegistrationTables(database)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -324,7 +327,8 @@ class AuthorizationTables:
     def purge(self, now: datetime) -> int:
         limit = {"limit": milliseconds(now - _KEPT_AFTER_EXPIRY)}
         with self._database.writing() as connection:
-            return sum(
+            expired = sum(
                 connection.execute(f"DELETE FROM {table} WHERE expires < :limit", limit).rowcount
                 for table in _EXPIRING
             )
+            return expired + self.registrations.purge(now)

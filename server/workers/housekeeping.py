@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Event
 
 from server.storage.database_store import DatabaseStore
-from server.workers.client_keys import ClientKeys
 
 KEEP_DONE_JOBS = timedelta(days=7)
 
@@ -41,7 +40,6 @@ def tasks(store: DatabaseStore, home: Path, clock: Callable[[], datetime]) -> tu
         Task("expired-secrets", 300.0, lambda: store.authorization.purge(clock()), shared=True),
         Task("done-jobs", 3600.0, lambda: store.jobs.purge(clock() - KEEP_DONE_JOBS), shared=True),
         Task("expired-answers", 300.0, lambda: store.asynchronous.purge(clock()), shared=True),
-        Task("client-keys-plan", 300.0, ClientKeys(store, clock).plan, shared=True),
     )
 
 

@@ -18,7 +18,6 @@ from threading import Event, Thread
 from server.errors import FhirError
 from server.storage.database_store import DatabaseStore
 from server.storage.worker_rows import WorkerRow
-from server.workers.client_keys import KIND, ClientKeys
 from server.workers.consumers import Consumer
 from server.workers.delivery import Carrier
 from server.workers.housekeeping import Task
@@ -132,7 +131,7 @@ class Worker:
         return take_up
 
     def _kinds(self) -> dict[str, Kind]:
-        kinds: dict[str, Kind] = {KIND: ClientKeys(self.store, self.clock).fetch}
+        kinds: dict[str, Kind] = {}
         for task in self.todo:
             if task.shared:
                 kinds[task.name] = _once(task)

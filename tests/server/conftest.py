@@ -7,9 +7,11 @@ import itertools
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -167,6 +169,53 @@ def app(settings: Settings, store: Store, clock: Clock, tmp_path: Path) -> Itera
         )
 
 
+class Publisher(ThreadingHTTPServer):
+    """Another system on loopback that publishes one document: what it answers is the test's to change.
+
+    before: called before each answer.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Published)
+        self.url = f"http://127.0.0.1:{self.server_port}/jwks.json"
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.document: Any = {}
+        self.before: Callable[[], object] = lambda: None
+        self.asked: list[str] = []
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+class _Published(BaseHTTPRequestHandler):
+    server: Publisher
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        self.server.before()
+        document = self.server.document
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self.send_response(self.server.status)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    """A system on loopback that publishes a key set."""
+    made = Publisher()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
 @pytest.fixture
 def authorization(settings: Settings, store: Store, clock: Clock) -> AuthContext:
     # Minting signs nothing, so that the keys, slow to read, are left where they are.
@@ -177,6 +226,7 @@ def authorization(settings: Settings, store: Store, clock: Clock) -> AuthContext
         clock=clock,
         keys=SigningKeys(settings.home, settings.secret_key, clock),
         token_key=derived_key(settings.secret_key, "token hashes"),
+        outbound=settings.outbound_allow,
     )
 
 

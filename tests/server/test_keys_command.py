@@ -87,8 +87,8 @@ def deployment(settings: Settings, clock: Any, app: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(command_context, "read_settings", lambda environment, demo: settings)
     monkeypatch.setattr(keys_command, "_now", clock)
     monkeypatch.setenv("BATON_HOME", str(settings.home))
-    for module, name in ((app_keys, "RSA_BITS"), (server_keys, "KEY_BITS")):
-        monkeypatch.setattr(module, name, 1024)  # made in milliseconds
+    monkeypatch.setattr(app_keys, "RSA_BITS", 2048)  # the least that a client may have
+    monkeypatch.setattr(server_keys, "KEY_BITS", 1024)  # made in milliseconds
     return Deployment(settings, clock, app)
 
 

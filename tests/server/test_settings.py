@@ -60,6 +60,8 @@ def test_outside_demo_mode_there_is_no_default_secret_or_zone(missing: str, tmp_
         ("BATON_LOG_LEVEL", "loud"),
         ("BATON_SECRET_KEY_FILE", "/nowhere/at/all"),
         ("BATON_REDIS_URL", "http://:secret@queue.example"),
+        ("BATON_OUTBOUND_ALLOW", "keys.internal,https://keys.internal"),
+        ("BATON_OUTBOUND_ALLOW", "10.0.0.0/40"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_without_repeating_it(

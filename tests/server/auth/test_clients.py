@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from server.auth.clients import ASYMMETRIC, PUBLIC, SYMMETRIC, Registration, RegistrationError, client_row
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 APP = Registration("app", "App", PUBLIC, "openid patient/*.rs", redirect_uris=("https://app.example/cb",))
 KEY = ECKey.generate_key("P-384", {"alg": "ES384"}, auto_kid=True)
+WEAK = RSAKey.generate_key(1024)
 PUBLIC_KEY: dict[str, Any] = {**KEY.as_dict(private=False), "kid": KEY.kid}
 
 
@@ -66,6 +67,8 @@ def test_redirect_uris_that_cannot(uri: str) -> None:
         {"client_id": "a b"},
         {"client_id": "x" * 65},
         {"name": " "},
+        {"name": "x" * 101},
+        {"name": "a\u202eb"},
         {"redirect_uris": ()},
         {"backend": True},
         {"launch_url": "ftp://app.example"},
@@ -79,6 +82,10 @@ def test_redirect_uris_that_cannot(uri: str) -> None:
         {"scope": "patient/Observation.rs?nonsense=1"},
         {"kind": ASYMMETRIC},
         {"kind": ASYMMETRIC, "jwks_uri": "http://app.example/keys"},
+        {"kind": ASYMMETRIC, "jwks_uri": "https://app.example/" + "x" * 2_000},
+        {"kind": ASYMMETRIC, "jwks_uri": "https://app.example/keys", "jwks": {"keys": [PUBLIC_KEY]}},
+        {"kind": ASYMMETRIC, "jwks": {"keys": [PUBLIC_KEY, PUBLIC_KEY]}},
+        {"kind": ASYMMETRIC, "jwks": {"keys": [{**WEAK.as_dict(private=False), "kid": "1"}]}},
         {"kind": ASYMMETRIC, "jwks": {}},
         {"kind": ASYMMETRIC, "jwks": {"keys": []}},
         {"kind": ASYMMETRIC, "jwks": {"keys": [{**PUBLIC_KEY, "kid": ""}]}},

@@ -84,12 +84,26 @@ class TestClient:
             "--scope", "system/*.rs", "--client-id", "w",
         )  # fmt: skip
         assert result.exit_code == 0, result.output
-        row = authorization.rows.client("w")
-        assert row.jwks == JWKS
-        assert row.jwks_fetched is not None
+        kept = authorization.rows.registrations.key_set("https://app.example/jwks")
+        assert kept.jwks == JWKS
+        shown = json.loads(baton("client", "show", "w", "--json").stdout)
+        assert shown["kids"] == [KEY.kid]
+        assert shown["jwks_fetched"] == kept.fetched.isoformat()
         responses.replace("GET", "https://app.example/jwks", json={"keys": []})
         assert baton("client", "refresh", "w").exit_code == 1
-        assert authorization.rows.client("w").jwks == JWKS
+        assert authorization.rows.registrations.key_set("https://app.example/jwks").jwks == JWKS
+        responses.replace("GET", "https://app.example/jwks", json=JWKS)
+        answer = json.loads(baton("client", "refresh", "w", "--json").stdout)
+        assert answer == {"client_id": "w", "changed": False}
+
+    def test_a_key_set_within_our_own_network_is_not_fetched_unasked(self, baton: Any, publisher: Any) -> None:
+        publisher.document = JWKS
+        result = baton(
+            "client", "add", "--name", "W", "--backend", "--jwks-uri", publisher.url, "--scope", "system/*.rs",
+        )  # fmt: skip
+        assert result.exit_code == 0
+        assert "BATON_OUTBOUND_ALLOW" in result.stderr
+        assert publisher.asked == []
 
     @responses.activate
     @pytest.mark.parametrize("answer", [{"status": 500}, {"body": b"x" * 300_000}, {"body": b"no json"}])
@@ -126,6 +140,109 @@ class TestClient:
         assert baton("client", "disable", "x").exit_code == 0
         assert json.loads(baton("client", "list", "--json").stdout)[0]["disabled"] is True
         assert baton("client", "add", "--name", "X", "--client-id", "x", *arguments).exit_code == 1
+
+    def test_all_of_a_client_but_its_secret_is_shown(self, baton: Any) -> None:
+        added = json.loads(
+            baton(
+                "client", "add", "--name", "Review", "--confidential", "--redirect-uri", "https://app.example/cb",
+                "--scope", "openid user/*.rs", "--client-uri", "https://app.example/", "--contact", "help desk",
+                "--json",
+            ).stdout
+        )  # fmt: skip
+        shown = json.loads(baton("client", "show", added["client_id"], "--json").stdout)
+        assert shown["client_uri"] == "https://app.example/"
+        assert shown["contacts"] == ["help desk"]
+        assert "created" in shown
+        assert "client_secret" not in shown
+        assert added["client_secret"] not in baton("client", "show", added["client_id"]).stdout
+        assert baton("client", "show", "unknown").exit_code == 1
+
+    def test_a_new_secret_takes_the_old_ones_place_at_once(self, baton: Any, app: Any) -> None:
+        added = json.loads(
+            baton(
+                "client", "add", "--name", "Review", "--confidential", "--redirect-uri", "https://app.example/cb",
+                "--scope", "user/*.rs",
+            ).stdout
+        )  # fmt: skip
+        result = baton("client", "rotate-secret", added["client_id"], "--json")
+        fresh = json.loads(result.stdout)["client_secret"]
+        assert fresh != added["client_secret"]
+
+        def error(secret: str) -> str:
+            answer = app.test_client().post(
+                "/oauth2/token",
+                base_url="http://127.0.0.1:8000",
+                data={"grant_type": "authorization_code", "code": "x"},
+                auth=(added["client_id"], secret),
+            )
+            return str(answer.get_json()["error"])
+
+        assert error(added["client_secret"]) == "invalid_client"
+        assert error(fresh) != "invalid_client"
+
+    def test_only_who_has_a_secret_is_given_another(self, baton: Any) -> None:
+        arguments = ("--public", "--redirect-uri", "https://app.example/cb", "--scope", "patient/*.rs")
+        baton("client", "add", "--name", "X", "--client-id", "x", *arguments)
+        assert baton("client", "rotate-secret", "x").exit_code == 1
+        assert baton("client", "rotate-secret", "unknown").exit_code == 1
+
+    def test_keys_by_value_are_replaced(self, baton: Any, tmp_path: Path, authorization: Any) -> None:
+        path = tmp_path / "jwks.json"
+        path.write_text(json.dumps(JWKS))
+        baton("client", "add", "--name", "W", "--backend", "--jwks", str(path), "--scope", "system/*.rs",
+              "--client-id", "w")  # fmt: skip
+        path.write_text(json.dumps({"keys": [JWKS["keys"][0] | {"kid": "next"}]}))
+        assert baton("client", "set-keys", "w", "--jwks", str(path)).exit_code == 0
+        assert [key["kid"] for key in authorization.rows.client("w").jwks["keys"]] == ["next"]
+        path.write_text('{"keys": []}')
+        assert baton("client", "set-keys", "w", "--jwks", str(path)).exit_code == 1
+        assert [key["kid"] for key in authorization.rows.client("w").jwks["keys"]] == ["next"]
+
+    def test_an_address_to_show_is_one(self, baton: Any) -> None:
+        arguments = ("--public", "--redirect-uri", "https://app.example/cb", "--scope", "patient/*.rs")
+        result = baton("client", "add", "--name", "X", *arguments, "--client-uri", "javascript:alert(1)")
+        assert result.exit_code == 1
+        assert json.loads(baton("client", "list", "--json").stdout) == []
+
+
+class TestInvitations:
+    def test_an_invitation_is_shown_once_listed_and_withdrawn(self, baton: Any, authorization: Any) -> None:
+        result = baton(
+            "client", "invite", "--scope", "openid patient/*.rs", "--redirect-host", "growth.example",
+            "--uses", "2", "--days", "3", "--note", "Growth", "--json",
+        )  # fmt: skip
+        made = json.loads(result.stdout)
+        assert made["registration_endpoint"] == "http://127.0.0.1:8000/oauth2/register"
+        assert len(made["initial_access_token"]) >= 43
+        (listed,) = json.loads(baton("client", "invitations", "--json").stdout)
+        assert listed == {
+            name: value
+            for name, value in made.items()
+            if name not in ("initial_access_token", "registration_endpoint")
+        }
+        assert listed["uses_left"] == 2
+        assert "Growth" in baton("client", "invitations").stdout
+        assert baton("client", "withdraw-invitation", made["invitation"]).exit_code == 0
+        assert baton("client", "withdraw-invitation", made["invitation"]).exit_code == 1
+
+    def test_the_token_stands_alone_for_scripts(self, baton: Any) -> None:
+        result = baton("client", "invite", "--scope", "patient/*.rs", "--redirect-host", "growth.example")
+        assert len(result.stdout.strip().split()) == 1
+        assert "/oauth2/register" in result.stderr
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--scope", "nonsense", "--redirect-host", "growth.example"),
+            ("--scope", "patient/*.rs"),
+            ("--scope", "patient/*.rs", "--redirect-host", "growth.example", "--days", "nan"),
+            ("--scope", "patient/*.rs", "--redirect-host", "growth.example", "--days", "1e300"),
+            ("--scope", "patient/*.rs", "--redirect-host", "growth.example", "--statement-issuer", "x"),
+        ],
+    )
+    def test_what_cannot_be_asked_for_makes_none(self, baton: Any, arguments: tuple[str, ...]) -> None:
+        assert baton("client", "invite", *arguments).exit_code != 0
+        assert json.loads(baton("client", "invitations", "--json").stdout) == []
 
 
 class TestToken:

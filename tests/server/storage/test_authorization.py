@@ -44,7 +44,6 @@ CLIENT = ClientRow(
     redirect_uris=("https://app.example/callback",),
     jwks={"keys": [{"kty": "EC"}]},
     jwks_uri="https://app.example/jwks",
-    jwks_fetched=NOW,
     launch_url="https://app.example/launch",
     frame_ancestors=("https://ehr.example",),
     metadata={"logo_uri": "https://app.example/logo"},

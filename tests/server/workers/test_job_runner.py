@@ -15,7 +15,9 @@ import responses
 from joserfc.jwk import ECKey
 
 from server.auth.clients import ASYMMETRIC, Registration, client_row
-from server.workers.client_keys import KIND, ClientKeys
+from server.auth.context import AuthContext
+from server.auth.keys import SigningKeys
+from server.workers.client_keys import ClientKeys
 from server.workers.housekeeping import Task
 from server.workers.job_runner import JobRunner
 from server.workers.pulse import Pulse
@@ -116,61 +118,80 @@ def test_shared_tasks_run_in_one_worker_at_a_time(working: Any, until: Any) -> N
     assert most == [1]
 
 
-def register(store: Any, clock: Any, jwks: Any = None) -> None:
+def register(store: Any, clock: Any) -> None:
     registration = Registration(
-        client_id="backend", name="Backend", kind=ASYMMETRIC, scope="system/*.rs", backend=True, jwks=jwks,
-        jwks_uri=URL,
+        client_id="backend", name="Backend", kind=ASYMMETRIC, scope="system/*.rs", backend=True, jwks_uri=URL
     )  # fmt: skip
     store.authorization.put_client(client_row(registration, "", clock()))
 
 
+@pytest.fixture
+def context(store: Any, clock: Any, tmp_path: Any) -> AuthContext:
+    return AuthContext(
+        rows=store.authorization,
+        store=store,
+        base_url="http://127.0.0.1:8000",
+        clock=clock,
+        keys=SigningKeys(tmp_path, b"k" * 32, clock),
+        token_key=b"k" * 32,
+    )
+
+
+def kept(store: Any) -> Any:
+    found = store.authorization.registrations.key_set(URL)
+    return found.jwks if found is not None else None
+
+
 @responses.activate
 def test_published_keys_are_fetched_ahead_of_use_and_again_every_hour(
-    store: Any, clock: Any, runner: Any
+    store: Any, clock: Any, runner: Any, context: AuthContext
 ) -> None:
     first, second = key_set("one"), key_set("two")
     responses.get(URL, json=first)
     responses.get(URL, json=second)
     register(store, clock)
-    keys = ClientKeys(store, clock)
+    keys = ClientKeys(store, context)
     assert keys.plan() == 1
     assert keys.plan() == 0
-    run = runner(**{KIND: keys.fetch})
+    run = runner(**keys.kinds)
     assert run.run_one() == 1
-    assert store.authorization.client("backend").jwks == first
+    assert kept(store) == first
     assert run.run_one() == 0
     clock.advance(hours=1)
     run.run_one()
-    row = store.authorization.client("backend")
-    assert (row.jwks, row.jwks_fetched.replace(microsecond=0)) == (second, clock().replace(microsecond=0))
-    assert [row.interaction for row in store.audit_rows(limit=10)] == ["client-refresh"] * 2
+    assert kept(store) == second
+    assert [row.interaction for row in store.audit_rows(limit=10)] == ["key-set-change"] * 2
 
 
 @responses.activate
 @pytest.mark.parametrize("answer", [{"status": 500}, {"json": {"keys": []}}, {"body": "no JSON"}])
 def test_a_fetch_that_fails_keeps_the_old_keys_and_says_so(
-    store: Any, clock: Any, runner: Any, answer: Any
+    store: Any, clock: Any, runner: Any, context: AuthContext, answer: Any
 ) -> None:
     old = key_set("old")
     responses.get(URL, **answer)
-    register(store, clock, old)
-    keys = ClientKeys(store, clock)
+    register(store, clock)
+    store.authorization.registrations.keep_key_set(
+        URL, old, fetched=clock(), fresh_until=clock(), not_before=clock()
+    )
+    keys = ClientKeys(store, context)
     keys.plan()
-    runner(**{KIND: keys.fetch}).run_one()
-    assert store.authorization.client("backend").jwks == old
+    runner(**keys.kinds).run_one()
+    assert kept(store) == old
     (job,) = store.jobs.jobs(limit=5)
-    assert (job.state, job.error) == ("new", "RegistrationError")
+    assert (job.state, job.error) == ("new", "KeySetError")
 
 
 @responses.activate
-def test_a_client_that_was_shut_out_is_asked_no_more(store: Any, clock: Any, runner: Any) -> None:
+def test_a_client_that_was_shut_out_is_asked_no_more(
+    store: Any, clock: Any, runner: Any, context: AuthContext
+) -> None:
     responses.get(URL, json=key_set("one"))
     register(store, clock)
-    keys = ClientKeys(store, clock)
+    keys = ClientKeys(store, context)
     keys.plan()
     store.authorization.disable_client("backend", clock())
-    assert runner(**{KIND: keys.fetch}).run_one() == 1
+    assert runner(**keys.kinds).run_one() == 1
     assert len(responses.calls) == 0
     assert store.authorization.client("backend").disabled is True
     assert store.jobs.counts() == {"done": 1}
-    assert keys.plan() == 0
