@@ -14,6 +14,7 @@ from flask import Flask, Response, redirect, request
 from server.api.admission import MOST_BODY, admitted, forwarded, most_body
 from server.api.errors import register_errors
 from server.api.fhir import fhir_blueprint, respond
+from server.api.launch_endpoint import launch_blueprint
 from server.api.observability import Metrics, note_route, observability_blueprint, observed
 from server.api.pages import pages_blueprint
 from server.api.protection import protected
@@ -105,6 +106,7 @@ def create_app(
     app.register_blueprint(fhir_blueprint(fhir))
     oauth2 = authorization_server(authorization)
     app.register_blueprint(smart_blueprint(oauth2))
+    app.register_blueprint(launch_blueprint(authorization, authenticate, partial(perform, context)))
     app.register_blueprint(pages_blueprint(oauth2, partial(perform, context), demo=settings.demo))
     app.register_blueprint(console_blueprint(context, authorization, login_url=LOGIN_URL, demo=settings.demo))
     if settings.demo:

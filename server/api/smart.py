@@ -7,6 +7,7 @@ Sources: hl7.org/fhir/smart-app-launch/STU2.2/conformance.html, RFC 6749 section
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -15,24 +16,12 @@ from werkzeug.exceptions import HTTPException
 from server.api.observability import request_id
 from server.auth.authorization_server import NO_STORE, Answer, AuthorizationServer, Request
 from server.auth.discovery import openid_configuration, smart_configuration
+from server.auth.smart_style import STYLE, STYLE_PATH
 
 # The largest honest request is a signed assertion with a list of granular scopes.
 _BODY_LIMIT = 65_536
 # Keys and discovery change only when somebody changes the server.
 _CACHE = {"Cache-Control": "public, max-age=300"}
-_STYLE = {
-    "color_background": "#f4f6f8",
-    "color_error": "#a8071a",
-    "color_highlight": "#0b5c6b",
-    "color_modal_backdrop": "#15202b",
-    "color_success": "#1d6b3a",
-    "color_text": "#15202b",
-    "dim_border_radius": "8px",
-    "dim_font_size": "14px",
-    "dim_spacing_size": "16px",
-    "font_family_body": "system-ui, sans-serif",
-    "font_family_heading": "system-ui, sans-serif",
-}
 
 
 def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -48,8 +37,11 @@ def endpoint_request(server: AuthorizationServer, parameters: list[tuple[str, st
     return Request(request.method, uri, parameters, headers, request_id=request_id(request.environ))
 
 
-def smart_blueprint(server: AuthorizationServer) -> Blueprint:
-    """The routes, for `create_app` to register at the root."""
+def smart_blueprint(server: AuthorizationServer, *, more: Callable[[], Mapping[str, Any]] = dict) -> Blueprint:
+    """The routes, for `create_app` to register at the root.
+
+    more: members of the SMART configuration that other parts of the server add, asked for with each request.
+    """
     blueprint = Blueprint("smart", __name__)
     base_url = server.context.base_url
 
@@ -74,7 +66,7 @@ def smart_blueprint(server: AuthorizationServer) -> Blueprint:
 
     @blueprint.get("/fhir/.well-known/smart-configuration")
     def smart_configuration_document() -> Response:
-        return _json(smart_configuration(base_url), headers=_CACHE)
+        return _json(smart_configuration(base_url, more()), headers=_CACHE)
 
     @blueprint.get("/.well-known/openid-configuration")
     def openid_configuration_document() -> Response:
@@ -84,9 +76,9 @@ def smart_blueprint(server: AuthorizationServer) -> Blueprint:
     def jwks() -> Response:
         return _json(server.context.keys.public_set(), headers=_CACHE)
 
-    @blueprint.get("/oauth2/smart-style.json")
+    @blueprint.get(STYLE_PATH)
     def smart_style() -> Response:
-        return _json(_STYLE, headers=_CACHE)
+        return _json(STYLE, headers=_CACHE)
 
     @blueprint.post("/oauth2/token")
     def token() -> Response:
