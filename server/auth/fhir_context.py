@@ -56,7 +56,7 @@ def _check(item: Any) -> None:
             raise FhirContextError("reference of a fhirContext item is relative: Type/id")
         types.add(reference[1])
     if not types <= set(RESOURCE_TYPES) or len(types) > 1:
-        raise FhirContextError("a fhirContext item is of one type of FHIR R4")
+        raise FhirContextError("a fhirContext item has a single type, of FHIR R4")
     if "canonical" in item and not _is_web_url(item["canonical"]):
         raise FhirContextError("canonical of a fhirContext item is an absolute http or https URL")
     if "identifier" in item:
