@@ -73,8 +73,9 @@ def test_the_launch_context_comes_with_the_tokens(smart: Any) -> None:
     assert tokens["fhirContext"] == [{"reference": "List/home", "role": "https://app.example/at-home"}]
     assert tokens["need_patient_banner"] is False
     assert tokens["tenant"] == "north-clinic"
-    style = smart.browser().get(tokens["smart_style_url"].removeprefix(BASE))
+    style = smart.browser().get(tokens["smart_style_url"].removeprefix(BASE), Origin="https://app.example")
     assert style.status == 200
+    assert style.headers["Access-Control-Allow-Origin"] == "*"
     assert set(json.loads(style.text)) == {
         "color_background", "color_error", "color_highlight", "color_modal_backdrop", "color_success",
         "color_text", "dim_border_radius", "dim_font_size", "dim_spacing_size", "font_family_body",
@@ -333,6 +334,20 @@ class TestRefresh:
         token = json.loads(page.text)["refresh_token"]
         oauth_error(self.refresh(smart, client_id, token), 400, "invalid_grant")
         assert smart.fhir("Patient", tokens["access_token"]).status == 401
+
+    def test_online_access_ends_where_the_login_runs_out_and_offline_access_does_not(
+        self, smart: Any, clock: Any, oauth_error: Any
+    ) -> None:
+        kept = {}
+        for access in ("online_access", "offline_access"):
+            client_id = smart.client(scope=f"{access} user/*.rs")
+            browser = smart.browser()
+            browser.sign_in()
+            code = smart.authorize(browser, client_id, scope=f"{access} user/*.rs").answer["code"]
+            kept[access] = client_id, json.loads(smart.exchange(client_id, code).text)["refresh_token"]
+        clock.advance(minutes=15, seconds=1)
+        oauth_error(self.refresh(smart, *kept["online_access"]), 400, "invalid_grant")
+        assert self.refresh(smart, *kept["offline_access"]).status == 200
 
     def test_without_offline_or_online_access_there_is_no_refresh_token(self, smart: Any) -> None:
         assert "refresh_token" not in smart.tokens(smart.client(), scope="launch patient/*.rs")
