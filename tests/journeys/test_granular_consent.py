@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
+import http.server
 import json
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,36 +22,68 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-CALLBACK = "https://app.example/callback"
-EHR = "https://ehr.example"
 VERIFIER = "v" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 LAB = "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
 SCOPE = "launch offline_access patient/Patient.rs patient/Condition.rs patient/Observation.rs"
 
 
-class App:
-    """A registered app: its authorization request, and the answer that reaches its callback."""
+class Elsewhere(http.server.ThreadingHTTPServer):
+    """Another site: the callback of apps, which keeps what came, and a page of an EHR with a frame."""
 
-    def __init__(self, deployment: Any, name: str, scope: str, *more: str) -> None:
-        self.deployment, self.scope = deployment, scope
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Pages)
+        self.origin = f"http://localhost:{self.server_port}"
+        self.answer: dict[str, list[str]] = {}
+        self.framed = ""
+
+
+class _Pages(http.server.BaseHTTPRequestHandler):
+    server: Elsewhere
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path)
+        if path.path == "/callback":
+            self.server.answer = parse_qs(path.query)
+            body = "<title>App</title><h1>Opened</h1>"
+        else:
+            frame = html.escape(self.server.framed)
+            body = (
+                "<title>EHR</title><style>body { margin: 0 } iframe { border: 0; width: 420px; height: 900px }"
+            )
+            body += f'</style><iframe title="App" src="{frame}"></iframe>'
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(f'<!doctype html><html lang="en">{body}'.encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+class App:
+    """A registered app: its authorization request, and the tokens that its answer brings."""
+
+    def __init__(self, deployment: Any, elsewhere: Elsewhere, name: str, scope: str, *more: str) -> None:
+        self.deployment, self.elsewhere, self.scope = deployment, elsewhere, scope
+        self.callback = f"{elsewhere.origin}/callback"
         added = deployment.baton(
-            "client", "add", "--public", "--name", name, "--redirect-uri", CALLBACK, "--scope", scope, *more
+            "client", "add", "--public", "--name", name, "--redirect-uri", self.callback,
+            "--scope", scope, *more,
         )  # fmt: skip
         self.client_id = json.loads(added)["client_id"]
-        self.answer: dict[str, list[str]] = {}
 
     def authorize(self, **more: str) -> str:
         asked = {
             "response_type": "code",
             "client_id": self.client_id,
-            "redirect_uri": CALLBACK,
+            "redirect_uri": self.callback,
             "scope": self.scope,
             "state": "state",
             "aud": self.deployment.fhir,
@@ -56,20 +92,11 @@ class App:
         } | more
         return f"{self.deployment.base_url}/oauth2/authorize?{urlencode(asked)}"
 
-    def listen(self, context: BrowserContext) -> None:
-        """Be at the callback."""
-
-        def arrived(route: Route) -> None:
-            self.answer = parse_qs(urlsplit(route.request.url).query)
-            route.fulfill(content_type="text/html", body="<title>App</title><h1>Opened</h1>")
-
-        context.route(f"{CALLBACK}*", arrived)
-
     def tokens(self) -> dict[str, Any]:
         form = {
             "grant_type": "authorization_code",
-            "code": self.answer["code"][0],
-            "redirect_uri": CALLBACK,
+            "code": self.elsewhere.answer["code"][0],
+            "redirect_uri": self.callback,
             "code_verifier": VERIFIER,
             "client_id": self.client_id,
         }
@@ -80,6 +107,15 @@ class App:
 
 
 @pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Elsewhere]:
+    server = Elsewhere()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
 def patient(baton: Any) -> str:
     """Id of somebody with laboratory results."""
     token = baton.token("system/*.rs")
@@ -87,21 +123,20 @@ def patient(baton: Any) -> str:
     return str(found[0]["subject"]["reference"]).removeprefix("Patient/")
 
 
-@pytest.fixture(scope="module")
-def launched(baton: Any, chromium: Browser, people: ModuleType, patient: str) -> tuple[App, str]:
+@pytest.fixture
+def launched(
+    baton: Any, elsewhere: Elsewhere, window: BrowserContext, people: ModuleType, patient: str
+) -> tuple[App, str]:
     """An app that asks for consent, and the EHR's launch of it for a patient."""
+    here = elsewhere.origin
     app = App(
-        baton, "Growth chart", SCOPE, "--launch-url", "https://app.example/launch", "--frame-ancestor", EHR
+        baton, elsewhere, "Growth chart", SCOPE, "--launch-url", f"{here}/launch", "--frame-ancestor", here
     )  # fmt: skip
-    ehr = App(baton, "EHR", "online_access user/*.rs", "--trusted")
-    context = chromium.new_context()
-    context.set_default_timeout(20_000)
-    ehr.listen(context)
-    page = context.new_page()
+    ehr = App(baton, elsewhere, "EHR", "online_access user/*.rs", "--trusted")
+    page = window.new_page()
     people.sign_in(page, baton)
     page.goto(ehr.authorize())
     expect(page.get_by_role("heading", name="Opened")).to_be_visible()
-    context.close()
     made = requests.post(
         f"{baton.base_url}/oauth2/launch",
         json={"client_id": app.client_id, "patient": patient, "need_patient_banner": False, "intent": "growth"},
@@ -130,18 +165,14 @@ def walk_to(page: Page, wanted: str) -> None:
 
 
 def test_kinds_are_chosen_by_keyboard_in_a_narrow_frame_and_the_token_reaches_them_alone(
-    baton: Any, chromium: Browser, launched: tuple[App, str], patient: str
+    baton: Any, elsewhere: Elsewhere, chromium: Browser, launched: tuple[App, str], patient: str
 ) -> None:
     app, launch = launched
     context = chromium.new_context(viewport={"width": 420, "height": 900})
     context.set_default_timeout(20_000)
-    app.listen(context)
-    framed = f'<title>EHR</title><iframe title="App" src="{app.authorize(launch=launch)}"'.replace("&", "&amp;")
-    body = f'<!doctype html><html lang="en"><style>body {{ margin: 0 }}</style>{framed}'
-    body += ' style="border: 0; width: 420px; height: 900px"></iframe>'
-    context.route(f"{EHR}/", lambda route: route.fulfill(content_type="text/html", body=body))
+    elsewhere.framed = app.authorize(launch=launch)
     page = context.new_page()
-    page.goto(f"{EHR}/")
+    page.goto(f"{elsewhere.origin}/")
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="Allow Growth chart")).to_be_visible()
     expect(frame.get_by_text("Also while you are away (offline access)")).to_be_visible()
