@@ -145,6 +145,7 @@ def consent_narrowed(page: Page, site: Site) -> None:
     consent(page, site)
     page.get_by_text("Only some of it: Problems and diagnoses").click()
     page.get_by_label("Problem list").check()
+    page.evaluate("scrollTo(0, 0)")
 
 
 def grants(page: Page, site: Site) -> None:
