@@ -39,7 +39,7 @@ from server.storage.authorization import LaunchRow
 _FRESH_LOGIN = timedelta(minutes=1)
 # How long somebody may take over the pages after that.
 _ON_PAGES = timedelta(minutes=15)
-# What of a launch the grant keeps besides patient and encounter; `session`: the sign-in online access ends with.
+# What of a launch the grant keeps besides patient and encounter; `session`: the sign-in that it ends with.
 _FROM_LAUNCH = ("intent", "fhirContext", "need_patient_banner", "tenant", "session")
 
 
