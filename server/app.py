@@ -15,6 +15,7 @@ from server.api.admission import MOST_BODY, admitted, forwarded, most_body
 from server.api.brands import brands_blueprint
 from server.api.errors import register_errors
 from server.api.fhir import fhir_blueprint, respond
+from server.api.launch_endpoint import launch_blueprint
 from server.api.observability import Metrics, note_route, observability_blueprint, observed
 from server.api.pages import pages_blueprint
 from server.api.protection import protected
@@ -116,6 +117,7 @@ def create_app(
     )
     if authorization.brand is not None:
         app.register_blueprint(brands_blueprint(authorization.brand))
+    app.register_blueprint(launch_blueprint(authorization, authenticate, partial(perform, context)))
     app.register_blueprint(pages_blueprint(oauth2, partial(perform, context), demo=settings.demo))
     app.register_blueprint(console_blueprint(context, authorization, login_url=LOGIN_URL, demo=settings.demo))
     if settings.demo:

@@ -13,23 +13,24 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, make_response, redirect, request
 
+from server.api.choice_search import Perform
+from server.api.encounter_choice import encounter_title, find_encounters
 from server.api.oauth2_page import current_session, form_target, framing, session_page
-from server.api.patient_choice import Perform, find_patients, patient_name
+from server.api.patient_choice import find_patients, patient_name, patient_search
 from server.api.scope_words import consent_groups
 from server.api.smart import endpoint_request
-from server.auth.authorization import (
+from server.auth.authorization import authorize, known_client
+from server.auth.authorization_server import NO_STORE, AuthorizationServer
+from server.auth.authorization_steps import (
     Choice,
+    ChooseEncounter,
     ChoosePatient,
     Consent,
     ErrorPage,
     Redirect,
     SignIn,
     Step,
-    authorize,
-    known_client,
-    optional_scopes,
 )
-from server.auth.authorization_server import NO_STORE, AuthorizationServer
 from server.auth.sessions import Session
 
 # The client's parameters that our pages carry along; the fields of our own begin with "_".
@@ -46,8 +47,8 @@ _CARRIED = (
     "nonce",
     "prompt",
     "max_age",
+    "login_hint",
 )
-_NAME_LIMIT = 100
 
 
 def register_authorize_pages(blueprint: Blueprint, server: AuthorizationServer, perform: Perform) -> None:
@@ -55,6 +56,7 @@ def register_authorize_pages(blueprint: Blueprint, server: AuthorizationServer, 
     views = _Views(server, perform)
     blueprint.add_url_rule("/oauth2/authorize", "authorize", views.authorize, methods=["GET", "POST"])
     blueprint.add_url_rule("/oauth2/authorize/patient", "patient", views.patient, methods=["POST"])
+    blueprint.add_url_rule("/oauth2/authorize/encounter", "encounter", views.encounter, methods=["POST"])
     blueprint.add_url_rule("/oauth2/authorize/consent", "consent", views.consent, methods=["POST"])
     blueprint.add_url_rule("/oauth2/authorize/decision", "decision", views.decision, methods=["POST"])
 
@@ -78,22 +80,28 @@ class _Views:
         return response
 
     def patient(self) -> Response:
-        """The search on the page of patients."""
+        """The search on the page of patients, or another page of what it found."""
         return self._own_form(Choice())
 
+    def encounter(self) -> Response:
+        """Another page of the chosen patient's encounters."""
+        return self._own_form(Choice(patient=_chosen_patient()))
+
     def consent(self) -> Response:
-        """A patient was chosen, or the choice was left."""
+        """A patient or an encounter was chosen, or the choice was left."""
+        denied = request.form.get("_decision") == "deny"
         return self._own_form(
-            Choice(patient=request.form.get("_patient") or None, denied=request.form.get("_decision") == "deny")
+            Choice(_chosen_patient(), denied=denied, encounter=request.form.get("_encounter"))
         )
 
     def decision(self) -> Response:
         """The consent page was sent."""
         return self._own_form(
             Choice(
-                patient=request.form.get("_patient") or None,
+                patient=_chosen_patient(),
                 granted=frozenset(request.form.getlist("_granted")),
                 denied=request.form.get("_decision") != "allow",
+                encounter=request.form.get("_encounter"),
             )
         )
 
@@ -107,6 +115,10 @@ class _Views:
                 return self._problem("This page has expired", "Go back to the app and start again.", 403)
             if choice.patient and not patient_name(self._perform, session, choice.patient):
                 return self._problem("This patient cannot be opened", "Choose a patient from the list.", 404)
+            if choice.encounter and not encounter_title(
+                self._perform, session, choice.patient or "", choice.encounter
+            ):
+                return self._problem("This visit cannot be opened", "Choose a visit from the list.", 404)
         return self._show(authorize(self._server, asked, session, choice), parameters, session)
 
     def _show(self, step: Step, parameters: list[tuple[str, str]], session: Session | None) -> Response:
@@ -123,6 +135,8 @@ class _Views:
             return make_response(redirect(f"/oauth2/login?{urlencode(query)}", 303))
         if isinstance(step, ChoosePatient):
             return self._patient_page(step, carried, session)
+        if isinstance(step, ChooseEncounter):
+            return self._encounter_page(step, carried, session)
         return self._consent_page(step, carried, session)
 
     def _patient_page(
@@ -130,22 +144,42 @@ class _Views:
     ) -> Response:
         if session is None:
             return self._problem("You have been signed out", "Go back to the app and start again.", 403)
-        name = request.form.get("_name", "").strip()[:_NAME_LIMIT]
-        patients, more = find_patients(self._perform, session, name)
+        asked = patient_search(request.form)
+        found = find_patients(self._perform, session, asked, request.form.get("_cursor", ""))
         return session_page(
             "patient.html",
             session,
+            400 if found.fault else 200,
             target=form_target(dict(carried)["redirect_uri"]),
             carried=carried,
             client_name=step.client.row.name,
-            name=name,
-            patients=patients,
-            more=more,
+            asked=asked,
+            found=found,
+        )
+
+    def _encounter_page(
+        self, step: ChooseEncounter, carried: list[tuple[str, str]], session: Session | None
+    ) -> Response:
+        if session is None:
+            return self._problem("You have been signed out", "Go back to the app and start again.", 403)
+        found = find_encounters(self._perform, session, step.patient, request.form.get("_cursor", ""))
+        return session_page(
+            "encounter.html",
+            session,
+            400 if found.fault else 200,
+            target=form_target(dict(carried)["redirect_uri"]),
+            carried=carried,
+            client_name=step.client.row.name,
+            patient=step.patient,
+            patient_name=patient_name(self._perform, session, step.patient),
+            found=found,
         )
 
     def _consent_page(self, step: Consent, carried: list[tuple[str, str]], session: Session | None) -> Response:
         if step.launch:
             carried = [(name, step.launch if name == "launch" else value) for name, value in carried]
+        words = step.scope.split()
+        name, visit = self._names(step, session)
         return session_page(
             "consent.html",
             None if step.launch else session,
@@ -154,15 +188,28 @@ class _Views:
             carried=carried,
             client_name=step.client.row.name,
             patient=step.patient or "",
-            # In a launch the EHR shows whose record it is.
-            patient_name=patient_name(self._perform, session, step.patient)
-            if session and step.patient and not step.launch
-            else "",
-            groups=consent_groups(optional_scopes(step.scope)),
-            identity="openid" in step.scope.split(),
-            offline="offline_access" in step.scope.split(),
+            encounter=step.encounter,
+            patient_name=name,
+            encounter_title=visit,
+            groups=consent_groups(step.scope),
+            identity="openid" in words,
+            offline="offline_access" in words,
+            online="online_access" in words and "offline_access" not in words,
         )
+
+    def _names(self, step: Consent, session: Session | None) -> tuple[str, str]:
+        """Whose record, and which visit; nothing in a launch, where the EHR shows it."""
+        if session is None or step.launch or not step.patient:
+            return "", ""
+        name = patient_name(self._perform, session, step.patient)
+        if not step.encounter:
+            return name, ""
+        return name, encounter_title(self._perform, session, step.patient, step.encounter)
 
     def _problem(self, heading: str, text: str, status: int, code: str = "") -> Response:
         session = current_session(self._server.context)
         return session_page("error.html", session, status, heading=heading, text=text, code=code)
+
+
+def _chosen_patient() -> str | None:
+    return request.form.get("_patient") or None

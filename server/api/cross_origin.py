@@ -11,6 +11,7 @@ _OPEN = (
     "/fhir",
     "/.well-known/",
     "/oauth2/token",
+    "/oauth2/launch",
     "/oauth2/jwks",
     "/oauth2/introspect",
     "/oauth2/revoke",

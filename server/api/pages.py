@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from flask import Blueprint, Response, make_response, redirect, request
 
 from server.api.authorize_pages import register_authorize_pages
+from server.api.choice_search import Perform
 from server.api.oauth2_page import current_session, form_target, page, session_page
 from server.api.observability import request_id
-from server.api.patient_choice import Perform
-from server.api.scope_words import consent_groups
+from server.api.scope_words import held_groups
 from server.auth.authorization_server import NO_STORE, AuthorizationServer
 from server.auth.context import AuthContext
 from server.auth.credentials import keyed_hash, new_secret
@@ -27,6 +27,7 @@ from server.auth.tokens import standing_grants, withdraw_grant
 _LOGIN_COOKIE = "__Host-baton-login"
 _COOKIE_FLAGS: dict[str, Any] = {"secure": True, "httponly": True, "path": "/"}
 _BODY_LIMIT = 131_072
+_HINT_LIMIT = 64
 # Where a sign-in may lead: pages of ours, never another site.
 _AFTER_LOGIN = ("/oauth2/authorize?", "/oauth2/grants", "/console", "/ehr")
 _HOME = "/oauth2/grants"
@@ -98,7 +99,7 @@ def _register_login(blueprint: Blueprint, context: AuthContext, demo: bool) -> N
         # `again`: the client asked for a fresh sign-in, so an existing one does not do.
         if "again" not in request.args and current_session(context) is not None:
             return make_response(redirect(after, 303))
-        return sign_in_page(after, "", "", 200, _BECAUSE.get(request.args.get("because", ""), ""))
+        return sign_in_page(after, _hinted(after), "", 200, _BECAUSE.get(request.args.get("because", ""), ""))
 
     @blueprint.post("/oauth2/login")
     def login() -> Response:
@@ -163,7 +164,9 @@ def _granted(context: AuthContext, username: str) -> list[dict[str, Any]]:
             "client_name": names.get(grants[0].client_id, grants[0].client_id),
             "since": f"{grants[-1].created:%Y-%m-%d %H:%M} UTC",
             "offline": "offline_access" in grants[0].scope.split(),
-            "groups": consent_groups(grants[0].scope.split()),
+            "online": "online_access" in grants[0].scope.split(),
+            "identity": "openid" in grants[0].scope.split(),
+            "groups": held_groups(grants[0].scope),
         }
         for grants in standing_grants(context, username)
     ]
@@ -182,6 +185,12 @@ def _expired(context: AuthContext) -> Response:
 def _safe_next(path: str) -> str:
     allowed = path.isascii() and path.isprintable() and "\\" not in path
     return path if allowed and path.startswith(_AFTER_LOGIN) else _HOME
+
+
+def _hinted(after: str) -> str:
+    """The user name that a client expects (`login_hint`), for the field of the sign-in page; "" for none."""
+    hint = parse_qs(urlsplit(after).query).get("login_hint", [""])[0]
+    return hint[:_HINT_LIMIT] if hint.isprintable() else ""
 
 
 def _target_of(after: str) -> str:

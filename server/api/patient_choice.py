@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from server.auth.principal import Principal
-from server.auth.scopes import parse_scopes
+from server.api.choice_search import Perform, escaped, search
 from server.auth.sessions import Session
-from server.errors import FhirError
-from server.fhir.json_codec import decode
-from server.interactions.request import InteractionRequest, InteractionResponse
 
-Perform = Callable[[Principal, InteractionRequest], InteractionResponse]
-CLIENT_ID = "oauth2-pages"
-_SCOPES = parse_scopes("user/Patient.rs")
-_COUNT = 20
+_TEXT_LIMIT = 100
+_WORDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PatientSearch:
+    """What somebody looks for, as typed. birth_date: as 1950-04-30. number: any identifier, in full."""
+
+    name: str = ""
+    birth_date: str = ""
+    number: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it asks for all patients."""
+        return not (self.name or self.birth_date or self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,47 +37,49 @@ class PatientLine:
     details: str
 
 
-def find_patients(perform: Perform, session: Session, name: str) -> tuple[tuple[PatientLine, ...], bool]:
-    """Patients whose name begins with the text (all for ""), by family name, and whether there are more."""
-    query = [("_sort", "family"), ("_count", str(_COUNT))]
-    # A comma separates alternatives in a search; here it is part of what somebody typed.
-    query += [
-        ("name", part.replace("\\", "\\\\").replace("|", "\\|").replace("$", "\\$")) for part in _words(name)
-    ]
-    request = InteractionRequest("search-type", "Patient", query=tuple(query))
-    try:
-        bundle = decode(perform(_principal(session), request).body)
-    except FhirError as error:
-        if error.status != 403:
-            raise
-        return (), False  # the role sees no patients
-    lines = tuple(
-        _line(entry["resource"])
-        for entry in bundle.get("entry", ())
-        if entry["resource"]["resourceType"] == "Patient"
+@dataclass(frozen=True, slots=True)
+class PatientPage:
+    """Some of the patients found. cursor: continues, "" at the end. fault: why nothing was searched, or ""."""
+
+    lines: tuple[PatientLine, ...] = ()
+    cursor: str = ""
+    fault: str = ""
+
+
+def patient_search(form: Mapping[str, str]) -> PatientSearch:
+    """What the fields of the search form hold."""
+    return PatientSearch(
+        *(form.get(name, "").strip()[:_TEXT_LIMIT] for name in ("_name", "_birth_date", "_number"))
     )
+
+
+def find_patients(perform: Perform, session: Session, asked: PatientSearch, cursor: str = "") -> PatientPage:
+    """Patients by family name: whose name begins with each word typed, born that day, with that identifier."""
+    query = [("_sort", "family")]
+    query += [("name", escaped(word)) for word in _words(asked.name)]
+    if asked.birth_date:
+        try:
+            query.append(("birthdate", date.fromisoformat(asked.birth_date).isoformat()))
+        except ValueError:
+            return PatientPage(fault="The date of birth is a day such as 1950-04-30.")
+    if asked.number:
+        if not asked.number.isprintable():
+            return PatientPage(fault="The number holds a character that no number has.")
+        query.append(("identifier", escaped(asked.number)))
+    found = search(perform, session, "Patient", tuple(query), cursor)
     # The search sorts by any of a patient's names, also one before a marriage; the page by the name it shows.
-    lines = tuple(sorted(lines, key=lambda line: line.name.casefold()))
-    return lines, any(link["relation"] == "next" for link in bundle.get("link", ()))
+    lines = sorted(map(_line, found.resources), key=lambda line: line.name.casefold())
+    return PatientPage(tuple(lines), found.cursor, found.fault)
 
 
 def patient_name(perform: Perform, session: Session, id: str) -> str:
     """The name of a patient the person may see, "" where there is none."""
-    try:
-        body = perform(_principal(session), InteractionRequest("read", "Patient", id)).body
-    except FhirError as error:
-        if error.status >= 500:
-            raise
-        return ""
-    return _line(decode(body)).name
+    found = search(perform, session, "Patient", (("_id", escaped(id)),))
+    return _line(found.resources[0]).name if found.resources else ""
 
 
 def _words(name: str) -> list[str]:
-    return [word for word in name.replace(",", " ").split() if word.isprintable()][:5]
-
-
-def _principal(session: Session) -> Principal:
-    return Principal(CLIENT_ID, _SCOPES, user=session.fhir_user, role=session.role, username=session.username)
+    return [word for word in name.replace(",", " ").split() if word.isprintable()][:_WORDS]
 
 
 def _line(patient: Mapping[str, Any]) -> PatientLine:

@@ -1,4 +1,4 @@
-"""SMART scopes in plain words, for the consent page (pure)."""
+"""SMART scopes in plain words, for the consent page and the page of what was granted (pure)."""
 
 from __future__ import annotations
 
@@ -6,38 +6,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from server.auth.scopes import Scope, parse_scope
+from server.auth.narrowing import Option, options
+from server.auth.scopes import Scope, parse_scopes
+from server.policy.scope_choices import kind_of, scope_choices
 
-# Types people have a word for; any other is shown by its FHIR name, taken apart.
-_TYPES = {
-    "*": "Everything",
-    "AllergyIntolerance": "Allergies",
-    "CarePlan": "Care plans",
-    "CareTeam": "Care teams",
-    "Condition": "Problems and diagnoses",
-    "Coverage": "Insurance",
-    "Device": "Devices",
-    "DiagnosticReport": "Reports of tests and imaging",
-    "DocumentReference": "Documents and notes",
-    "Encounter": "Visits and hospital stays",
-    "EpisodeOfCare": "Episodes of care",
-    "Goal": "Goals",
-    "Immunization": "Vaccinations",
-    "List": "Lists, such as medication lists",
-    "Location": "Places",
-    "Medication": "Medication products",
-    "MedicationDispense": "Pharmacy fills",
-    "MedicationRequest": "Prescriptions and medication orders",
-    "MedicationStatement": "Medications taken",
-    "Observation": "Results, vital signs and other observations",
-    "Organization": "Organizations",
-    "Patient": "Personal details",
-    "Practitioner": "Clinicians",
-    "Procedure": "Procedures",
-    "Provenance": "Who recorded what",
-    "ServiceRequest": "Referrals and orders",
-    "Task": "Tasks",
-}
+_EVERYTHING = "Everything"
 _LEVELS = {
     "patient": "In this patient's record",
     "user": "In every record you may use",
@@ -47,38 +20,121 @@ _VERBS = (("rs", "see"), ("c", "add"), ("u", "change"), ("d", "delete"))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line with its tick box. number: for the element's id."""
+    """One line with its tick box. id: of the element. narrower: what may be ticked in its place."""
 
-    number: int
+    id: str
     scope: str
     title: str
     text: str
+    narrower: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
+    """What reaches the same records."""
+
     title: str
     entries: tuple[Entry, ...]
 
 
-def consent_groups(scopes: Iterable[str]) -> tuple[Group, ...]:
-    """The resource scopes of a request, by what they reach."""
-    numbered = [(number, parsed) for number, word in enumerate(scopes) if (parsed := parse_scope(word))]
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What an app has of one type. kinds: the only ones it has, none where it has all of them."""
+
+    title: str
+    verbs: str
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an app has in the same records."""
+
+    title: str
+    holdings: tuple[Holding, ...]
+
+
+def consent_groups(asked: str) -> tuple[Group, ...]:
+    """The resource scopes of a request as tick boxes, by what they reach."""
+    entries = [
+        (option.scope.level, _entry(f"scope-{number}", option)) for number, option in enumerate(options(asked))
+    ]
     return tuple(
-        Group(title, tuple(_entry(number, scope) for number, scope in numbered if scope.level == level))
+        Group(title, tuple(entry for of, entry in entries if of == level))
         for level, title in _LEVELS.items()
-        if any(scope.level == level for _, scope in numbered)
+        if any(of == level for of, _ in entries)
     )
 
 
-def _entry(number: int, scope: Scope) -> Entry:
-    title = _TYPES.get(scope.resource_type)
+def held_groups(granted: str) -> tuple[Held, ...]:
+    """What a granted scope holds, kinds of one type together, by what it reaches."""
+    scopes = parse_scopes(granted)
+    return tuple(
+        Held(title, _holdings(scope for scope in scopes if scope.level == level))
+        for level, title in _LEVELS.items()
+        if any(scope.level == level for scope in scopes)
+    )
+
+
+def _holdings(scopes: Iterable[Scope]) -> tuple[Holding, ...]:
+    found: dict[tuple[str, str], list[str] | None] = {}
+    for scope in scopes:
+        key = (_title(scope.resource_type), _verbs(scope))
+        kinds = found.setdefault(key, [])
+        if not scope.criteria:
+            found[key] = None
+        elif kinds is not None:
+            kinds.append(_limits(scope))
+    return tuple(
+        Holding(title, verbs, tuple(dict.fromkeys(kinds or ()))) for (title, verbs), kinds in found.items()
+    )
+
+
+def _entry(id: str, option: Option, *, within: str = "") -> Entry:
+    """within: the type whose kinds these are, "" for none."""
+    scope = option.scope
+    limits, title = _limits(scope), _title(scope.resource_type)
+    text = _verbs(scope).capitalize()
+    if within:
+        title, text = limits, ""
+    elif limits:
+        text += f", only {limits}"
+    elif scope.resource_type == "*":
+        text += ", also what is added to records later"
+    inner = scope.resource_type if scope.resource_type != "*" else ""
+    return Entry(
+        id,
+        scope.written,
+        title,
+        text,
+        tuple(
+            _entry(f"{id}-{number}", narrower, within=inner) for number, narrower in enumerate(option.narrower)
+        ),
+    )
+
+
+def _title(resource_type: str) -> str:
+    """What people call a type; for one without such a word its FHIR name, taken apart."""
+    if resource_type == "*":
+        return _EVERYTHING
+    title = scope_choices().types.get(resource_type)
     if title is None:
-        words = re.findall(r"[A-Z][a-z]*", scope.resource_type)
+        words = re.findall(r"[A-Z][a-z]*", resource_type)
         title = " ".join([words[0], *(word.lower() for word in words[1:])])
+    return title
+
+
+def _verbs(scope: Scope) -> str:
     verbs = [verb for letters, verb in _VERBS if set(letters) & set(scope.permissions)]
-    text = " and ".join([", ".join(verbs[:-1]), verbs[-1]] if len(verbs) > 1 else verbs).capitalize()
-    if scope.criteria:
-        limits = "; ".join(f"{name} {value.rpartition('|')[2]}" for name, value in scope.criteria)
-        text += f", only where {limits}"
-    return Entry(number, scope.written, title, text)
+    return " and ".join([", ".join(verbs[:-1]), verbs[-1]] if len(verbs) > 1 else verbs)
+
+
+def _limits(scope: Scope) -> str:
+    """What a granular scope is limited to, "" where it is not."""
+    return "; ".join(_limit(scope.resource_type, criterion) for criterion in scope.criteria)
+
+
+def _limit(resource_type: str, criterion: tuple[str, str]) -> str:
+    kind = kind_of(resource_type, criterion)
+    name, value = criterion
+    return kind.title if kind is not None else f"where {name} is {value.rpartition('|')[2]}"

@@ -16,25 +16,13 @@ from server.api.observability import request_id
 from server.auth.authorization_server import NO_STORE, Answer, AuthorizationServer, Request
 from server.auth.discovery import openid_configuration, smart_configuration
 from server.auth.registration import discovery_members as registration_members
+from server.auth.smart_style import STYLE, STYLE_PATH
 from server.brands import discovery_members as brand_members
 
 # The largest honest request is a signed assertion with a list of granular scopes.
 _BODY_LIMIT = 65_536
 # Keys and discovery change only when somebody changes the server.
 _CACHE = {"Cache-Control": "public, max-age=300"}
-_STYLE = {
-    "color_background": "#f4f6f8",
-    "color_error": "#a8071a",
-    "color_highlight": "#0b5c6b",
-    "color_modal_backdrop": "#15202b",
-    "color_success": "#1d6b3a",
-    "color_text": "#15202b",
-    "dim_border_radius": "8px",
-    "dim_font_size": "14px",
-    "dim_spacing_size": "16px",
-    "font_family_body": "system-ui, sans-serif",
-    "font_family_heading": "system-ui, sans-serif",
-}
 
 
 def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -77,7 +65,7 @@ def smart_blueprint(server: AuthorizationServer) -> Blueprint:
     @blueprint.get("/fhir/.well-known/smart-configuration")
     def smart_configuration_document() -> Response:
         members = registration_members(server.context) | brand_members(server.context.brand, base_url)
-        return _json(smart_configuration(base_url) | members, headers=_CACHE)
+        return _json(smart_configuration(base_url, members), headers=_CACHE)
 
     @blueprint.get("/.well-known/openid-configuration")
     def openid_configuration_document() -> Response:
@@ -88,9 +76,9 @@ def smart_blueprint(server: AuthorizationServer) -> Blueprint:
     def jwks() -> Response:
         return _json(server.context.keys.public_set(), headers=_CACHE)
 
-    @blueprint.get("/oauth2/smart-style.json")
+    @blueprint.get(STYLE_PATH)
     def smart_style() -> Response:
-        return _json(_STYLE, headers=_CACHE)
+        return _json(STYLE, headers=_CACHE)
 
     @blueprint.post("/oauth2/token")
     def token() -> Response:

@@ -9,7 +9,6 @@ hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,69 +17,30 @@ from authlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidRequestError
 
 from server.auth.authorization_code import Approval, AuthorizationCodeGrant
 from server.auth.authorization_server import AuthorizationServer, Request, check_parameters
+from server.auth.authorization_steps import (
+    Choice,
+    ChooseEncounter,
+    ChoosePatient,
+    Consent,
+    ErrorPage,
+    Redirect,
+    SignIn,
+    Step,
+)
 from server.auth.clients import Client
 from server.auth.context import AuthContext, record
 from server.auth.launches import continue_launch, use_launch
+from server.auth.narrowing import granted
 from server.auth.scopes import parse_scope
 from server.auth.sessions import Session, fhir_user, is_alive
 from server.storage.authorization import LaunchRow
 
 # A sign-in this recent satisfies prompt=login.
 _FRESH_LOGIN = timedelta(minutes=1)
-# What a user may untick on the consent page; the rest goes with the flow itself.
-_NOT_OPTIONAL = ("launch", "launch/patient", "openid", "fhirUser", "online_access", "offline_access")
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """Send the browser to this URL by 302."""
-
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class SignIn:
-    """Nobody is signed in (or not freshly enough): show the sign-in page and come back."""
-
-    client: Client
-
-
-@dataclass(frozen=True, slots=True)
-class ChoosePatient:
-    """A patient must be chosen."""
-
-    client: Client
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """The user decides. scope: what is asked for. launch: replaces the launch parameter in the page's form."""
-
-    client: Client
-    scope: str
-    patient: str | None
-    launch: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorPage:
-    """The request cannot be answered to the client. code: the OAuth error."""
-
-    code: str
-    text: str
-    status: int = 400
-
-
-Step = Redirect | SignIn | ChoosePatient | Consent | ErrorPage
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a page of ours sent. granted: the scopes left ticked, None before the consent page."""
-
-    patient: str | None = None
-    granted: Collection[str] | None = None
-    denied: bool = False
+# How long somebody may take over the pages after that.
+_ON_PAGES = timedelta(minutes=15)
+# What of a launch the grant keeps besides patient and encounter; `session`: the sign-in that it ends with.
+_FROM_LAUNCH = ("intent", "fhirContext", "need_patient_banner", "tenant", "session")
 
 
 def known_client(server: AuthorizationServer, request: Request) -> Client | None:
@@ -149,8 +109,8 @@ def _ehr_launch(
             redirect_uri=grant.redirect_uri,
             state=request.form.get("state"),
         )
-    scope = _without(request.scope, () if row.patient else ("launch/patient",), ("launch/encounter",))
-    if not client.trusted and choice is None:
+    scope = _in_launch(request.scope, row)
+    if not client.trusted and (choice is None or choice.granted is None):
         return Consent(client, scope, row.patient, continue_launch(context, row))
     approval = Approval(
         username=user.username,
@@ -160,11 +120,7 @@ def _ehr_launch(
         patient=row.patient,
         encounter=row.encounter,
         auth_time=_moment(row),
-        context={
-            name: row.context[name]
-            for name in ("intent", "fhirContext", "need_patient_banner", "session")
-            if name in row.context
-        },
+        context={name: row.context[name] for name in _FROM_LAUNCH if name in row.context},
     )
     return _issue(server, request, grant, approval)
 
@@ -180,22 +136,28 @@ def _standalone(
     if session is None or not _fresh(server, request, session, choice):
         _refuse_silence(request, grant, prompts, "login_required")
         return SignIn(client)
-    # There is no EHR that launched, and encounters cannot be chosen here.
-    scope = _without(request.scope, ("launch", "launch/encounter"))
-    patient = choice.patient if choice is not None else None
+    scope = _without(request.scope, "launch")  # there is no EHR that launched
+    chosen = choice or Choice()
+    patient, encounter = chosen.patient or None, None
     if patient is None and _needs_patient(scope):
         _refuse_silence(request, grant, prompts, "interaction_required")
         return ChoosePatient(client)
-    decided = choice is not None and choice.granted is not None
+    if patient is not None and "launch/encounter" in scope.split():
+        if chosen.encounter is None:
+            return ChooseEncounter(client, patient)
+        encounter = chosen.encounter or None
+        scope = scope if encounter else _without(scope, "launch/encounter")
+    decided = chosen.granted is not None
     if not decided and (not client.trusted or "consent" in prompts):
         _refuse_silence(request, grant, prompts, "consent_required")
-        return Consent(client, scope, patient)
+        return Consent(client, scope, patient, encounter=chosen.encounter)
     approval = Approval(
         username=session.username,
         fhir_user=session.fhir_user,
         role=session.role,
         scope=_granted(scope, choice),
         patient=patient,
+        encounter=encounter,
         auth_time=session.created,
         context={"session": session.session_hash.hex()},
     )
@@ -212,16 +174,12 @@ def _issue(
 
 
 def _fresh(server: AuthorizationServer, request: Request, session: Session, choice: Choice | None) -> bool:
-    """Whether the login is as recent as the client asks (prompt=login, max_age); asked on arrival only."""
-    if choice is not None:
-        return True
-    age = server.context.clock() - session.created
+    """Whether the login is as recent as the client asks (prompt=login, max_age)."""
+    age = server.context.clock() - session.created - (timedelta() if choice is None else _ON_PAGES)
     if "login" in request.form.get("prompt", "").split() and age > _FRESH_LOGIN:
         return False
     maximum = request.form.get("max_age", "")
-    return not (maximum.isascii() and maximum.isdigit() and len(maximum) < 10) or age <= timedelta(
-        seconds=max(int(maximum), int(_FRESH_LOGIN.total_seconds()))
-    )
+    return not maximum or age <= max(timedelta(seconds=int(maximum)), _FRESH_LOGIN)
 
 
 def _refuse_silence(
@@ -237,32 +195,34 @@ def _refuse_silence(
 
 
 def _needs_patient(scope: str) -> bool:
-    """Whether a scope is useless without a patient: launch/patient, or any patient/ scope."""
-    words = scope.split()
-    return "launch/patient" in words or any(
-        parsed is not None and parsed.level == "patient" for parsed in map(parse_scope, words)
+    """Whether a scope is useless without a patient: launch/patient, launch/encounter, or any patient/ scope."""
+    return any(word in ("launch/patient", "launch/encounter") or _of_patient(word) for word in scope.split())
+
+
+def _of_patient(word: str) -> bool:
+    parsed = parse_scope(word)
+    return parsed is not None and parsed.level == "patient"
+
+
+def _without(scope: str, *dropped: str) -> str:
+    return " ".join(word for word in scope.split() if word not in dropped)
+
+
+def _in_launch(scope: str, row: LaunchRow) -> str:
+    """The part of a scope that an EHR launch can carry: what needs a patient, an encounter or a sign-in to end
+    with, only where the launch has it."""
+    return " ".join(
+        word
+        for word in scope.split()
+        if (row.patient or not (word == "launch/patient" or _of_patient(word)))
+        and (row.encounter or word != "launch/encounter")
+        and (row.context.get("session") or word != "online_access")
     )
 
 
-def _without(scope: str, *dropped: Collection[str]) -> str:
-    gone = {word for words in dropped for word in words}
-    return " ".join(word for word in scope.split() if word not in gone)
-
-
-def optional_scopes(scope: str) -> tuple[str, ...]:
-    """The scopes that the user may leave out on the consent page."""
-    return tuple(word for word in scope.split() if word not in _NOT_OPTIONAL)
-
-
 def _granted(scope: str, choice: Choice | None) -> str:
-    """What remains of a scope after the consent page; nothing when all that could be ticked was left out."""
-    if choice is None or choice.granted is None:
-        return scope
-    optional = optional_scopes(scope)
-    kept = [word for word in optional if word in choice.granted]
-    if optional and not kept:
-        return ""
-    return " ".join(word for word in scope.split() if word in kept or word not in optional)
+    """What remains of a scope after the consent page; "" when nothing that could be ticked was."""
+    return scope if choice is None or choice.granted is None else granted(scope, choice.granted)
 
 
 def _is_signed_in(context: AuthContext, row: LaunchRow) -> bool:

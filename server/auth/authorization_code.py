@@ -20,6 +20,7 @@ from authlib.oauth2.rfc7636.challenge import compare_s256_code_challenge
 
 from server.auth.clients import PUBLIC, Client
 from server.auth.context import AuthContext, record
+from server.auth.openid_request import check_openid_parameters
 from server.auth.token_response import id_token, identity_claims, launch_context
 from server.auth.tokens import add_access_token, grant_claims
 from server.storage.authorization import CodeRow, GrantRow, RefreshTokenRow
@@ -31,8 +32,8 @@ CLIENT_AUTHENTICATION = ["private_key_jwt", "client_secret_basic", "none"]
 class Approval:
     """That a user lets a client have a scope, with the launch context it gets.
 
-    fhir_user: "Practitioner/id" or None. context: intent, fhirContext, need_patient_banner and, for online
-    access, `session`: the login that the access ends with.
+    fhir_user: "Practitioner/id" or None. context: intent, fhirContext, need_patient_banner, tenant and, for
+    online access, `session`: the login that the access ends with.
     """
 
     username: str
@@ -144,7 +145,7 @@ class AuthorizationCodeGrant(CodeGrant):
         }
         if include_refresh_token and {"offline_access", "online_access"} & set(scope.split()):
             token["refresh_token"] = context.new_secret()
-        if signed := id_token(context, user, scope, code.nonce, code.auth_time):
+        if signed := id_token(context, user, scope, code.nonce, code.auth_time, token["access_token"]):
             token["id_token"] = signed
         return {**token, **launch_context(context, user)}
 
@@ -182,7 +183,7 @@ def keep_access_token(context: AuthContext, token: Mapping[str, Any], grant: Gra
 
 
 def refresh_row(context: AuthContext, token: str, grant: GrantRow, scope: str) -> RefreshTokenRow:
-    """A refresh token: 90 days from now for offline access, at most one login's length for online access."""
+    """A refresh token: for offline access three months from now, for online access at most a login's length."""
     offline = "offline_access" in scope.split()
     lifetime = context.lifetimes.offline if offline else context.lifetimes.session_absolute
     return RefreshTokenRow(
@@ -226,13 +227,15 @@ class S256CodeChallenge(CodeChallenge):
 
 
 class SmartRequest:
-    """What SMART adds to an authorization request: `aud` is this FHIR server, `launch` needs its scope."""
+    """What SMART and OpenID Connect add to an authorization request: `aud` is this FHIR server, `launch` needs
+    its scope, and no parameter asks for what is not offered."""
 
     def __call__(self, grant: AuthorizationCodeGrant) -> None:
         grant.register_hook("after_validate_authorization_request_payload", self._validate)
 
     def _validate(self, grant: AuthorizationCodeGrant, redirect_uri: str) -> None:
         request = grant.request
+        check_openid_parameters(request.payload.data)
         audience = request.payload.data.get("aud", "")
         if audience.rstrip("/") != grant.server.context.fhir_base:
             raise InvalidRequestError("aud must be the base URL of this FHIR server.")

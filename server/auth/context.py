@@ -24,7 +24,8 @@ class Lifetimes:
     """How long each secret is good.
 
     Sources: code, RFC 6749 section 4.1.2 (at most 10 minutes); backend token, SMART Backend Services (5 minutes
-    recommended); assertion, SMART asymmetric client authentication (at most 5 minutes).
+    recommended); assertion, SMART asymmetric client authentication (at most 5 minutes); offline, 45 CFR
+    170.315(g)(10): three months at least, and three months are up to 92 days.
     """
 
     launch: timedelta = timedelta(seconds=60)
@@ -32,7 +33,7 @@ class Lifetimes:
     access_token: timedelta = timedelta(hours=1)
     backend_token: timedelta = timedelta(minutes=5)
     id_token: timedelta = timedelta(minutes=5)
-    offline: timedelta = timedelta(days=90)
+    offline: timedelta = timedelta(days=92)
     consent: timedelta = timedelta(minutes=5)
     assertion: timedelta = timedelta(minutes=5)
     clock_skew: timedelta = timedelta(seconds=30)

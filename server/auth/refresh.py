@@ -1,7 +1,7 @@
 """The refresh token grant: every refresh token is good once and brings its successor.
 
-A token used a second time was stolen by somebody: the whole grant ends. Offline access lives 90 days from its
-last use, online access as long as the login it came from.
+A token used a second time was stolen by somebody: the whole grant ends. Offline access lives three months from
+its last use, online access as long as the login it came from.
 Sources: RFC 6749 section 6, RFC 9700 section 4.14,
 hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html (refresh access token)
 """

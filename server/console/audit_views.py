@@ -40,6 +40,7 @@ INTERACTIONS = (
     "login-throttled",
     "logout",
     "launch",
+    "launch-refused",
     "authorize",
     "authorize-refused",
     "token-issue",

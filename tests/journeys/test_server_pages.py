@@ -26,6 +26,7 @@ WIDTHS = (1440, 1024, 420)
 CALLBACK = "http://127.0.0.1:9/callback"
 SCOPE = (
     "openid fhirUser offline_access launch/patient patient/Patient.rs patient/MedicationRequest.rs "
+    "patient/Condition.rs "
     "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory "
     "user/Practitioner.rs user/Task.cruds"
 )
@@ -38,7 +39,8 @@ class Site:
         self.deployment = deployment
         self.base = deployment.base_url
         added = deployment.baton(
-            "client", "add", "--public", "--name", "Growth chart", "--redirect-uri", CALLBACK, "--scope", SCOPE
+            "client", "add", "--public", "--name", "Growth chart", "--redirect-uri", CALLBACK,
+            "--scope", f"{SCOPE} launch/encounter",
         )  # fmt: skip
         self.client = json.loads(added)["client_id"]
         token = deployment.token("system/*.rs")
@@ -117,13 +119,33 @@ def nobody_found(page: Page, site: Site) -> None:
     patient_picker(page, site)
     page.get_by_label("Name begins with").fill("Zzyzx")
     page.get_by_role("button", name="Search").click()
-    expect(page.get_by_text("No patient's name begins with this.")).to_be_visible()
+    expect(page.get_by_text("No patient was found.")).to_be_visible()
+
+
+def patient_search_fault(page: Page, site: Site) -> None:
+    patient_picker(page, site)
+    page.get_by_label("Date of birth").evaluate("field => { field.type = 'text'; field.value = 'in spring'; }")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("alert")).to_contain_text("The date of birth is a day")
+
+
+def visit_picker(page: Page, site: Site) -> None:
+    page.goto(site.authorize(scope="launch/patient launch/encounter patient/Patient.rs"))
+    page.get_by_role("list", name="Patients").get_by_role("button").first.click()
+    expect(page.get_by_role("list", name="Visits")).to_be_visible()
 
 
 def consent(page: Page, site: Site) -> None:
     patient_picker(page, site)
     page.get_by_role("list", name="Patients").get_by_role("button").first.click()
     expect(page.get_by_role("heading", name="Allow Growth chart")).to_be_visible()
+
+
+def consent_narrowed(page: Page, site: Site) -> None:
+    consent(page, site)
+    page.get_by_text("Only some of it: Problems and diagnoses").click()
+    page.get_by_label("Problem list").check()
+    page.evaluate("scrollTo(0, 0)")
 
 
 def grants(page: Page, site: Site) -> None:
@@ -252,7 +274,10 @@ PAGES: dict[Callable[[Page, Site], None], str] = {
     sign_in_failed: "",
     patient_picker: "rn",
     nobody_found: "rn",
+    patient_search_fault: "rn",
+    visit_picker: "rn",
     consent: "rn",
+    consent_narrowed: "rn",
     grants: "rn",
     authorization_refused: "rn",
     ehr_patients: "rn",
@@ -342,7 +367,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
     # Start before the first element, also where a field has the focus to begin with.
     page.evaluate("document.body.tabIndex = -1; document.body.focus()")
     expected = page.locator(
-        "a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']"
+        ":is(a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']):visible"
     ).count()
     stops: list[dict[str, Any]] = []
     for _ in range(4 * expected + 1):

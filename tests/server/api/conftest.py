@@ -33,7 +33,7 @@ PASSWORD = "correct horse battery staple"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 VERIFIER = "v" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
-SCOPE = "openid fhirUser offline_access launch launch/patient patient/*.cruds user/*.cruds"
+SCOPE = "openid fhirUser offline_access launch launch/patient launch/encounter patient/*.cruds user/*.cruds"
 _FIELD = re.compile(r'<(?:input|button)\b[^>]*\bname="([^"]*)"[^>]*>')
 
 

@@ -120,6 +120,14 @@ def test_a_repeated_parameter_is_refused_without_redirect(smart: Any, name: str)
         ({"launch": "unknown", "scope": "patient/*.rs launch"}, "invalid_request"),
         ({"launch": "unknown", "scope": "patient/*.rs"}, "invalid_scope"),
         ({"prompt": "none"}, "login_required"),
+        ({"prompt": "none login"}, "invalid_request"),
+        ({"max_age": "soon"}, "invalid_request"),
+        ({"max_age": "-1"}, "invalid_request"),
+        ({"max_age": "9" * 11}, "invalid_request"),
+        ({"response_mode": "fragment"}, "invalid_request"),
+        ({"request": "a.b.c"}, "request_not_supported"),
+        ({"request_uri": "https://app.example/request"}, "request_uri_not_supported"),
+        ({"registration": "{}"}, "registration_not_supported"),
     ],
 )
 def test_other_errors_go_back_to_the_client_with_its_state(
@@ -198,6 +206,31 @@ class TestLaunch:
         smart.context.rows.put_user(replace(smart.context.rows.user("rn"), disabled=True))
         answer = smart.authorize(smart.browser(), client_id, launch=launch, scope="launch patient/*.rs").answer
         assert answer["error"] == "invalid_request"
+
+    def test_without_a_patient_what_needs_one_is_not_granted(self, smart: Any) -> None:
+        client_id, browser = smart.client(), smart.browser()
+        browser.sign_in()
+        scope = "openid launch launch/patient launch/encounter patient/*.rs user/Task.rs"
+        launch = smart.launch(browser, client_id)
+        answer = smart.authorize(smart.browser(), client_id, launch=launch, scope=scope).answer
+        tokens = json.loads(smart.exchange(client_id, answer["code"]).text)
+        assert tokens["scope"] == "openid launch user/Task.rs"
+        assert "patient" not in tokens
+
+    def test_a_launch_with_an_encounter_keeps_the_scope_that_asks_for_it(self, smart: Any) -> None:
+        tokens = smart.tokens(smart.client(), scope="launch launch/patient launch/encounter patient/*.rs")
+        assert tokens["scope"] == "launch launch/patient launch/encounter patient/*.rs"
+        assert tokens["encounter"] == "stay"
+
+    def test_a_consent_page_is_not_passed_by_the_form_of_another_page(self, smart: Any) -> None:
+        client_id, browser = smart.client(trusted=False), smart.browser()
+        browser.sign_in()
+        launch = smart.launch(browser, client_id, patient="one")
+        page = smart.authorize(smart.browser(), client_id, launch=launch, scope="launch patient/*.rs")
+        for path in ("patient", "encounter", "consent"):
+            page = smart.browser().post(f"/oauth2/authorize/{path}", [*page.fields, ("_patient", "two")])
+            assert page.status == 200
+            assert "Allow Test app" in page.text
 
     def test_only_registered_origins_may_frame_it(self, smart: Any) -> None:
         client_id, browser = smart.client(frame_ancestors=(EHR,), trusted=False), smart.browser()
@@ -360,6 +393,23 @@ class TestStandalone:
         clock.advance(minutes=5)
         assert smart.authorize(browser, client_id, scope="user/Task.rs", max_age="120").status == 303
         assert "code" in smart.authorize(browser, client_id, scope="user/Task.rs", max_age="600").answer
+
+    def test_a_form_of_a_page_does_not_make_an_old_sign_in_fresh(self, smart: Any, clock: Any) -> None:
+        client_id, browser = smart.client(), smart.browser()
+        browser.sign_in()
+        page = smart.authorize(browser, client_id)
+        for _ in range(2):
+            clock.advance(minutes=10)
+            browser.get("/oauth2/grants")
+        stale = [*page.fields, ("prompt", "login"), ("_patient", "one")]
+        assert browser.post("/oauth2/authorize/consent", stale).status == 303
+        recent = [*page.fields, ("max_age", "600"), ("_patient", "one")]
+        assert "code" in browser.post("/oauth2/authorize/consent", recent).answer
+
+    def test_the_expected_user_name_stands_in_the_sign_in_page(self, smart: Any) -> None:
+        browser = smart.browser()
+        page = smart.authorize(browser, smart.client(), login_hint='rn"<b>')
+        assert 'value="rn&#34;&lt;b&gt;"' in browser.get(page.location).text
 
     def test_prompt_none_answers_without_a_page(self, smart: Any) -> None:
         browser = smart.browser()

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from server.auth.discovery import smart_configuration
+
 BASE = "http://127.0.0.1:8000"
 SCOPE_FORM = re.compile(r"^(patient|user|system|\*)/([a-zA-Z*]+)\.([cruds]+)(\?\w+=[^\s&]+(&\w+=[^\s&]+)*)?$")
 
@@ -57,6 +59,15 @@ def test_asymmetric_clients_and_backend_services_are_announced(configuration: di
 
 
 @pytest.mark.requirement("D5")
+def test_granular_scopes_are_listed_as_us_core_asks_for_them(configuration: dict[str, Any]) -> None:
+    scopes = configuration["scopes_supported"]
+    lab = "http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
+    for level in ("patient", "user", "system"):
+        assert f"{level}/Observation.rs?category={lab}" in scopes
+    assert len([scope for scope in scopes if scope.startswith("patient/Condition.rs?category=")]) == 3
+
+
+@pytest.mark.requirement("D5")
 def test_scopes_are_listed_and_all_addresses_are_absolute(configuration: dict[str, Any]) -> None:
     assert any(SCOPE_FORM.match(scope) for scope in configuration["scopes_supported"])
     assert isinstance(configuration["introspection_endpoint"], str)
@@ -75,6 +86,7 @@ def test_scopes_are_listed_and_all_addresses_are_absolute(configuration: dict[st
         "client-confidential-asymmetric",
         "sso-openid-connect",
         "context-standalone-patient",
+        "context-standalone-encounter",
         "permission-offline",
         "permission-patient",
         "authorize-post",
@@ -122,6 +134,14 @@ def test_further_endpoints_are_published_where_they_work(configuration: dict[str
         urlsplit(configuration["revocation_endpoint"]).path, {"token": "x", "client_id": smart.client()}
     )
     assert revoked.status == 200
+
+
+@pytest.mark.requirement("D9")
+def test_other_parts_add_members_and_take_none_away() -> None:
+    more = {"registration_endpoint": f"{BASE}/oauth2/register"}
+    plain, added = smart_configuration(BASE, {}), smart_configuration(BASE, more)
+    assert added == plain | more
+    assert "registration_endpoint" not in plain
 
 
 @pytest.mark.requirement("D9")

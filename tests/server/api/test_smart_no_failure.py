@@ -14,18 +14,21 @@ NAMES = (
     "code_challenge_method", "nonce", "max_age", "grant_type", "code", "code_verifier", "refresh_token",
     "token", "client_assertion", "client_assertion_type", "client_secret", "token_type_hint", "_patient",
     "_name", "csrf", "_granted", "_decision", "_csrf", "next", "username", "password", "grant", "again",
+    "_birth_date", "_number", "_encounter", "_cursor", "login_hint", "request_uri", "response_mode",
 )  # fmt: skip
 HONEST = (
     "code", "S256", "authorization_code", "refresh_token", "client_credentials", "https://app.example/callback",
     "http://127.0.0.1:8000/fhir", "patient/*.rs launch openid", "v" * 43, "login none consent", "one", "allow",
-    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "a.b.c", "app",
+    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "a.b.c", "app", "1950-04-30", "stay",
+    "launch/encounter launch/patient openid patient/*.rs",
 )  # fmt: skip
 FIELDS = st.lists(
     st.tuples(st.sampled_from(NAMES), st.one_of(st.sampled_from(HONEST), st.text(max_size=40))), max_size=14
 )
 GET_PATHS = ("authorize", "login", "grants", "jwks", "smart-style.json")
 POST_PATHS = (
-    "authorize", "authorize/patient", "authorize/consent", "authorize/decision", "login", "logout", "token",
+    "authorize", "authorize/patient", "authorize/encounter", "authorize/consent", "authorize/decision", "login",
+    "logout", "token", "launch",
     "revoke", "introspect", "grants/withdraw",
 )  # fmt: skip
 

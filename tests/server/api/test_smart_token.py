@@ -6,6 +6,8 @@ OpenID Connect Core 1.0 section 2, hl7.org/fhir/smart-app-launch/STU2.2/app-laun
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -59,19 +61,26 @@ def test_the_launch_context_comes_with_the_tokens(smart: Any) -> None:
         patient="one",
         encounter="stay",
         intent="reconcile",
-        fhir_context=[{"reference": "Encounter/stay"}],
+        fhir_context=[{"reference": "List/home", "role": "https://app.example/at-home"}],
         need_patient_banner=False,
+        tenant="north-clinic",
     )
     answer = smart.authorize(browser, client_id, launch=launch, scope="launch patient/*.rs").answer
     tokens = json.loads(smart.exchange(client_id, answer["code"]).text)
     assert tokens["patient"] == "one"
     assert tokens["encounter"] == "stay"
     assert tokens["intent"] == "reconcile"
-    assert tokens["fhirContext"] == [{"reference": "Encounter/stay"}]
+    assert tokens["fhirContext"] == [{"reference": "List/home", "role": "https://app.example/at-home"}]
     assert tokens["need_patient_banner"] is False
-    style = smart.browser().get(tokens["smart_style_url"].removeprefix(BASE))
+    assert tokens["tenant"] == "north-clinic"
+    style = smart.browser().get(tokens["smart_style_url"].removeprefix(BASE), Origin="https://app.example")
     assert style.status == 200
-    assert json.loads(style.text)["color_text"].startswith("#")
+    assert style.headers["Access-Control-Allow-Origin"] == "*"
+    assert set(json.loads(style.text)) == {
+        "color_background", "color_error", "color_highlight", "color_modal_backdrop", "color_success",
+        "color_text", "dim_border_radius", "dim_font_size", "dim_spacing_size", "font_family_body",
+        "font_family_heading",
+    }  # fmt: skip
     for path in ("Patient/one", "Encounter/stay"):
         assert smart.fhir(path, tokens["access_token"]).status == 200
 
@@ -300,15 +309,16 @@ class TestRefresh:
         for tokens in (first, second):
             assert smart.fhir("Patient/one", tokens["access_token"]).status == 401
 
-    def test_offline_access_lives_ninety_days_from_its_last_use(self, smart: Any, clock: Any) -> None:
+    @pytest.mark.requirement("R4")
+    def test_offline_access_lives_three_months_from_its_last_use(self, smart: Any, clock: Any) -> None:
         client_id = smart.client()
         token = smart.tokens(client_id)["refresh_token"]
         for _ in range(3):
-            clock.advance(days=89)
+            clock.advance(days=91)
             page = self.refresh(smart, client_id, token)
             assert page.status == 200
             token = json.loads(page.text)["refresh_token"]
-        clock.advance(days=90)
+        clock.advance(days=92)
         assert self.refresh(smart, client_id, token).status == 400
 
     def test_online_access_ends_with_the_login(self, smart: Any, oauth_error: Any) -> None:
@@ -324,6 +334,20 @@ class TestRefresh:
         token = json.loads(page.text)["refresh_token"]
         oauth_error(self.refresh(smart, client_id, token), 400, "invalid_grant")
         assert smart.fhir("Patient", tokens["access_token"]).status == 401
+
+    def test_online_access_ends_where_the_login_runs_out_and_offline_access_does_not(
+        self, smart: Any, clock: Any, oauth_error: Any
+    ) -> None:
+        kept = {}
+        for access in ("online_access", "offline_access"):
+            client_id = smart.client(scope=f"{access} user/*.rs")
+            browser = smart.browser()
+            browser.sign_in()
+            code = smart.authorize(browser, client_id, scope=f"{access} user/*.rs").answer["code"]
+            kept[access] = client_id, json.loads(smart.exchange(client_id, code).text)["refresh_token"]
+        clock.advance(minutes=15, seconds=1)
+        oauth_error(self.refresh(smart, *kept["online_access"]), 400, "invalid_grant")
+        assert self.refresh(smart, *kept["offline_access"]).status == 200
 
     def test_without_offline_or_online_access_there_is_no_refresh_token(self, smart: Any) -> None:
         assert "refresh_token" not in smart.tokens(smart.client(), scope="launch patient/*.rs")
@@ -468,6 +492,7 @@ class TestIdToken:
         assert token.header["alg"] == "RS256"
         assert token.header["kid"] in {key["kid"] for key in jwks["keys"]}
         now = int(smart.context.clock().timestamp())
+        half = hashlib.sha256(tokens["access_token"].encode()).digest()[:16]
         assert token.claims == {
             "iss": BASE,
             "sub": "rn",
@@ -476,6 +501,7 @@ class TestIdToken:
             "exp": now + 300,
             "auth_time": now,
             "nonce": "n-1",
+            "at_hash": base64.urlsafe_b64encode(half).rstrip(b"=").decode(),
             "fhirUser": f"{BASE}/fhir/Practitioner/prac-rn",
         }
 
