@@ -131,8 +131,7 @@ def _decide(principal: Principal, interaction: str, resource_type: str) -> Decis
             writable=needed,
             definitions=resource_type == _DEFINITIONS and _may_define(principal, permission),
         )
-    # What counts hidden rows is not for who sees a part of them.
-    return Decision(visible=needed, diagnostics=role(principal.role).console and not is_limited(principal))
+    return Decision(visible=needed, diagnostics=role(principal.role).console)
 
 
 def _may_define(principal: Principal, permission: str) -> bool:
