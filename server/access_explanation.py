@@ -29,7 +29,7 @@ from server.interactions.operations import access_of
 from server.interactions.request import Context, InteractionRequest
 from server.policy.open_types import open_types
 from server.policy.relationships import why
-from server.policy.roles import policy, role
+from server.policy.roles import ANYBODY, policy, role
 from server.storage.interface import Reader, StoredVersion
 from server.storage.relationships import Relation
 
@@ -209,9 +209,11 @@ def _organizations(principal: Principal, parties: _Parties | None) -> Layer:
         _row(parties, row) | {"reach": policy().organizations.get(parties.name(row.right), "")}
         for row in parties.organizations()
     )
-    narrowed = [row["party"] for row in rows if row["reach"]]
-    if narrowed:
-        return Layer("organization", "limits", f"the policy limits the staff of {', '.join(narrowed)}", rows)
+    named = [f"{row['party']}: {row['reach']}" for row in rows if row["reach"]]
+    if policy().organizations.get(ANYBODY, "all") != "all":
+        named.append(f"whoever works for none that reaches further: {policy().organizations[ANYBODY]}")
+    if named:
+        return Layer("organization", "limits", f"the widest reach of {'; '.join(named)}", rows)
     return Layer("organization", "allows", "the policy limits no organization of the person", rows)
 
 
@@ -228,7 +230,11 @@ def _relationships(
     if resource_type in open_types():
         return Layer("relationship", "", "the type is nobody's chart: no relationship is needed")
     mine = {reference_hash(name) for name in (parties.name(row.right) for row in parties.organizations())}
-    limits = [limit for limit in limits_of(principal) if not limit.of or limit.of & mine]
+    limits = [
+        limit
+        for limit in limits_of(principal)
+        if not (limit.of and limit.of.isdisjoint(mine)) and limit.but.isdisjoint(mine)
+    ]
     if not limits:
         return Layer("relationship", "", "all charts are in reach")
     narrowest = min(limits, key=lambda limit: limit.organizations)

@@ -280,7 +280,7 @@ def _within(
     elif resource_type in open_types():
         if not writes or resource_type not in relationship_policy().types:
             yield Rule(criteria=criteria)
-    elif in_patient_compartment(resource_type) or all(limit.of for limit in limits):
+    elif in_patient_compartment(resource_type) or all(limit.is_for_some for limit in limits):
         yield Rule(criteria=criteria, limits=limits)
 
 

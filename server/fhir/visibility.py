@@ -17,11 +17,18 @@ class Limit:
     """Only charts to which the caller is related, as stored relationships say (`policy.relationships`).
 
     organizations: relationships of the caller's organizations count as well as those of the caller, the caller's
-    roles and teams. of: reference_hash of the organizations whose staff alone is limited, empty for everybody.
+    roles and teams. of: reference_hash of the organizations whose staff alone is limited. but: of those whose staff
+    alone is not. Without either everybody is.
     """
 
     organizations: bool = False
     of: frozenset[int] = frozenset()
+    but: frozenset[int] = frozenset()
+
+    @property
+    def is_for_some(self) -> bool:
+        """Whether it depends on where somebody works."""
+        return bool(self.of or self.but)
 
 
 @dataclass(frozen=True, slots=True)

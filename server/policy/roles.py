@@ -5,7 +5,8 @@ the file as a whole (BATON_POLICY); `use` puts another one in force where the pa
 
 The reach of a role says whose charts: `all`, `organization` (those to which the person, or an organization the
 person works for, is related) or `related` (those to which the person is: itself, in a role or in a team).
-Organizations can narrow the reach of their staff, whatever the role: of several, the narrowest counts.
+Organizations can narrow the reach of their staff, whatever the role: of several, the narrowest counts. `*` among
+them stands for whoever works for none that reaches further, so that who leaves a house loses what it gave.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from server.fhir.generated.resource_types import RESOURCE_TYPES
 # From the widest to the narrowest.
 REACHES = ("all", "organization", "related")
 SHIPPED = "shipped"
+ANYBODY = "*"  # among the organizations: whoever works for none that reaches further
 _LETTERS = re.compile(r"c?r?u?d?s?")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _ORGANIZATION = re.compile(r"Organization/[A-Za-z0-9\-.]{1,64}")
@@ -56,7 +58,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All of it. organizations: "Organization/id" -> the widest reach of its staff. reasons: code -> words, for
+    """All of it. organizations: "Organization/id" or "*" -> the widest reach of its staff. reasons: code -> words, for
     emergencies. origin: SHIPPED, or the file it was read from."""
 
     version: str
@@ -116,9 +118,9 @@ def read_policy(text: str, origin: str) -> Policy:
     for name, value in (("roles", rows), ("organizations", narrowed), ("emergency_reasons", reasons)):
         if not isinstance(value, dict):
             raise PolicyError(f"{name} is not an object")
-    for organization, reach in narrowed.items():
-        if not _ORGANIZATION.fullmatch(organization) or reach not in REACHES:
-            raise PolicyError(f"organizations: {organization!r}: Organization/id and one of {', '.join(REACHES)}")
+    for name, reach in narrowed.items():
+        if (name != ANYBODY and not _ORGANIZATION.fullmatch(name)) or reach not in REACHES:
+            raise PolicyError(f"organizations: {name!r}: Organization/id or *, and one of {', '.join(REACHES)}")
     if any(not isinstance(words, str) or not words for words in reasons.values()):
         raise PolicyError("emergency_reasons: a code has no words")
     found = {name: _role(name, row) for name, row in rows.items()}

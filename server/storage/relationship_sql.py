@@ -28,7 +28,12 @@ class RelationshipSql:
 
     def unless_free(self, limit: Limit, kept: str) -> str:
         """What keeps the limit, or that it is not one for the caller."""
-        return any_of([self._free(limit), kept]) if limit.of else kept
+        ways = [kept]
+        if limit.of:
+            ways.append(self._works_for(limit.of, "NOT "))
+        if limit.but:
+            ways.append(self._works_for(limit.but))
+        return any_of(ways)
 
     def charts(self, limit: Limit, resource_type: str) -> str:
         """A SELECT of the rids of a type in all charts that keep a limit which is one for everybody."""
@@ -55,15 +60,14 @@ class RelationshipSql:
             where.append(f"{row}.rid > 0")
         return self._dialect.exists(f"relationship {row}", " AND ".join(where))
 
-    def _free(self, limit: Limit) -> str:
-        """The caller works for none of the organizations that the limit is for."""
+    def _works_for(self, organizations: frozenset[int], negation: str = "") -> str:
+        """The caller works for one of the organizations now, or negated for none of them."""
         if not self._is_known:
             return FALSE
         row = self._parameters.alias()
         of = f"{row}.member = {self._caller} AND {row}.kind = {ORGANIZATION}"
-        named = f"{row}.party {self._parameters.among(sorted(limit.of))}"
-        found = self._dialect.exists(f"membership {row}", f"{of} AND {named} AND {self._in_force(row)}")
-        return f"NOT {found}"
+        named = f"{row}.party {self._parameters.among(sorted(organizations))}"
+        return negation + self._dialect.exists(f"membership {row}", f"{of} AND {named} AND {self._in_force(row)}")
 
     def _among_parties(self, limit: Limit) -> str:
         """What follows a column to ask whether it is the caller, or what the caller acts as.

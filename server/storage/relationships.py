@@ -46,7 +46,7 @@ def reaches(
     caller. lasting: an emergency access does not count."""
     wanted = sorted(reference_hash(f"Patient/{patient}") for patient in patients)
     for limit in limits:
-        if limit.of and _holds(connection, visible, limit):
+        if limit.is_for_some and _holds(connection, visible, limit):
             continue
         if not wanted or _related(connection, visible, limit, wanted, lasting) < len(set(wanted)):
             return False

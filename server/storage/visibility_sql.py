@@ -64,7 +64,7 @@ class VisibilitySql:
         patients = sorted({hash for rule in rules for hash in patient_hashes(rule)})
         lists: dict[Limit | None, str] = {}
         for rule in rules:
-            of_everybody = next((limit for limit in rule.limits if not limit.of), None)
+            of_everybody = next((limit for limit in rule.limits if not limit.is_for_some), None)
             if rule.referred or (rule.patients is None and of_everybody is None):
                 return "", False
             if rule.patients is None and of_everybody is not None and of_everybody not in lists:

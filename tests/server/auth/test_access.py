@@ -334,7 +334,7 @@ def reaching() -> Iterator[Any]:
 
     def put(reach: str, **narrowed: str) -> None:
         held = {"it": replace(role("rn"), name="it", types={"*": "cruds"}, reach=reach)}
-        organizations = {f"Organization/{name}": widest for name, widest in narrowed.items()}
+        organizations = {name if name == "*" else f"Organization/{name}": to for name, to in narrowed.items()}
         use(replace(policy(), roles={**roles(), **held}, organizations=organizations))
 
     yield put
@@ -371,6 +371,17 @@ class TestRelationships:
             ("organization", {"house": "organization"}, (OURS,)),
             ("organization", {"house": "related"}, (OURS, Limit(False, frozenset({reference_hash(HOUSE)})))),
             ("related", {"house": "organization"}, (MINE,)),
+            ("all", {"*": "related"}, (MINE,)),
+            ("all", {"*": "related", "house": "all"}, (Limit(but=frozenset({reference_hash(HOUSE)})),)),
+            (
+                "all",
+                {"*": "related", "house": "organization"},
+                (
+                    Limit(True, of=frozenset({reference_hash(HOUSE)})),
+                    Limit(but=frozenset({reference_hash(HOUSE)})),
+                ),
+            ),
+            ("related", {"*": "organization"}, (MINE,)),
         ],
     )
     def test_organizations_narrow_and_never_widen(
@@ -454,7 +465,9 @@ class TestRelationships:
     ).map(" ".join),
     patient=st.sampled_from([None, "one"]),
     reach=st.sampled_from(REACHES),
-    narrowed=st.sampled_from([{}, {"house": "organization"}, {"house": "related", "barn": "organization"}]),
+    narrowed=st.sampled_from(
+        [{}, {"house": "organization"}, {"house": "related", "barn": "organization"}, {"*": "related", "barn": "all"}]
+    ),
     interaction=st.sampled_from(["read", "search-type", "create", "update"]),
     resource_type=st.sampled_from(["Patient", "Observation", "Practitioner", "Binary", "PractitionerRole"]),
 )
@@ -465,7 +478,7 @@ def test_a_layer_more_never_shows_more(
 
     def decided(reach: str, narrowed: dict[str, str]) -> Decision:
         held = replace(role("rn"), name="it", types={"*": "cruds"}, reach=reach)
-        organizations = {f"Organization/{name}": widest for name, widest in narrowed.items()}
+        organizations = {name if name == "*" else f"Organization/{name}": to for name, to in narrowed.items()}
         use(replace(policy(), roles={"it": held}, organizations=organizations))
         try:
             return decide(nurse(scope, patient=patient), interaction, resource_type, at=5)

@@ -30,7 +30,9 @@ def site_policy() -> Iterator[Callable[..., None]]:
         document["roles"]["visiting"] = {"title": "Visiting", "reach": "related", "types": {"*": "cruds"}}
         document["roles"]["partner"] = {"title": "Partner", "reach": "organization", "types": {"*": "cruds"}}
         document["roles"]["resident"] = {"title": "Resident", "reach": "all", "types": {"*": "cruds"}}
-        document["organizations"] = {f"Organization/{name}": reach for name, reach in organizations.items()}
+        document["organizations"] = {
+            "*" if name == "anybody" else f"Organization/{name}": reach for name, reach in organizations.items()
+        }
         use(read_policy(json.dumps(document), "tests"))
 
     put()
@@ -192,6 +194,16 @@ class TestOrganizations:
         assert ids(ours, "Patient") == []
         fhir.delete("PractitionerRole/r")
         assert ids(ours, "Patient") == ["a", "b"]
+
+    def test_who_leaves_the_house_loses_what_it_gave(
+        self, fhir: Any, as_token: Any, site_policy: Callable[..., None]
+    ) -> None:
+        site_policy(house="all", anybody="related")
+        ours = as_token("user/*.rs", fhir_user=NURSE, role="resident")
+        others = as_token("user/*.rs", fhir_user="Practitioner/other", role="resident")
+        assert [ids(user, "Patient") for user in (ours, others)] == [["a", "b"], []]
+        fhir.delete("PractitionerRole/r")
+        assert ids(ours, "Patient") == []
 
     def test_who_is_limited_does_not_say_who_works_where(
         self, as_token: Any, site_policy: Callable[..., None]

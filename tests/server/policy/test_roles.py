@@ -100,6 +100,7 @@ def spoil(path: str, value: Any) -> Callable[[Json], None]:
         (spoil("roles/rn/emergency_minutes", True), "role rn: emergency_minutes"),
         (spoil("roles/Rn", {"title": "x", "reach": "all", "types": {}}), "'Rn' is no role"),
         (spoil("organizations", {"clinic": "related"}), "organizations: 'clinic'"),
+        (spoil("organizations", {"**": "related"}), "organizations: '"),
         (spoil("organizations", {"Organization/1": "none"}), "organizations: 'Organization/1'"),
         (spoil("emergency_reasons", {}), "emergency_reasons is missing"),
         (spoil("emergency_reasons", {"ETREAT": ""}), "emergency_reasons: a code has no words"),

@@ -171,6 +171,16 @@ def test_a_limit_for_the_staff_of_an_organization_is_none_for_others(charts: Any
     assert found(charts, seen_by(narrowed)) == ["o-a", "o-b", "o-c"]
 
 
+def test_a_limit_for_everybody_but_the_staff_of_an_organization(charts: Any) -> None:
+    charts.put(role("r", "Organization/house", period={"end": "1970-06-30"}), team("t", NURSE, patient="a"))
+    others = Limit(but=frozenset({reference_hash("Organization/house")}))
+    assert found(charts, seen_by(others)) == ["o-a", "o-b", "o-c"]
+    assert found(charts, seen_by(others, caller="Practitioner/other")) == []
+    assert found(charts, seen_by(others, caller=None)) == []
+    later = 200 * 86_400 * 1_000_000  # who has left is one of the others
+    assert found(charts, seen_by(others, at=later)) == ["o-a"]
+
+
 def test_limits_and_a_patient_must_be_kept_by_the_same_chart(charts: Any) -> None:
     charts.put(
         team("t", NURSE, patient="a"),
