@@ -33,7 +33,9 @@ def access() -> None:
 
 
 @access.command("explain")
-@click.option("--user", "username", metavar="NAME", help="An account of staff: its role and Practitioner count.")
+@click.option(
+    "--user", "username", metavar="NAME", help="An account of staff: its role and Practitioner count."
+)
 @click.option("--client", "client_id", metavar="ID", help="A registered client: its scopes count.")
 @click.option("--scope", help=f"Scopes in place of the client's; with --user alone {_OF_A_PERSON}.")
 @click.option("--patient", metavar="ID", help="The patient of the launch, for patient/ scopes.")
@@ -99,7 +101,9 @@ def _principal(
     words = scope or (client.scope if client else _OF_A_PERSON)
     unknown = [word for word in words.split() if not is_known(word, resource_types())]
     if unknown:
-        raise click.ClickException(f"{' '.join(unknown)} is no SMART scope; examples: patient/*.rs, user/Task.crus")
+        raise click.ClickException(
+            f"{' '.join(unknown)} is no SMART scope; examples: patient/*.rs, user/Task.crus"
+        )
     claims: dict[str, Any] = {}
     if account is not None:
         claims = {"user": fhir_user(account), "role": account.role, "username": account.username}

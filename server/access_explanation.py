@@ -139,9 +139,7 @@ def _stored(reader: Reader, request: InteractionRequest) -> StoredVersion | None
     return reader.read(request.resource_type, request.id, EVERYTHING)
 
 
-def _patients(
-    context: Context, request: InteractionRequest, stored: StoredVersion | None
-) -> tuple[str, ...]:
+def _patients(context: Context, request: InteractionRequest, stored: StoredVersion | None) -> tuple[str, ...]:
     """The charts that a request is about, as far as it says."""
     if stored is not None and not stored.deleted:
         content = decode(stored.body)
@@ -180,7 +178,9 @@ def _scopes(principal: Principal, resource_type: str, letter: str) -> Layer:
     )
     if not letter:
         return Layer("scope", "allows", "a token is enough: each part is decided by itself", rows)
-    if any(row["allows"] and letter in scope.permissions for row, scope in zip(rows, principal.scopes, strict=True)):
+    if any(
+        row["allows"] and letter in scope.permissions for row, scope in zip(rows, principal.scopes, strict=True)
+    ):
         return Layer("scope", "allows", f"a scope carries {letter} on {resource_type or 'some type'}", rows)
     return Layer("scope", "refuses", f"no scope carries {letter} on {resource_type or 'any type'}", rows)
 
@@ -254,14 +254,11 @@ def _relationships(
 
 
 def _whom(limit: Limit) -> str:
-    return "the person, or a role, team or organization of theirs" if limit.organizations else (
-        "the person, or a role or team of theirs"
-    )
+    others = "a role, team or organization" if limit.organizations else "a role or team"
+    return f"the person, or {others} of theirs"
 
 
-def _relationship_row(
-    context: Context, parties: _Parties, relation: Relation, patient: str, at: int
-) -> Row:
+def _relationship_row(context: Context, parties: _Parties, relation: Relation, patient: str, at: int) -> Row:
     parties.learn(relation)
     if relation.rid < 0:
         access = context.store.emergency_access.one(-relation.rid)
@@ -384,9 +381,7 @@ def _of_search(context: Context, reader: Reader, decision: Decision, request: In
     return f"200: {shown.value} of {every.value}{more} matches are shown"
 
 
-def as_document(
-    principal: Mapping[str, Any], asked: str, explanation: Explanation
-) -> dict[str, Any]:
+def as_document(principal: Mapping[str, Any], asked: str, explanation: Explanation) -> dict[str, Any]:
     """An explanation as JSON."""
     return {
         "principal": dict(principal),

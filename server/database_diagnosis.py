@@ -15,8 +15,8 @@ from server.storage import DatabaseUrlError, open_store
 from server.storage.audit_chain import unsealed
 from server.storage.audit_segments import waiting_segments
 from server.storage.database_store import DatabaseStore
-from server.storage.reindex import RELATIONS
 from server.storage.health import DatabaseHealth, database_health
+from server.storage.reindex import RELATIONS
 
 Finding = dict[str, str]
 
@@ -158,8 +158,8 @@ def _reindexing(store: DatabaseStore) -> Iterator[Finding]:
         if state.what.startswith(RELATIONS):
             done = state.position * 100 // state.last
             said = (
-                f"{state.resource_type}: {done} % of what is stored is indexed for who is related to whose chart, by"
-                " the worker; until all is, roles that see related charts only are refused"
+                f"{state.resource_type}: {done} % of what is stored is indexed for who is related to whose"
+                " chart, by the worker; until all is, roles that see related charts only are refused"
             )
             yield row("relationships", "warning", said)
         if state.resource_type:

@@ -7,11 +7,12 @@ Access = what any of the token's scopes allows, where
 - a `user/` scope reaches what there is of its types;
 - a `system/` scope reaches all resources of its type;
 and where a member of staff acts, by a `patient/` or a `user/` scope, only what the role may do, too
-(`policy/roles.json`), in charts that the reach of role and organizations allows: all, or those to which the person
-is related (`care_limits`, `policy/relationships.json`). Types that are nobody's chart need no relationship.
+(`policy/roles.json`), in charts that the reach of role and organizations allows: all, or those to which the
+person is related (`care_limits`, `policy/relationships.json`). Types that are nobody's chart need no
+relationship.
 A missing claim denies: `patient/` without a patient and `user/` without a user reach nothing. The answer for
 instances is a Visibility that storage turns into SQL, so a hidden instance is as if absent (404); a type
-outside the scopes is refused here (403).
+outside the scopes and the role is refused here (403).
 Sources: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html,
 hl7.org/fhir/R4/compartmentdefinition-patient.html
 """
@@ -272,8 +273,8 @@ def _within(
 ) -> Iterable[Rule]:
     """The rule for a type within the limits of a person, none where it could never show anything.
 
-    What is nobody's chart is open to all staff, but who is limited by what a type says does not write it. What is
-    neither a chart's nor nobody's (a Binary, a Bundle) may be anybody's: for who is limited it is closed.
+    What is nobody's chart is open to all staff, but who is limited by what a type says does not write it. What
+    is neither a chart's nor nobody's (a Binary, a Bundle) may be anybody's: for who is limited it is closed.
     """
     if not limits:
         yield Rule(criteria=criteria)

@@ -60,8 +60,8 @@ def fill(
 
 
 def told(chart: Chart, now: datetime, stories: Sequence[Story]) -> list[dict[str, Any]]:
-    """The chart with its discharge told by the stories, and who visits the patient at home; unchanged where there
-    was no discharge."""
+    """The chart with its discharge told by the stories, and who visits the patient at home; unchanged where
+    there was no discharge."""
     resources = {(r["resourceType"], r["id"]): r for r in chart.resources}
     if chart.discharge is not None:
         if team := home_health_team(chart.patient["id"]):

@@ -1,7 +1,7 @@
 """Who visits some of the synthetic patients at home: the care team of another organization (pure).
 
-It relates the demonstration's visiting nurse, whose role reaches related charts alone, to every third patient who
-came from hospital; the others are there to be out of reach.
+It relates the demonstration's visiting nurse, whose role reaches related charts alone, to every third patient
+who came from hospital; the others are there to be out of reach.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from server.fhir.search_query import Clause
 class Limit:
     """Only charts to which the caller is related, as stored relationships say (`policy.relationships`).
 
-    organizations: relationships of the caller's organizations count as well as those of the caller, the caller's
-    roles and teams. of: reference_hash of the organizations whose staff alone is limited. but: of those whose staff
-    alone is not. Without either everybody is.
+    organizations: relationships of the caller's organizations count as well as those of the caller, the
+    caller's roles and teams. of: reference_hash of the organizations whose staff alone is limited. but: of
+    those whose staff alone is not. Without either everybody is.
     """
 
     organizations: bool = False
@@ -52,8 +52,8 @@ class Rule:
 class Visibility:
     """resource type -> rules of which any must hold; "*" stands for every type without rules of its own.
 
-    caller: reference_hash of the person or role that the limits of rules ask about. at: the moment at which they
-    are asked, in UTC microseconds.
+    caller: reference_hash of the person or role that the limits of rules ask about. at: the moment at which
+    they are asked, in UTC microseconds.
     """
 
     rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)

@@ -96,8 +96,8 @@ class _Work:
             self._writer.claim(key)
 
     def begin_charts(self, entries: list[Entry]) -> None:
-        """Bring the charts that Patients of the Bundle begin into the reach of its other entries, in whatever order
-        they are done: if a Patient is refused, nothing of the Bundle is kept."""
+        """Bring the charts that Patients of the Bundle begin into the reach of its other entries, in whatever
+        order they are done: if a Patient is refused, nothing of the Bundle is kept."""
         for entry in entries:
             request = entry.request
             if request.resource_type == "Patient" and request.interaction in ("create", "update"):

@@ -1,10 +1,11 @@
 """Whether a version may be written: what it says, and whose charts it is in.
 
 A chart that is not there yet is begun by whoever may create the Patient, related or not: nothing is in it that
-could be seen by that. Until its transaction ends it is in reach, so that who registers a patient can say there who
-cares for the patient; afterwards only what was said counts.
+could be seen by that. Until its transaction ends it is in reach, so that who registers a patient can say there
+who cares for the patient; afterwards only what was said counts.
 
-An emergency access opens a chart for a while and makes no relationship: what would make one is not written by it.
+An emergency access opens a chart for a while and makes no relationship: what would make one is not written by
+it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 from server.errors import FhirError
 from server.fhir.dates import EARLIEST, LATEST, MICROSECOND, date_range
 from server.fhir.index_collector import Target
-from server.fhir.index_rows import ORGANIZATION, ROLE, TEAM, MembershipRow, RelationshipRow, Relations
+from server.fhir.index_rows import ORGANIZATION, ROLE, TEAM, MembershipRow, Relations, RelationshipRow
 
 Resource = Mapping[str, Any]
 
@@ -81,9 +81,7 @@ class RelationshipPolicy:
     types: frozenset[str]
 
 
-def relations(
-    resource: Resource, target: Callable[[str], Target], local: ZoneInfo
-) -> Relations | None:
+def relations(resource: Resource, target: Callable[[str], Target], local: ZoneInfo) -> Relations | None:
     """The rows that a valid resource with an id makes; None for a type that never makes any.
 
     target: what a literal reference points at. local: the zone of dates without one. Only references to
@@ -168,9 +166,7 @@ def _texts(element: Any, path: str) -> Iterator[str]:
     return (value for value in _values(element, path) if isinstance(value, str)) if path else iter(())
 
 
-def _targets(
-    element: Any, path: str, resource: Resource, target: Callable[[str], Target]
-) -> list[Target]:
+def _targets(element: Any, path: str, resource: Resource, target: Callable[[str], Target]) -> list[Target]:
     """What the references at a path point at on this server; for "" the resource itself."""
     if not path:
         return [target(f"{resource['resourceType']}/{resource['id']}")] if "id" in resource else []

@@ -5,8 +5,9 @@ the file as a whole (BATON_POLICY); `use` puts another one in force where the pa
 
 The reach of a role says whose charts: `all`, `organization` (those to which the person, or an organization the
 person works for, is related) or `related` (those to which the person is: itself, in a role or in a team).
-Organizations can narrow the reach of their staff, whatever the role: of several, the narrowest counts. `*` among
-them stands for whoever works for none that reaches further, so that who leaves a house loses what it gave.
+Organizations can narrow the reach of their staff, whatever the role: of several, the narrowest counts. `*`
+among them stands for whoever works for none that reaches further, so that who leaves a house loses what it
+gave.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All of it. organizations: "Organization/id" or "*" -> the widest reach of its staff. reasons: code -> words, for
-    emergencies. origin: SHIPPED, or the file it was read from."""
+    """All of it. organizations: "Organization/id" or "*" -> the widest reach of its staff. reasons: code ->
+    words, for emergencies. origin: SHIPPED, or the file it was read from."""
 
     version: str
     effective: str

@@ -141,13 +141,12 @@ class DatabaseReader:
         with self._database.limited():
             return record_pages.referred(self._connection, record, targets, if_new, visible, count, after)
 
-
     def require_relations(self) -> None:
         if not reindex.relations_are_complete(self._connection):
             raise FhirError(
                 "not-ready",
-                "Your role sees the charts you are related to, and what was stored before the last upgrade is still"
-                " being indexed for that. Until it is done, some of them would be missing.",
+                "Your role sees the charts you are related to, and what was stored before the last upgrade is"
+                " still being indexed for that. Until it is done, some of them would be missing.",
             )
 
     def reaches(

@@ -1,8 +1,9 @@
 """Charts that somebody opened in an emergency, without a relationship ("break-glass").
 
-While an access is open there is a relationship between the person and the patient, with the number of the access
-in place of a resource's: so every row source knows of it by the predicate it has anyway, and it ends with the
-clock. Each change raises the security epoch and joins a surrounding transaction, that of its audit row.
+While an access is open there is a relationship between the person and the patient, with the number of the
+access in place of a resource's: so every row source knows of it by the predicate it has anyway, and it ends
+with the clock. Each change raises the security epoch and joins a surrounding transaction, that of its audit
+row.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ BUMP = "UPDATE security_epoch SET value = value + 1 RETURNING value"
 
 @dataclass(frozen=True, slots=True)
 class EmergencyAccess:
-    """One opened chart. actor: "Practitioner/id". patient: an id. reason: a code of the policy; comment: in words.
+    """One opened chart. actor: "Practitioner/id". patient: an id. reason: a code of the policy; comment: in
+    words.
 
     until: when it ends by itself. ended: when it was ended before, None if not. reviewed_by: the account that
     looked at it afterwards, finding: what it found; "" before.
@@ -159,9 +161,7 @@ class EmergencyAccesses:
         return self._rows(connection, "number = :number", {"number": number}, 1)[0]
 
     @staticmethod
-    def _rows(
-        connection: Connection, where: str, values: dict[str, Any], limit: int
-    ) -> list[EmergencyAccess]:
+    def _rows(connection: Connection, where: str, values: dict[str, Any], limit: int) -> list[EmergencyAccess]:
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM emergency_access WHERE {where}"
             f" ORDER BY opened DESC, number DESC LIMIT {int(limit)}",

@@ -329,7 +329,6 @@ class Reader(Protocol):
         Raises: FhirError too-costly.
         """
 
-
     def require_relations(self) -> None:
         """Go on only if all that is stored has its relationships.
 
@@ -345,8 +344,8 @@ class Reader(Protocol):
         *,
         lasting: bool = False,
     ) -> bool:
-        """Whether the caller of a Visibility keeps all limits with each of the patients' charts (ids); with none
-        of them only limits that are none for the caller.
+        """Whether the caller of a Visibility keeps all limits with each of the patients' charts (ids); with
+        none of them only limits that are none for the caller.
 
         lasting: an emergency access does not count. Within a transaction the charts that it began are in reach.
         """

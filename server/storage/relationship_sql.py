@@ -1,8 +1,8 @@
 """Limits of a rule -> SQL: is the caller related to a patient, now.
 
-Relationships are rows that are there already; what the caller acts as (roles, organizations, teams) is read in the
-same statement, once, so nothing that was written or that ended meanwhile is missed and nothing is remembered.
-A probe costs a look-up for each of these parties, of whom a person has a few.
+Relationships are rows that are there already; what the caller acts as (roles, organizations, teams) is read in
+the same statement, once, so nothing that was written or that ended meanwhile is missed and nothing is
+remembered. A probe costs a look-up for each of these parties, of whom a person has a few.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class RelationshipSql:
         row = self._parameters.alias()
         of = f"{row}.member = {self._caller} AND {row}.kind = {ORGANIZATION}"
         named = f"{row}.party {self._parameters.among(sorted(organizations))}"
-        return negation + self._dialect.exists(f"membership {row}", f"{of} AND {named} AND {self._in_force(row)}")
+        return negation + self._dialect.exists(
+            f"membership {row}", f"{of} AND {named} AND {self._in_force(row)}"
+        )
 
     def _among_parties(self, limit: Limit) -> str:
         """What follows a column to ask whether it is the caller, or what the caller acts as.
@@ -77,7 +79,9 @@ class RelationshipSql:
         kinds = f"IN ({ROLE}, {ORGANIZATION})" if limit.organizations else f"= {ROLE}"
         one, team = self._parameters.alias(), self._parameters.alias()
         acts_as = f"{one}.member = {self._caller} AND {one}.kind {kinds} AND {self._in_force(one)}"
-        member = self._dialect.follow("membership", team, f"{team}.member = {one}.party AND {team}.kind = {TEAM}")
+        member = self._dialect.follow(
+            "membership", team, f"{team}.member = {one}.party AND {team}.kind = {TEAM}"
+        )
         return self._dialect.in_rows(
             f"SELECT CAST({self._caller} AS bigint)"
             f" UNION ALL SELECT {one}.party FROM membership {one} WHERE {acts_as}"

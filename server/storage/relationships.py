@@ -1,4 +1,4 @@
-"""Relationships between staff and charts as they are stored: asked for a write, and by people who look after them."""
+"""Relationships between staff and charts as they are stored: for the judging of writes, and for people."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from server.storage.relationship_sql import RelationshipSql
 class Relation:
     """One row, whichever of the two kinds, with the resource that makes it.
 
-    left: of a relationship the actor, of a membership the member. right: the patient, or the party (reference_hash
-    each). kind: of a membership, 0 for a relationship. resource: "Type/id" and body of what makes it, "" and b""
-    for an emergency access, whose number is -rid. [starts, until): UTC microseconds.
+    left: of a relationship the actor, of a membership the member. right: the patient, or the party
+    (reference_hash each). kind: of a membership, 0 for a relationship. resource: "Type/id" and body of what
+    makes it, "" and b"" for an emergency access, whose number is -rid. [starts, until): UTC microseconds.
     """
 
     left: int
@@ -42,8 +42,8 @@ def reaches(
     *,
     lasting: bool,
 ) -> bool:
-    """Whether all limits are kept by each of the patients' charts; by no chart, only those that are none for the
-    caller. lasting: an emergency access does not count."""
+    """Whether all limits are kept by each of the patients' charts; by no chart, only those that are none for
+    the caller. lasting: an emergency access does not count."""
     wanted = sorted(reference_hash(f"Patient/{patient}") for patient in patients)
     for limit in limits:
         if limit.is_for_some and _holds(connection, visible, limit):

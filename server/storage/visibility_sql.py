@@ -6,8 +6,8 @@ no row. See `server.fhir.visibility` for what a rule means; beyond that:
 - A `referred` rule shows a resource to which a resource refers that a rule with patients shows. Its own
   `patients`, when given, narrows the compartments of those referring resources.
 - An old version has no index rows, and may come from another chart. So a rule with patients shows the versions
-  since the resource came into its present compartments, a rule with criteria the current version alone. What keeps
-  a limit does so by a compartment, too.
+  since the resource came into its present compartments, a rule with criteria the current version alone. What
+  keeps a limit does so by a compartment, too.
 """
 
 from __future__ import annotations

@@ -28,9 +28,7 @@ def shipped_policy() -> Iterator[None]:
 
 
 @pytest.fixture
-def baton(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, app: Any, clock: Any
-) -> Callable[..., Result]:
+def baton(monkeypatch: pytest.MonkeyPatch, settings: Settings, app: Any, clock: Any) -> Callable[..., Result]:
     class _Now(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> datetime:

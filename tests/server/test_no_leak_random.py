@@ -1,8 +1,8 @@
 """Nothing hidden is shown by any row source: random charts, and a filter in Python as the second opinion.
 
-Tokens of one patient see its compartment; staff whose role reaches related charts see those that the filter's own
-reading of CareTeam, EpisodeOfCare, Task, Encounter, Patient and PractitionerRole relates to them.
-Covers docs/decisions/0005-access-in-sql.md, docs/explanation/access.md,
+Tokens of one patient see its compartment; staff whose role reaches related charts see those that the filter's
+own reading of CareTeam, EpisodeOfCare, Task, Encounter, Patient and PractitionerRole relates to them. Covers
+docs/decisions/0005-access-in-sql.md, docs/explanation/access.md,
 hl7.org/fhir/R4/compartmentdefinition-patient.html and
 hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html. All patients are synthetic.
 """
@@ -114,12 +114,19 @@ class World:
         return {"reference": f"{kind}/{kind.lower()}{self.random.randrange(2)}"}
 
     def actor(self) -> Json:
-        return self.one_of(self.random.choice(["Practitioner", "Practitioner", "Organization", "PractitionerRole"]))
+        return self.one_of(
+            self.random.choice(["Practitioner", "Practitioner", "Organization", "PractitionerRole"])
+        )
 
     def period(self) -> Json:
         """Over, current, without an end, or to come; seen from the tests' clock, 17 May 2024."""
         return self.random.choice(
-            [{"end": "2024-01-31"}, {"start": "2024-01", "end": "2024-06-30"}, {"start": "2024"}, {"start": "2025"}]
+            [
+                {"end": "2024-01-31"},
+                {"start": "2024-01", "end": "2024-06-30"},
+                {"start": "2024"},
+                {"start": "2025"},
+            ]
         )
 
     def sometimes(self, **elements: Any) -> Json:
@@ -329,10 +336,10 @@ class Related:
         for stay in self.of("Encounter"):
             # Thirty days after 1 March are over, those after 1 May are not.
             end = stay.get("period", {}).get("end", "")
-            if end == "2024-05-01" or (stay["status"] == "in-progress" and not end):
-                if stay["status"] != "cancelled":
-                    actors = {*references(stay.get("participant")), *references(stay["serviceProvider"])}
-                    yield from ((chart, actors) for chart in references(stay["subject"]))
+            lasts = end == "2024-05-01" or (stay["status"] == "in-progress" and not end)
+            if lasts and stay["status"] != "cancelled":
+                actors = {*references(stay.get("participant")), *references(stay["serviceProvider"])}
+                yield from ((chart, actors) for chart in references(stay["subject"]))
         for patient in self.of("Patient"):
             if patient.get("active", True):
                 yield f"Patient/{patient['id']}", set(references(patient.get("generalPractitioner")))
@@ -359,7 +366,9 @@ def staff_eyes(world: World) -> Iterator[Eye]:
             # A launch into one chart: its compartment, if the person is related to it.
             for patient in PATIENTS:
                 own = charts & {patient}
-                yield Launched(world, "patient/*.rs", {**claims, "patient": patient}, lambda _: True, charts=own)
+                yield Launched(
+                    world, "patient/*.rs", {**claims, "patient": patient}, lambda _: True, charts=own
+                )
 
 
 class Launched(Eye):

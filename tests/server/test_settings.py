@@ -91,7 +91,9 @@ class TestPolicy:
 
     def test_a_file_takes_its_place(self, tmp_path: Path) -> None:
         shipped = files("server.policy").joinpath("roles.json").read_text("utf-8")
-        own = read_settings(self.given(tmp_path, shipped.replace('"version": "1"', '"version": "site-4"', 1))).policy
+        own = read_settings(
+            self.given(tmp_path, shipped.replace('"version": "1"', '"version": "site-4"', 1))
+        ).policy
         assert own is not None
         assert (own.version, own.origin) == ("site-4", str(tmp_path / "policy.json"))
 
@@ -103,7 +105,9 @@ class TestPolicy:
             (b"\xff\xfe", "not a text in UTF-8"),
         ],
     )
-    def test_one_that_cannot_be_used_stops_the_start(self, tmp_path: Path, text: str | bytes, said: str) -> None:
+    def test_one_that_cannot_be_used_stops_the_start(
+        self, tmp_path: Path, text: str | bytes, said: str
+    ) -> None:
         with pytest.raises(SettingsError, match=f"BATON_POLICY .*{said}"):
             read_settings(self.given(tmp_path, text))
 

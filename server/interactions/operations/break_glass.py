@@ -1,9 +1,9 @@
 """$break-glass: open the chart of a patient to whom the caller is not related, for a reason and a short time.
 
-Baton's own: `urn:baton:operation:break-glass`. What it opens is what the role may do, as in any other chart that
-the person reaches. It is durable and audited before the answer leaves, and ends by itself. The answer says nothing
-of what the chart holds; that a patient is absent is told (404), to those alone who may break the glass, and every
-attempt stands in the audit trail.
+Baton's own: `urn:baton:operation:break-glass`. What it opens is what the role may do, as in any other chart
+that the person reaches. It is durable and audited before the answer leaves, and ends by itself. The answer says
+nothing of what the chart holds; that a patient is absent is told (404), to those alone who may break the glass,
+and every attempt stands in the audit trail.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _COMMENT = range(10, 1001)  # characters: a reason that somebody else can review
 def break_glass(call: Call[Writer], arguments: Arguments) -> InteractionResponse:
     """A Parameters resource: the number of the access, its reason, and its period.
 
-    Raises: FhirError forbidden (the token acts for no user, or the policy does not let the role), invalid-search
-    (reason, comment), not-found, business-rule (the chart is in reach already).
+    Raises: FhirError forbidden (the token acts for no user, or the policy does not let the role),
+    invalid-search (reason, comment), not-found, business-rule (the chart is in reach already).
     """
     principal, request = call.principal, call.request
     by_user = any(scope.level == "user" and scope.allows("Patient", "r") for scope in principal.scopes)

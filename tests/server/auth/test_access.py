@@ -448,7 +448,12 @@ class TestRelationships:
             return True
 
         decision = decide(nurse(), "create", "Task", at=5)
-        task = {"resourceType": "Task", "status": "requested", "intent": "order", "for": {"reference": "Patient/x"}}
+        task = {
+            "resourceType": "Task",
+            "status": "requested",
+            "intent": "order",
+            "for": {"reference": "Patient/x"},
+        }
         assert may_write(decision, "Task", index_values(task), task, keeps)
         assert asked == [(OURS, Limit(False, frozenset({reference_hash(HOUSE)})))]
 
@@ -466,7 +471,12 @@ class TestRelationships:
     patient=st.sampled_from([None, "one"]),
     reach=st.sampled_from(REACHES),
     narrowed=st.sampled_from(
-        [{}, {"house": "organization"}, {"house": "related", "barn": "organization"}, {"*": "related", "barn": "all"}]
+        [
+            {},
+            {"house": "organization"},
+            {"house": "related", "barn": "organization"},
+            {"*": "related", "barn": "all"},
+        ]
     ),
     interaction=st.sampled_from(["read", "search-type", "create", "update"]),
     resource_type=st.sampled_from(["Patient", "Observation", "Practitioner", "Binary", "PractitionerRole"]),
@@ -474,7 +484,7 @@ class TestRelationships:
 def test_a_layer_more_never_shows_more(
     scope: str, patient: str | None, reach: str, narrowed: dict[str, str], interaction: str, resource_type: str
 ) -> None:
-    """What limits refuse may have been allowed, never the other way; and each rule is one of those before, limited."""
+    """What limits refuse may have been allowed, never the other way; each rule is one from before, limited."""
 
     def decided(reach: str, narrowed: dict[str, str]) -> Decision:
         held = replace(role("rn"), name="it", types={"*": "cruds"}, reach=reach)

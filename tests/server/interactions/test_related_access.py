@@ -1,4 +1,5 @@
-"""Staff who reach related charts alone, over HTTP: what they see, what they write, and when that begins and ends.
+"""Staff who reach related charts alone, over HTTP: what they see, what they write, and when that begins and
+ends.
 
 The random second opinion is tests/server/test_no_leak_random.py. Covers server/auth/access.py (limits),
 server/interactions/writable.py, server/interactions/perform.py. All patients are synthetic.
@@ -49,7 +50,12 @@ def nurse(as_token: Any) -> Any:
 def charts(fhir: Any, build: Any) -> None:
     """Patients a and b, an Observation each; nobody is related to them."""
     for id in "ab":
-        assert fhir.put(f"Patient/{id}", build.patient(id=id, identifier=[{"system": "urn:mrn", "value": id}])).status == 201
+        assert (
+            fhir.put(
+                f"Patient/{id}", build.patient(id=id, identifier=[{"system": "urn:mrn", "value": id}])
+            ).status
+            == 201
+        )
         assert fhir.put(f"Observation/o-{id}", build.observation(f"Patient/{id}", id=f"o-{id}")).status == 201
 
 
@@ -85,7 +91,9 @@ class TestSeeing:
         assert nurse.get("Patient/a").status == 404
         assert ids(nurse, "Observation") == []
 
-    def test_the_clock_ends_it_for_a_token_that_was_used_before(self, fhir: Any, nurse: Any, clock: Any) -> None:
+    def test_the_clock_ends_it_for_a_token_that_was_used_before(
+        self, fhir: Any, nurse: Any, clock: Any
+    ) -> None:
         relate(fhir, period={"end": "2024-05-17T08:30:00-04:00"})  # half an hour from the tests' now
         assert nurse.get("Patient/a").status == 200
         clock.advance(minutes=29)
@@ -97,7 +105,11 @@ class TestSeeing:
         for path in ("Patient/{}", "Patient/{}/_history", "Patient/{}/_history/1", "Patient/{}/$everything"):
             hidden, absent = (nurse.get(path.format(id)) for id in ("a", "x"))
             assert (hidden.status, hidden.body) == (absent.status, absent.body), path
-        for query in ("Patient?identifier=urn:mrn|a", "Observation?patient=a", "Observation?subject:Patient.identifier=urn:mrn|a"):
+        for query in (
+            "Patient?identifier=urn:mrn|a",
+            "Observation?patient=a",
+            "Observation?subject:Patient.identifier=urn:mrn|a",
+        ):
             assert nurse.get(query).json["total"] == 0
 
     def test_every_row_source_keeps_to_related_charts(self, fhir: Any, nurse: Any) -> None:
@@ -243,21 +255,28 @@ class TestWriting:
             assert nurse.post(made["resourceType"], made).status == 403
         assert nurse.get("Patient/a").status == 404
 
-    def test_a_version_that_would_move_the_writer_in_is_judged_by_what_was_there(self, fhir: Any, nurse: Any) -> None:
+    def test_a_version_that_would_move_the_writer_in_is_judged_by_what_was_there(
+        self, fhir: Any, nurse: Any
+    ) -> None:
         relate(fhir, member="Practitioner/other")
         assert nurse.put("CareTeam/team-a", team("a")).status == 403
         patch = [{"op": "add", "path": "/participant/-", "value": {"member": {"reference": NURSE}}}]
-        answer = nurse("PATCH", "CareTeam/team-a", json.dumps(patch), Content_Type="application/json-patch+json")
+        answer = nurse(
+            "PATCH", "CareTeam/team-a", json.dumps(patch), Content_Type="application/json-patch+json"
+        )
         assert answer.status == 404
 
     def test_a_condition_finds_nothing_out_about_hidden_charts(self, nurse: Any, build: Any) -> None:
         said = build.observation("Patient/b", identifier=[{"system": "urn:x", "value": "1"}])
         answers = {
-            nurse.post("Observation", said, If_None_Exist=f"patient={id}&status=final").status for id in ("b", "x")
+            nurse.post("Observation", said, If_None_Exist=f"patient={id}&status=final").status
+            for id in ("b", "x")
         }
         assert answers == {403}
 
-    def test_a_transaction_that_steps_outside_is_refused_as_a_whole(self, fhir: Any, nurse: Any, build: Any) -> None:
+    def test_a_transaction_that_steps_outside_is_refused_as_a_whole(
+        self, fhir: Any, nurse: Any, build: Any
+    ) -> None:
         relate(fhir)
         inside = build.entry("POST", "Observation", build.observation("Patient/a"))
         outside = build.entry("POST", "Observation", build.observation("Patient/b"))
@@ -267,7 +286,11 @@ class TestWriting:
 
 class TestNewCharts:
     def test_who_names_itself_as_the_doctor_sees_the_patient_it_registers(self, nurse: Any, build: Any) -> None:
-        made = nurse.post("Patient", build.patient(identifier=[], generalPractitioner=[{"reference": NURSE}]) | {"identifier": [{"value": "n"}]})
+        made = nurse.post(
+            "Patient",
+            build.patient(identifier=[], generalPractitioner=[{"reference": NURSE}])
+            | {"identifier": [{"value": "n"}]},
+        )
         assert made.status == 201
         assert nurse.get(f"Patient/{made.json['id']}").status == 200
 
@@ -323,7 +346,9 @@ def test_while_relationships_are_indexed_again_who_depends_on_them_waits(
     assert fhir.get("Patient/a").status == 200
 
 
-def test_how_a_search_was_done_is_not_told_to_who_sees_a_part(as_token: Any, site_policy: Callable[..., None]) -> None:
+def test_how_a_search_was_done_is_not_told_to_who_sees_a_part(
+    as_token: Any, site_policy: Callable[..., None]
+) -> None:
     """An explanation counts what is hidden."""
     engineer = as_token("user/*.rs", fhir_user=NURSE, role="engineer")
     role = {"resourceType": "PractitionerRole", "practitioner": {"reference": NURSE}}

@@ -1,7 +1,7 @@
 """Which resources relate whom to whose chart, from when until when.
 
-The second opinion at the end reads CareTeam, EpisodeOfCare, Task and PractitionerRole as the standard words them,
-and knows nothing of the file. Covers server/policy/relationships.py, server/policy/relationships.json.
+The second opinion at the end reads CareTeam, EpisodeOfCare, Task and PractitionerRole as the standard words
+them, and knows nothing of the file. Covers server/policy/relationships.py, server/policy/relationships.json.
 """
 
 from __future__ import annotations
@@ -253,7 +253,9 @@ def holds(period: Json, moment: str) -> bool:
     return period.get("start", "") <= moment <= period.get("end", "9999")
 
 
-@given(team=teams, moment=st.sampled_from(["2023-05-05", "2024-03-03", "2024-12-12", "2025-05-05", "2027-01-01"]))
+@given(
+    team=teams, moment=st.sampled_from(["2023-05-05", "2024-03-03", "2024-12-12", "2025-05-05", "2027-01-01"])
+)
 def test_a_team_relates_its_members_of_the_moment_and_nobody_else(team: Json, moment: str) -> None:
     now = day(moment) + 1
     expected = set()

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from server.fhir.compartments import in_compartment
+from server.fhir.hashing import reference_hash
 from server.fhir.search_parameters import parameter
 from server.fhir.search_query import (
     Chained,
@@ -29,7 +30,6 @@ from server.fhir.search_query import (
     StringValue,
     TokenValue,
 )
-from server.fhir.hashing import reference_hash
 from server.fhir.visibility import EVERYTHING, Limit, Rule, Visibility
 from server.storage import search as planner
 from server.storage.postgresql_database import SESSION

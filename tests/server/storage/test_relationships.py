@@ -1,7 +1,7 @@
 """Relationships as rows: written with their resource, as a difference, and read by every row source.
 
-Covers server/storage/index_tables.py (relations), relationship_sql.py, relationships.py, visibility_sql.py (limits),
-reindex.py (relations).
+Covers server/storage/index_tables.py (relations), relationship_sql.py, relationships.py, visibility_sql.py
+(limits), reindex.py (relations).
 """
 
 from __future__ import annotations

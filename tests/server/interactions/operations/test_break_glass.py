@@ -41,13 +41,18 @@ def ids(fhir: Any, path: str) -> list[str]:
     return sorted(entry["resource"]["id"] for entry in fhir.get(path).json.get("entry", ()))
 
 
-def test_it_opens_that_chart_as_far_as_the_role_may_go(nurse: Any, build: Any, open_a: Callable[[], Any]) -> None:
+def test_it_opens_that_chart_as_far_as_the_role_may_go(
+    nurse: Any, build: Any, open_a: Callable[[], Any]
+) -> None:
     assert nurse.get("Patient/a").status == 404
     answer = open_a()
     assert answer.status == 200
     said = {row["name"]: row for row in answer.json["parameter"]}
     assert said["reason"]["valueCode"] == "ETREAT"
-    assert said["period"]["valuePeriod"] == {"start": "2024-05-17T12:00:00.123Z", "end": "2024-05-17T13:00:00.123Z"}
+    assert said["period"]["valuePeriod"] == {
+        "start": "2024-05-17T12:00:00.123Z",
+        "end": "2024-05-17T13:00:00.123Z",
+    }
     assert nurse.get("Patient/a").status == 200
     assert ids(nurse, "Observation") == ["o-a"]
     assert nurse.post("Observation", build.observation("Patient/a")).status == 201
@@ -115,7 +120,9 @@ def test_an_absent_patient_is_told_to_those_alone_who_may_break_the_glass(
     assert there.status == 403
 
 
-def test_a_chart_in_reach_is_not_opened_again(fhir: Any, nurse: Any, store: Any, open_a: Callable[[], Any]) -> None:
+def test_a_chart_in_reach_is_not_opened_again(
+    fhir: Any, nurse: Any, store: Any, open_a: Callable[[], Any]
+) -> None:
     open_a()
     again = open_a()
     assert (again.status, again.codes) == (422, ["business-rule"])
