@@ -155,21 +155,28 @@ class EmergencyAccesses:
         if unreviewed:
             where.append("reviewed IS NULL")
         with self._database.reading() as connection:
-            return tuple(self._rows(connection, " AND ".join(where), values, limit))
+            return self._rows(connection, " AND ".join(where), values, limit)
 
     def _one(self, connection: Connection, number: int) -> EmergencyAccess:
         return self._rows(connection, "number = :number", {"number": number}, 1)[0]
 
     @staticmethod
-    def _rows(connection: Connection, where: str, values: dict[str, Any], limit: int) -> list[EmergencyAccess]:
+    def _rows(
+        connection: Connection, where: str, values: dict[str, Any], limit: int
+    ) -> tuple[EmergencyAccess, ...]:
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM emergency_access WHERE {where}"
             f" ORDER BY opened DESC, number DESC LIMIT {int(limit)}",
             values,
         ).fetchall()
-        return [
+        return tuple(
             EmergencyAccess(
-                *row[:6],
+                number=row[0],
+                username=row[1],
+                actor=row[2],
+                patient=row[3],
+                reason=row[4],
+                comment=row[5],
                 opened=instant(row[6]),
                 until=instant(row[7]),
                 ended=optional_instant(row[8]),
@@ -178,4 +185,4 @@ class EmergencyAccesses:
                 finding=row[11],
             )
             for row in rows
-        ]
+        )

@@ -22,8 +22,8 @@ NURSE = "Practitioner/nurse"
 
 
 @pytest.fixture(autouse=True)
-def site_policy() -> Iterator[Callable[..., None]]:
-    """The shipped policy with a role that may do everything where it is related; `site_policy(...)` narrows
+def site_policy(app: Any) -> Iterator[Callable[..., None]]:
+    """Once the server is put together: the shipped policy with a role that may do everything where it is related; `site_policy(...)` narrows
     organizations."""
 
     def put(**organizations: str) -> None:
@@ -240,7 +240,7 @@ class TestWriting:
         assert nurse.put("Observation/o-a", build.observation("Patient/b", id="o-a")).status == 403
         both = build.observation("Patient/a", performer=[{"reference": "Patient/b"}])
         assert nurse.post("Observation", both).status == 403
-        assert nurse.post("Observation", build.observation("Practitioner/nobody")).status == 403
+        assert nurse.post("Observation", build.observation("Location/nobodys")).status == 403
 
     def test_nobody_makes_a_relationship_of_their_own(self, fhir: Any, nurse: Any) -> None:
         task = {"resourceType": "Task", "status": "requested", "intent": "order", "owner": {"reference": NURSE}}

@@ -226,7 +226,7 @@ def test_the_caseload_drives_a_search_and_leaves_nothing_out(charts: Any) -> Non
     page = charts.reading(lambda r: r.explain(SearchQuery("Observation"), seen_by()))
     (searched,) = page.types
     assert searched.way == "driven"
-    assert [row.of for row in searched.lists if row.chosen] == ["visible"]
+    assert [row.of for row in searched.lists if row.chosen] == ["what the caller may see"]
     assert charts.reading(lambda r: r.total(SearchQuery("Observation"), seen_by(), None)).value == 1
 
 
