@@ -1,6 +1,7 @@
 """`baton access explain`: each layer with the row it rests on, and the verdict of the server itself.
 
-Covers server/access_command.py, server/access_explanation.py, server/access_layers.py. All patients are synthetic.
+Covers server/access_command.py, server/access_explanation.py, server/access_layers.py. All patients are
+synthetic.
 """
 
 from __future__ import annotations

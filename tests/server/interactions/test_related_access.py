@@ -23,8 +23,8 @@ NURSE = "Practitioner/nurse"
 
 @pytest.fixture(autouse=True)
 def site_policy(app: Any) -> Iterator[Callable[..., None]]:
-    """Once the server is put together: the shipped policy with a role that may do everything where it is related; `site_policy(...)` narrows
-    organizations."""
+    """Once the server is put together: the shipped policy with roles that may do everything in their reach;
+    `site_policy(...)` narrows organizations."""
 
     def put(**organizations: str) -> None:
         document = json.loads(files("server.policy").joinpath("roles.json").read_text("utf-8"))
