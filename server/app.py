@@ -35,6 +35,7 @@ from server.dispatch import dispatched
 from server.interactions.perform import perform
 from server.interactions.request import Context, Limits
 from server.logs import Log
+from server.policy.roles import use
 from server.settings import Settings
 from server.storage import open_store
 from server.storage.audit_segments import AuditSegment
@@ -58,7 +59,9 @@ def new_id() -> str:
 def make_context(
     settings: Settings, store: Store, *, clock: Clock = now, new_id: Callable[[], str] = new_id
 ) -> Context:
-    """What interactions work with; the loader makes the same one as the web server."""
+    """What interactions work with; the loader makes the same one as the web server. From here on the site's
+    access policy is in force in this process."""
+    use(settings.policy)
     return Context(
         store=store,
         base_url=settings.fhir_base,

@@ -13,6 +13,7 @@ import click
 from server.auth.context import AuthContext, auth_context
 from server.auth.keys import SigningKeyError
 from server.errors import FhirError
+from server.policy.roles import use
 from server.settings import Settings, SettingsError, read_settings
 from server.storage import DatabaseUrlError, open_store
 from server.storage.database_store import DatabaseStore
@@ -29,11 +30,13 @@ def command_settings() -> Settings:
     home = Path(os.environ.get("BATON_HOME") or "var")
     try:
         demo = os.environ.get("BATON_DEMO") == "1" or (home / "secret-key").exists()
-        return read_settings(os.environ, demo=demo)
+        settings = read_settings(os.environ, demo=demo)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"BATON_HOME cannot be used: {error.strerror}") from None
+    use(settings.policy)  # what a command says of roles is what the site says
+    return settings
 
 
 def require_schema(store: DatabaseStore) -> None:

@@ -16,6 +16,7 @@ from server.storage.audit_chain import unsealed
 from server.storage.audit_segments import waiting_segments
 from server.storage.database_store import DatabaseStore
 from server.storage.health import DatabaseHealth, database_health
+from server.storage.reindex import RELATIONS
 
 Finding = dict[str, str]
 
@@ -154,6 +155,13 @@ def _reindexing(store: DatabaseStore) -> Iterator[Finding]:
     if states and all(parameter.ready for parameter in states):
         yield row("search parameter", "ok", f"{len(states)} defined here, all answered")
     for state in store.reindexing():
+        if state.what.startswith(RELATIONS):
+            done = state.position * 100 // state.last
+            said = (
+                f"{state.resource_type}: {done} % of what is stored is indexed for who is related to whose"
+                " chart, by the worker; until all is, roles that see related charts only are refused"
+            )
+            yield row("relationships", "warning", said)
         if state.resource_type:
             continue  # told above, or only rows to be removed
         done = state.position * 100 // state.last

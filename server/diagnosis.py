@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from server.auth.keys import SigningKeyError, SigningKeys
 from server.backup.home_files import RECORD
 from server.database_diagnosis import Finding, diagnose_database, row
+from server.policy.roles import shipped_policy
 from server.settings import Settings
 
 FREE_BYTES_WANTED = 1_000_000_000
@@ -36,6 +37,7 @@ def diagnose(settings: Settings) -> list[Finding]:
     in_database, holds_data = diagnose_database(settings, now)
     return [
         *_settings(settings),
+        *_policy(settings),
         *_certificate(settings, now),
         *_home(settings),
         *in_database,
@@ -66,6 +68,25 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield row("settings", "warning", "a demonstration is open to other machines: use synthetic data only")
     if not wrong:
         yield row("settings", "ok", f"{settings.base_url}, time zone {settings.time_zone}")
+
+
+def _policy(settings: Settings) -> Iterator[Finding]:
+    held = settings.policy or shipped_policy()
+    where = held.origin if settings.policy else "shipped with this release"
+    limited = sorted(name for name, role in held.roles.items() if role.reach != "all")
+    said = f"{where}, version {held.version} of {held.effective}: {len(held.roles)} roles"
+    if limited:
+        said += f"; limited to charts they are related to: {', '.join(limited)}"
+    if held.organizations:
+        said += f"; {len(held.organizations)} organizations limit their staff"
+    if settings.policy and _is_writable_by_others(Path(held.origin)):
+        yield row("policy", "error", f"{held.origin} can be written by other users: chmod go-w it")
+    else:
+        yield row("policy", "ok", said)
+
+
+def _is_writable_by_others(path: Path) -> bool:
+    return path.exists() and bool(stat.S_IMODE(path.stat().st_mode) & 0o022)
 
 
 def _is_loopback(host: str) -> bool:

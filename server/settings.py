@@ -16,6 +16,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from server.outbound_networks import Networks, read_networks
+from server.policy.roles import Policy, PolicyError, read_policy
 
 KNOWN = {
     "BATON_HOME": "folder for data, keys and logs (./var)",
@@ -38,6 +39,7 @@ KNOWN = {
     "BATON_LIMITS": "name=number, comma between: limits as in docs/reference/limits.md (the defaults there)",
     "BATON_RATE_LIMIT": "requests a client may send a process in a minute (60000); 0: no limit",
     "BATON_RATE_LIMIT_ADDRESS": "the same for an address that sends no token (3000); 0: no limit",
+    "BATON_POLICY": "file of the site's own roles and organizations (none: the shipped policy)",
     "BATON_TRUSTED_PROXIES": "CIDRs whose X-Forwarded-For, -Proto and -Host are believed (none)",
     "BATON_DEMO": "1 in the processes of `baton serve --demo`, which sets it",
 }
@@ -51,7 +53,8 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, resolved. base_url and app_url are origins without a trailing slash."""
+    """All settings, resolved. base_url and app_url are origins without a trailing slash. policy: None for the
+    shipped one."""
 
     home: Path
     database_url: str
@@ -74,6 +77,7 @@ class Settings:
     rate_limit: int = 60_000
     rate_limit_address: int = 3_000
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    policy: Policy | None = None
 
     @property
     def fhir_base(self) -> str:
@@ -129,6 +133,20 @@ def _outbound_allow(text: str) -> Networks:
             "BATON_OUTBOUND_ALLOW is not a list of host names, addresses and CIDRs, "
             "for example keys.partner.example,10.20.0.0/16"
         ) from None
+
+
+def _policy(path: str) -> Policy | None:
+    """The site's own access policy, read and found usable. The shipped one never takes its place silently."""
+    if not path:
+        return None
+    try:
+        return read_policy(Path(path).read_text("utf-8"), str(Path(path).resolve()))
+    except OSError as error:
+        raise SettingsError(f"BATON_POLICY cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError("BATON_POLICY is not a text in UTF-8") from None
+    except PolicyError as error:
+        raise SettingsError(f"BATON_POLICY cannot be used: {error}") from None
 
 
 def _secret_key(environment: Mapping[str, str], home: Path, demo: bool) -> bytes:
@@ -235,4 +253,5 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
         rate_limit=_number(given, "BATON_RATE_LIMIT", 60_000),
         rate_limit_address=_number(given, "BATON_RATE_LIMIT_ADDRESS", 3_000),
         trusted_proxies=_networks(given.get("BATON_TRUSTED_PROXIES", "")),
+        policy=_policy(given.get("BATON_POLICY", "")),
     )

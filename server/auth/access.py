@@ -4,11 +4,15 @@ Access = what any of the token's scopes allows, where
 - a `patient/` scope reaches the compartment of the launch context's patient, and reads types that are nobody's
   chart (Practitioner, Organization, Location, Medication, ...; `policy/open_types.json`) only where a resource
   it may see refers to them; it never writes those, and other types of no compartment it never sees;
-- a `user/` scope reaches what the user's role (`policy/roles.json`) may do, too;
-- a `system/` scope reaches all resources of its type.
+- a `user/` scope reaches what there is of its types;
+- a `system/` scope reaches all resources of its type;
+and where a member of staff acts, by a `patient/` or a `user/` scope, only what the role may do, too
+(`policy/roles.json`), in charts that the reach of role and organizations allows: all, or those to which the
+person is related (`care_limits`, `policy/relationships.json`). Types that are nobody's chart need no
+relationship.
 A missing claim denies: `patient/` without a patient and `user/` without a user reach nothing. The answer for
 instances is a Visibility that storage turns into SQL, so a hidden instance is as if absent (404); a type
-outside the scopes is refused here (403).
+outside the scopes and the role is refused here (403).
 Sources: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html,
 hl7.org/fhir/R4/compartmentdefinition-patient.html
 """
@@ -16,10 +20,11 @@ hl7.org/fhir/R4/compartmentdefinition-patient.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from server.auth.care_limits import acts_for_staff, caller_of, limits_of
 from server.auth.principal import Principal
 from server.auth.scopes import Scope
 from server.errors import FhirError
@@ -28,8 +33,9 @@ from server.fhir.criteria import Indexed, matches
 from server.fhir.index_rows import IndexRows
 from server.fhir.search_parsing import parse_search
 from server.fhir.search_query import Clause, is_unresolved
-from server.fhir.visibility import NOTHING, Rule, Visibility
+from server.fhir.visibility import NOTHING, Limit, Rule, Visibility
 from server.policy.open_types import open_types
+from server.policy.relationships import relationship_policy
 from server.policy.roles import role
 
 # Interaction -> the permission it needs; "" needs none of its own: its parts are decided one by one.
@@ -74,16 +80,36 @@ class Decision:
     definitions: bool = False
 
 
-def decide(principal: Principal, interaction: str, resource_type: str = "") -> Decision:
+def decide(
+    principal: Principal, interaction: str, resource_type: str = "", *, at: int | None = None
+) -> Decision:
     """The decision for one interaction on one type ("" for interactions on the whole system).
 
+    at: the moment of the request in UTC microseconds; without it nobody is related to any chart.
     Raises: FhirError("forbidden") when no scope allows the interaction on the type.
     """
     key = (interaction, resource_type)
     decision = principal.decisions.get(key)
     if decision is None:
         decision = principal.decisions[key] = _decide(principal, interaction, resource_type)
-    return decision
+    if at is None or not is_limited(principal):
+        return decision
+    return replace(
+        decision, visible=replace(decision.visible, at=at), writable=replace(decision.writable, at=at)
+    )
+
+
+def is_limited(principal: Principal) -> bool:
+    """Whether what the principal may see depends on relationships."""
+    found: bool | None = principal.decisions.get("limited")
+    if found is None:
+        found = _may_be_limited(principal) and bool(limits_of(principal))
+        principal.decisions["limited"] = found
+    return found
+
+
+def _may_be_limited(principal: Principal) -> bool:
+    return acts_for_staff(principal) or any(scope.level == "user" for scope in principal.scopes)
 
 
 def _decide(principal: Principal, interaction: str, resource_type: str) -> Decision:
@@ -133,27 +159,36 @@ def referred_to(visible: Visibility) -> Visibility:
     rules = [rule for every in visible.rules.values() for rule in every]
     if any(rule.patients is None and not rule.referred for rule in rules):
         return visible
-    return Visibility(
-        {
+    return replace(
+        visible,
+        rules={
             name: tuple(
                 Rule(criteria=rule.criteria) if rule.referred and rule.patients is None else rule
                 for rule in every
             )
             for name, every in visible.rules.items()
-        }
+        },
     )
 
 
-def may_write(decision: Decision, resource_type: str, rows: IndexRows, resource: Mapping[str, Any]) -> bool:
+def may_write(
+    decision: Decision,
+    resource_type: str,
+    rows: IndexRows,
+    resource: Mapping[str, Any],
+    keeps: Callable[[tuple[Limit, ...]], bool],
+) -> bool:
     """Whether a new version may be written: it must lie wholly within what the decision can write.
 
     rows: the version's index rows. A version in the compartments of several patients needs a rule that
-    reaches all of them: a token of one patient never writes into the chart of another.
+    reaches all of them: a token of one patient never writes into the chart of another. keeps: whether all these
+    charts keep the limits of a rule; asked last, and only where there are any.
     """
     return any(
         (rule.patients is None or (bool(rows.compartments) and rule.patients.issuperset(rows.compartments)))
         and not rule.referred
         and _fulfils(rule.criteria, resource, rows)
+        and (not rule.limits or keeps(rule.limits))
         for rule in decision.writable.of(resource_type)
     )
 
@@ -167,10 +202,11 @@ def _visibility(principal: Principal, permissions: str) -> Visibility:
 
 
 def _reach(principal: Principal, permissions: str) -> Visibility:
+    limits = limits_of(principal) if is_limited(principal) else ()
     reaches = [
         reach
         for scope in principal.scopes
-        if (reach := _scope_reach(principal, scope, permissions)) is not None
+        if (reach := _scope_reach(principal, scope, permissions, limits)) is not None
     ]
     if not reaches:
         return NOTHING
@@ -181,37 +217,42 @@ def _reach(principal: Principal, permissions: str) -> Visibility:
             rules[resource_type] = (Rule(),) if Rule() in found else found
     # One entry instead of 146 where nothing differs, so that the store's cache of predicates stays small.
     if len(rules) == len(resource_types()) and len(set(rules.values())) == 1:
-        return Visibility({"*": next(iter(rules.values()))})
-    return Visibility(rules)
+        rules = {"*": next(iter(rules.values()))}
+    return Visibility(rules, caller_of(principal) if limits else None)
 
 
 _Reach = Callable[[str], Iterable[Rule]]
 
 
-def _scope_reach(principal: Principal, scope: Scope, permissions: str) -> _Reach | None:
+def _scope_reach(
+    principal: Principal, scope: Scope, permissions: str, limits: tuple[Limit, ...]
+) -> _Reach | None:
     """The rules one scope gives for a type, None where a missing claim closes the scope altogether."""
-    letters = [letter for letter in permissions if letter in scope.permissions]
+    letters = {letter for letter in permissions if letter in scope.permissions}
     if not letters:
         return None
+    staff, held = acts_for_staff(principal), role(principal.role)
+    writes = _WRITES.issuperset(letters)
     if scope.level == "patient":
         if principal.patient is None:
             return None
         patients = frozenset({principal.patient})
 
         def rules_of(resource_type: str, criteria: tuple[Clause, ...]) -> Iterable[Rule]:
+            if staff and not letters.intersection(held.permissions(resource_type)):
+                return
             if in_patient_compartment(resource_type):
-                yield Rule(patients=patients, criteria=criteria)
-            elif resource_type in open_types() and not _WRITES.issuperset(letters):
+                yield Rule(patients=patients, criteria=criteria, limits=limits if staff else ())
+            elif resource_type in open_types() and not writes:
                 yield Rule(criteria=criteria, referred=True)
 
     elif scope.level == "user":
         if principal.user is None:
             return None
-        held = role(principal.role)
 
         def rules_of(resource_type: str, criteria: tuple[Clause, ...]) -> Iterable[Rule]:
-            if set(letters) & set(held.permissions(resource_type)):
-                yield Rule(criteria=criteria)
+            if letters.intersection(held.permissions(resource_type)):
+                yield from _within(limits, resource_type, criteria, writes)
 
     else:
 
@@ -225,6 +266,23 @@ def _scope_reach(principal: Principal, scope: Scope, permissions: str) -> _Reach
         return () if criteria is None else rules_of(resource_type, criteria)
 
     return reach
+
+
+def _within(
+    limits: tuple[Limit, ...], resource_type: str, criteria: tuple[Clause, ...], writes: bool
+) -> Iterable[Rule]:
+    """The rule for a type within the limits of a person, none where it could never show anything.
+
+    What is nobody's chart is open to all staff, but who is limited by what a type says does not write it. What
+    is neither a chart's nor nobody's (a Binary, a Bundle) may be anybody's: for who is limited it is closed.
+    """
+    if not limits:
+        yield Rule(criteria=criteria)
+    elif resource_type in open_types():
+        if not writes or resource_type not in relationship_policy().types:
+            yield Rule(criteria=criteria)
+    elif in_patient_compartment(resource_type) or all(limit.is_for_some for limit in limits):
+        yield Rule(criteria=criteria, limits=limits)
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ from typing import Any
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.demo_data.charts import Chart, bundles, demo_chart
+from server.demo_data.home_health import home_health_team
 from server.errors import FhirError
 from server.fhir.json_codec import decode, encode
 from server.interactions.perform import perform
@@ -59,9 +60,12 @@ def fill(
 
 
 def told(chart: Chart, now: datetime, stories: Sequence[Story]) -> list[dict[str, Any]]:
-    """The chart with its discharge told by the stories; unchanged where there was no discharge."""
+    """The chart with its discharge told by the stories, and who visits the patient at home; unchanged where
+    there was no discharge."""
     resources = {(r["resourceType"], r["id"]): r for r in chart.resources}
     if chart.discharge is not None:
+        if team := home_health_team(chart.patient["id"]):
+            resources["CareTeam", team["id"]] = team
         for story in stories:
             for resource in story(list(resources.values()), SEED, chart.discharge, now):
                 # A story is told by another package: take it as it would arrive over the wire.

@@ -47,6 +47,40 @@ class ReferenceRow(NamedTuple):
     target: int
 
 
+# What a member is of a party: in a role (or the person of it), of an organization, in a standing team.
+ROLE, ORGANIZATION, TEAM = 1, 2, 3
+
+
+class RelationshipRow(NamedTuple):
+    """An actor (Practitioner, PractitionerRole, Organization, CareTeam) may know a patient's chart.
+
+    actor, patient: hashing.reference_hash. [starts, until) in UTC microseconds, open ends as in DateRow.
+    """
+
+    actor: int
+    patient: int
+    starts: int
+    until: int
+
+
+class MembershipRow(NamedTuple):
+    """Who is related to a patient as `party` is so as `member`, too. kind: ROLE, ORGANIZATION, TEAM."""
+
+    member: int
+    party: int
+    kind: int
+    starts: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """What a version says of who may know which chart (`policy.relationships`)."""
+
+    relationships: tuple[RelationshipRow, ...] = ()
+    memberships: tuple[MembershipRow, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class IndexRows:
     """Everything the store indexes of one version.
@@ -60,6 +94,7 @@ class IndexRows:
     patient: the id of the Patient whose chart it belongs to (hot column), None if none or several.
     main_date: UTC microseconds of the type's main date (hot column), None if absent.
     epoch: of the site's own search parameters they were made with (`custom_parameters`).
+    relations: who may know which chart by this version; None for a type that never says so.
     """
 
     tokens: frozenset[int] = frozenset()
@@ -72,6 +107,7 @@ class IndexRows:
     patient: str | None = None
     main_date: int | None = None
     epoch: int = 0
+    relations: Relations | None = None
 
     @property
     def size(self) -> int:
@@ -84,4 +120,5 @@ class IndexRows:
             + len(self.uris)
             + len(self.references)
             + len(self.compartments)
+            + (len(self.relations.relationships) + len(self.relations.memberships) if self.relations else 0)
         )

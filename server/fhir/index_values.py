@@ -15,6 +15,7 @@ from server.fhir.generated.search import PATIENT_COMPARTMENT
 from server.fhir.index_collector import Collector
 from server.fhir.index_rows import DateRow, IndexRows, QuantityRow, ReferenceRow, StringRow, UriRow
 from server.fhir.search_parameters import generated_module
+from server.policy.relationships import relations
 
 
 def index_values(
@@ -30,7 +31,7 @@ def index_values(
     name of the zone in which dates without a zone are meant. custom: the site's own parameters; what is stored
     needs those of today (`storage.custom_parameters`). Rows come in the order of finding, each once.
     Raises: KeyError for an unknown resource type; FhirError
-    too-costly for more text than index_texts.TEXT_MAXIMUM.
+    too-costly for more text than index_texts.TEXT_MAXIMUM, or too many relationships.
     """
     resource_type = resource["resourceType"]
     module = generated_module(resource_type)
@@ -58,4 +59,5 @@ def index_values(
         patient=next(iter(o.charts)) if len(o.charts) == 1 else None,
         main_date=min((low for number, low, _ in o.dates if number == main_date), default=None),
         epoch=custom.epoch,
+        relations=relations(resource, o.target, o.local),
     )

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from server.auth.access import decide
+from server.auth.access import decide, is_limited
 from server.auth.principal import Principal
 from server.errors import FhirError
+from server.fhir.dates import microseconds
 from server.interactions.asynchronous import cancel, status
 from server.interactions.audit import audit_row
 from server.interactions.batch import batch
@@ -124,12 +125,16 @@ def _run_within(
 
 
 def _call(context: Context, principal: Principal, unit: Unit, request: InteractionRequest) -> Call[Unit]:
+    at = None
+    if is_limited(principal):
+        unit.require_relations()
+        at = microseconds(context.clock())
     return Call(
         context=context,
         principal=principal,
         request=request,
         unit=unit,
-        decision=decide(principal, access_of(request), request.resource_type),
-        decide=partial(decide, principal),
+        decision=decide(principal, access_of(request), request.resource_type, at=at),
+        decide=partial(decide, principal, at=at),
         caller=(principal.client_id, principal.user, principal.patient, principal.scopes),
     )

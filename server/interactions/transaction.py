@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from server.auth.access import is_limited
 from server.errors import FhirError
 from server.fhir.bundle import bundle, transaction_order
 from server.interactions.basis import check_basis
@@ -61,6 +62,7 @@ def transaction(
             refuse_overlap(entries)
             links = links_of(entries) | conditional_references(entries, work.open)
             entries = [with_content(context, entry, links) for entry in entries]
+        work.begin_charts(entries)
         work.do(_in_turn(entry for entry in entries if entry.request.interaction != "delete"))
     rows = (work.rows[position] for position in range(len(entries)))
     return InteractionResponse(200, bundle("transaction-response", rows))
@@ -92,6 +94,19 @@ class _Work:
                 raise at_entry(error, entry.position, _condition_of(entry)) from None
         for key in sorted(keys):
             self._writer.claim(key)
+
+    def begin_charts(self, entries: list[Entry]) -> None:
+        """Bring the charts that Patients of the Bundle begin into the reach of its other entries, in whatever
+        order they are done: if a Patient is refused, nothing of the Bundle is kept."""
+        for entry in entries:
+            request = entry.request
+            if request.resource_type == "Patient" and request.interaction in ("create", "update"):
+                try:
+                    limited = is_limited(self.open(entry).principal)
+                except FhirError as error:
+                    raise at_entry(error, entry.position) from None
+                if limited:
+                    self._writer.begins_chart(request.id)
 
     def decide(self, entries: list[Entry], *interactions: str) -> list[Entry]:
         """The entries, with the ids their conditions lead to where they are such interactions."""

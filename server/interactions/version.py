@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from server.auth.access import may_write
 from server.errors import FhirError
 from server.fhir.changed_elements import canonical
 from server.fhir.index_rows import IndexRows
@@ -14,6 +13,7 @@ from server.fhir.json_codec import decode, encode
 from server.interactions.call import Call
 from server.interactions.definition import define
 from server.interactions.lifecycle import check_lifecycle
+from server.interactions.writable import is_writable
 from server.storage.interface import NewVersion, StoredVersion, Writer
 
 
@@ -53,7 +53,7 @@ def store_version(
     content = stamp(resource, id, number, moment)
     index = call.request.index
     assert index is not None  # the door prepares the body of every create and update
-    if not may_write(call.decision, resource["resourceType"], index, content):
+    if not is_writable(call, call.decision, index, content, new=current is None):
         raise FhirError("forbidden", "the token does not allow a resource with this content to be written")
     check_lifecycle(call, current, content)
     define(call, content["resourceType"], id, content)
@@ -80,7 +80,7 @@ def store_deletion(call: Call[Writer], current: StoredVersion) -> tuple[StoredVe
     moment, number = _next(call, current)
     content = decode(current.body)
     index = index_values(content, base_url=call.context.base_url, time_zone=call.context.time_zone)
-    if not may_write(call.decision, current.resource_type, index, content):
+    if not is_writable(call, call.decision, index, content):
         raise FhirError("forbidden", "the token does not allow this resource to be deleted")
     define(call, current.resource_type, current.id, None)
     new = NewVersion(

@@ -11,7 +11,7 @@ from server.errors import FhirError
 from server.fhir.custom_parameters import CustomParameters
 from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchParameter, SearchQuery, is_unresolved
-from server.fhir.visibility import Visibility
+from server.fhir.visibility import Limit, Visibility
 from server.storage import (
     audit_chain,
     audit_rows,
@@ -21,6 +21,7 @@ from server.storage import (
     history,
     record_pages,
     reindex,
+    relationships,
     resources,
 )
 from server.storage.asynchronous import AsynchronousRequests
@@ -29,6 +30,7 @@ from server.storage.authorization_tables import AuthorizationTables
 from server.storage.custom_parameters import KnownParameters, ParameterState
 from server.storage.database import Connection, Database, Overtaken
 from server.storage.dead_letters import DeadLetters
+from server.storage.emergency_access import EmergencyAccesses
 from server.storage.interface import (
     AuditCount,
     AuditPage,
@@ -48,6 +50,7 @@ from server.storage.interface import (
 from server.storage.jobs import Jobs
 from server.storage.migrations import migrations, upgrade
 from server.storage.outbox import Outbox
+from server.storage.relationships import Relationships
 from server.storage.search import Search
 from server.storage.search_explain import explain
 from server.storage.search_of_types import SearchOfTypes
@@ -138,6 +141,27 @@ class DatabaseReader:
         with self._database.limited():
             return record_pages.referred(self._connection, record, targets, if_new, visible, count, after)
 
+    def require_relations(self) -> None:
+        if not reindex.relations_are_complete(self._connection):
+            raise FhirError(
+                "not-ready",
+                "Your role sees the charts you are related to, and what was stored before the last upgrade is"
+                " still being indexed for that. Until it is done, some of them would be missing.",
+            )
+
+    def reaches(
+        self,
+        visible: Visibility,
+        limits: Collection[Limit],
+        patients: Collection[str],
+        *,
+        lasting: bool = False,
+    ) -> bool:
+        return relationships.reaches(self._connection, visible, limits, patients, lasting=lasting)
+
+    def begins_chart(self, patient: str) -> bool:
+        return not relationships.has_chart(self._connection, patient)
+
 
 class DatabaseWriter(DatabaseReader):
     """Writer over one open write transaction."""
@@ -146,6 +170,26 @@ class DatabaseWriter(DatabaseReader):
         super().__init__(database, connection, known)
         self._defined: dict[str, tuple[SearchParameter, ...]] = {}
         self._most = 0
+        self._begun: set[str] = set()
+
+    def reaches(
+        self,
+        visible: Visibility,
+        limits: Collection[Limit],
+        patients: Collection[str],
+        *,
+        lasting: bool = False,
+    ) -> bool:
+        others = [patient for patient in patients if patient not in self._begun]
+        if patients and not others:
+            return True
+        return super().reaches(visible, limits, others, lasting=lasting)
+
+    def begins_chart(self, patient: str) -> bool:
+        if patient not in self._begun and super().begins_chart(patient):
+            self._begun.add(patient)
+            return True
+        return False
 
     def read(self, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
         # Read in order to be written. Held first and read then, so that it is seen as its last writer left it.
@@ -185,7 +229,8 @@ class DatabaseStore:
     """A Store, and what the worker and the command line need beyond it.
 
     outbox: the relay's side of the outbox; dead_letters: people's side of it. jobs: work in the background.
-    asynchronous: requests that are answered later. workers: the worker processes that live.
+    asynchronous: requests that are answered later. workers: the worker processes that live. relationships,
+    emergency_access: who is related to whose chart, and who opened one without.
     """
 
     def __init__(self, database: Database) -> None:
@@ -195,6 +240,8 @@ class DatabaseStore:
         self.jobs = Jobs(database)
         self.asynchronous = AsynchronousRequests(database)
         self.workers = WorkerRows(database)
+        self.relationships = Relationships(database)
+        self.emergency_access = EmergencyAccesses(database)
         self._authorization = AuthorizationTables(database)
         self._schema = migrations(database.dialect.name)[-1].number
         self._known = KnownParameters()

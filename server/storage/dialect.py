@@ -42,6 +42,10 @@ class Dialect(Protocol):
     def in_array(self, placeholder: str) -> str:
         """What follows a column to ask whether it is one of an `array` parameter's values."""
 
+    def in_rows(self, select: str) -> str:
+        """What follows a column to ask whether it is a value of a SELECT that depends on no row around it: run
+        once, and each of its values looked up."""
+
     def unindexed(self, column: str) -> str:
         """The column, not to be looked up by an index: where another one is known to be the better way."""
 
@@ -141,6 +145,9 @@ class SqliteDialect:
 
     def in_array(self, placeholder: str) -> str:
         return f"IN (SELECT value FROM json_each({placeholder}))"
+
+    def in_rows(self, select: str) -> str:
+        return f"IN ({select})"
 
     def unindexed(self, column: str) -> str:
         return f"+{column}"  # without statistics SQLite prefers a range of any index to a clustered probe

@@ -60,13 +60,51 @@ TABLES = (
     ),
 )
 
+# What a resource of the types that say so says of who may know which chart.
+RELATIONS = (
+    IndexTable(
+        "relationship",
+        ("actor", "patient", "starts", "until"),
+        lambda index: index.relations.relationships if index.relations else (),
+    ),
+    IndexTable(
+        "membership",
+        ("member", "party", "kind", "starts", "until"),
+        lambda index: index.relations.memberships if index.relations else (),
+    ),
+)
+
+
+def _statements(tables: tuple[IndexTable, ...]) -> tuple[_Statements, ...]:
+    return tuple((table, ("rid", *table.columns), table.delete, table.select) for table in tables)
+
+
 # The statements of a table, made once.
-_STATEMENTS = tuple((table, ("rid", *table.columns), table.delete, table.select) for table in TABLES)
+_Statements = tuple[IndexTable, tuple[str, ...], str, str]
+_OF_VALUES, _OF_RELATIONS = _statements(TABLES), _statements(RELATIONS)
 
 
 def write_values(connection: Connection, rid: int, index: IndexRows, *, new: bool) -> None:
     """Make the typed tables hold exactly these rows of the resource. new: it has none yet."""
-    for table, columns, delete, select in _STATEMENTS:
+    _write(connection, _OF_VALUES, rid, index, new)
+
+
+def write_relations(connection: Connection, rid: int, index: IndexRows, *, new: bool) -> None:
+    """The same of its relationships and memberships; nothing where its type never has any."""
+    if index.relations is not None:
+        _write(connection, _OF_RELATIONS, rid, index, new)
+
+
+def remove_relations(connection: Connection, rid: int) -> None:
+    """A resource that is deleted relates nobody any more."""
+    for table in RELATIONS:
+        connection.execute(f"DELETE FROM {table.name} WHERE rid = :rid", {"rid": rid})
+
+
+def _write(
+    connection: Connection, statements: tuple[_Statements, ...], rid: int, index: IndexRows, new: bool
+) -> None:
+    for table, columns, delete, select in statements:
         rows = table.rows(index)
         if new:
             if rows:

@@ -16,13 +16,15 @@ from typing import Protocol
 from server.fhir.custom_parameters import CustomParameters
 from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchParameter, SearchQuery
-from server.fhir.visibility import Visibility
+from server.fhir.visibility import Limit, Visibility
 from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
 from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
+from server.storage.emergency_access import EmergencyAccesses
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
+from server.storage.relationships import Relationships
 from server.storage.worker_rows import WorkerRows
 
 
@@ -327,6 +329,30 @@ class Reader(Protocol):
         Raises: FhirError too-costly.
         """
 
+    def require_relations(self) -> None:
+        """Go on only if all that is stored has its relationships.
+
+        Raises: FhirError not-ready while what was stored before an upgrade is being indexed for them: who is
+        limited by relationships would miss charts, and nobody could tell.
+        """
+
+    def reaches(
+        self,
+        visible: Visibility,
+        limits: Collection[Limit],
+        patients: Collection[str],
+        *,
+        lasting: bool = False,
+    ) -> bool:
+        """Whether the caller of a Visibility keeps all limits with each of the patients' charts (ids); with
+        none of them only limits that are none for the caller.
+
+        lasting: an emergency access does not count. Within a transaction the charts that it began are in reach.
+        """
+
+    def begins_chart(self, patient: str) -> bool:
+        """Whether nothing is in the chart of a patient, nor ever was: who writes the Patient begins it."""
+
 
 class Writer(Reader, Protocol):
     """One write transaction: everything or nothing. It reads what it wrote."""
@@ -382,6 +408,14 @@ class Store(Protocol):
     @property
     def asynchronous(self) -> AsynchronousRequests:
         """Requests that are answered later."""
+
+    @property
+    def relationships(self) -> Relationships:
+        """Who is related to whose chart, for people who look after it."""
+
+    @property
+    def emergency_access(self) -> EmergencyAccesses:
+        """Charts that were opened in an emergency; its calls join a surrounding `writing()` of the thread."""
 
     @property
     def workers(self) -> WorkerRows:

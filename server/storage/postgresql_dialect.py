@@ -42,6 +42,9 @@ class PostgresqlDialect:
     def in_array(self, placeholder: str) -> str:
         return f"= ANY({placeholder})"
 
+    def in_rows(self, select: str) -> str:
+        return f"= ANY(ARRAY({select}))"
+
     def unindexed(self, column: str) -> str:
         return column  # `probe` looks up first and compares then
 

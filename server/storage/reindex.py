@@ -16,10 +16,12 @@ from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchQuery
 from server.fhir.search_rows import asks_new_rows
 from server.storage.database import Connection, Database, Row
-from server.storage.index_tables import write_tokens, write_values
+from server.storage.index_tables import write_relations, write_tokens, write_values
 
 # What index rows before schema 5 lack: composites, quantities in base units, the date by which a task is due.
 SCHEMA_5 = "schema-5"
+# The rows of `reindex` for relationships and memberships, one a type that makes them: this and its name.
+RELATIONS = "relations-"
 # Resources a transaction: other writers wait less than a tenth of a second.
 _RESOURCES = 100
 
@@ -66,6 +68,15 @@ def require_rows(connection: Connection, query: SearchQuery) -> None:
             " for this search. Until that is done it would not find everything.",
             f"http.{parameter.code}",
         )
+
+
+def relations_are_complete(connection: Connection) -> bool:
+    """Whether everything that is stored has its relationships and memberships."""
+    waiting = connection.execute(
+        "SELECT 1 FROM reindex WHERE what >= :first AND what < :behind LIMIT 1",
+        {"first": RELATIONS, "behind": RELATIONS[:-1] + "."},
+    ).fetchone()
+    return waiting is None
 
 
 def begin(connection: Connection, what: str, resource_type: str = "") -> None:
@@ -141,6 +152,7 @@ def _replace(connection: Connection, rid: int, version: int, index: IndexRows) -
     if current is None or current[0] != version:
         return
     write_values(connection, rid, index, new=False)
+    write_relations(connection, rid, index, new=False)
     present = connection.dialect.unpack(current[1])
     if present != index.tokens or current[2] != index.main_date:  # the row holds the body: it is not moved idly
         write_tokens(connection, rid, index.tokens, present)

@@ -15,7 +15,9 @@ from server.storage.dialect import Parameters
 from server.storage.index_tables import (
     compartment_hashes,
     present_compartments,
+    remove_relations,
     write_compartments,
+    write_relations,
     write_tokens,
     write_values,
 )
@@ -157,6 +159,7 @@ def _create(
     rid = values["rid"] = created[0][0]
     write_tokens(connection, rid, index.tokens, frozenset())
     write_values(connection, rid, index, new=True)
+    write_relations(connection, rid, index, new=True)
     write_compartments(connection, rid, new.resource_type, compartments, frozenset())
     _note(connection, values)
 
@@ -182,6 +185,10 @@ def _replace(
     done = connection.execute(_DELETE if new.method == "DELETE" else _UPDATE, values)
     write_tokens(connection, rid, index.tokens, connection.dialect.unpack(current[7]))
     write_values(connection, rid, index, new=False)
+    if new.method == "DELETE":
+        remove_relations(connection, rid)
+    else:
+        write_relations(connection, rid, index, new=False)
     write_compartments(connection, rid, new.resource_type, compartments, before)
     if not done.rowcount:
         raise VersionConflict

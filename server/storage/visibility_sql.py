@@ -6,18 +6,21 @@ no row. See `server.fhir.visibility` for what a rule means; beyond that:
 - A `referred` rule shows a resource to which a resource refers that a rule with patients shows. Its own
   `patients`, when given, narrows the compartments of those referring resources.
 - An old version has no index rows, and may come from another chart. So a rule with patients shows the versions
-  since the resource came into its present compartments, a rule with criteria the current version alone.
+  since the resource came into its present compartments, a rule with criteria the current version alone. What
+  keeps a limit does so by a compartment, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from server.fhir.hashing import reference_hash
 from server.fhir.search_query import Clause
-from server.fhir.visibility import Rule, Visibility
+from server.fhir.visibility import Limit, Rule, Visibility
 from server.storage.dialect import Parameters
 from server.storage.logic_sql import FALSE, TRUE, all_of, any_of
+from server.storage.relationship_sql import RelationshipSql, all_kept
 
 # (clause, alias) -> predicate; given by `search_sql`, which itself asks for visibility in chains.
 ClausePredicate = Callable[[Clause, str], str]
@@ -38,6 +41,7 @@ class VisibilitySql:
         self._visible = visible
         self._parameters = parameters
         self._clause = clause
+        self._relationships = RelationshipSql(visible, parameters)
 
     def predicate(self, alias: str, resource_type: str | None, *, version: str = "") -> str:
         """What must hold for the row. resource_type None: the type is read from the row.
@@ -57,17 +61,23 @@ class VisibilitySql:
         "" where what is visible is not limited to compartments.
         """
         rules = self._visible.of(resource_type)
-        if not rules or any(rule.referred or rule.patients is None for rule in rules):
-            return "", False
         patients = sorted({hash for rule in rules for hash in patient_hashes(rule)})
-        if not patients:
-            return "", False
-        row = self._parameters.alias()
-        rids = (
-            f"SELECT {row}.rid FROM compartment {row} WHERE {row}.patient {self._parameters.among(patients)}"
-            f" AND {row}.type = {self._parameters.bind(resource_type)}"
-        )
-        return rids, not any(rule.criteria for rule in rules)
+        lists: dict[Limit | None, str] = {}
+        for rule in rules:
+            of_everybody = next((limit for limit in rule.limits if not limit.is_for_some), None)
+            if rule.referred or (rule.patients is None and of_everybody is None):
+                return "", False
+            if rule.patients is None and of_everybody is not None and of_everybody not in lists:
+                lists[of_everybody] = self._relationships.charts(of_everybody, resource_type)
+        if patients:
+            row = self._parameters.alias()
+            lists[None] = (
+                f"SELECT {row}.rid FROM compartment {row}"
+                f" WHERE {row}.patient {self._parameters.among(patients)}"
+                f" AND {row}.type = {self._parameters.bind(resource_type)}"
+            )
+        found = " UNION ALL ".join(rids for rids in lists.values() if rids)
+        return found, bool(found) and not any(rule.criteria or rule.limits for rule in rules)
 
     def _groups(self, alias: str) -> Iterator[tuple[tuple[Rule, ...], str]]:
         """Rules with the condition on the type of the rows they are for, one group for all equal rules."""
@@ -95,6 +105,7 @@ class VisibilitySql:
             parts.append(self._in_compartments(rule, alias))
             if version:
                 parts.append(f"{version} >= {alias}.settled_version")
+        parts.extend(self._keeps(limit, rule, alias, version) for limit in rule.limits)
         if rule.criteria:
             if version:
                 parts.append(f"{version} = {alias}.version")
@@ -111,6 +122,21 @@ class VisibilitySql:
             f"{row}.patient {patients} AND {row}.type = {alias}.type AND {row}.rid = {alias}.rid",
         )
 
+    def _keeps(self, limit: Limit, rule: Rule, alias: str, version: str) -> str:
+        """A chart that the row is in keeps the limit; where the rule has patients, one of theirs."""
+        if rule.patients is not None and not rule.patients:
+            return FALSE
+        row = self._parameters.alias()
+        where = [f"{row}.rid = {alias}.rid"]
+        if rule.patients is not None:
+            of_patients = self._parameters.among(patient_hashes(rule))
+            where.append(f"{row}.patient {of_patients} AND {row}.type = {alias}.type")
+        where.append(self._relationships.related(limit, f"{row}.patient"))
+        kept = [self._parameters.dialect.exists(f"compartment {row}", all_of(where))]
+        if version:
+            kept.append(f"{version} >= {alias}.settled_version")
+        return self._relationships.unless_free(limit, all_of(kept))
+
     def _referred(self, rule: Rule, alias: str) -> str:
         """Walk the caller's compartments and probe each row for a reference here.
 
@@ -124,7 +150,7 @@ class VisibilitySql:
                     continue
                 patients = way.patients if rule.patients is None else way.patients & rule.patients
                 if patients:
-                    ways.append(self._refers(Rule(patients, way.criteria), near, which, alias))
+                    ways.append(self._refers(replace(way, patients=patients), near, which, alias))
         return any_of(ways)
 
     def _refers(self, way: Rule, near: str, which: str, alias: str) -> str:
@@ -133,6 +159,7 @@ class VisibilitySql:
         where = [f"{near}.patient {self._parameters.among(patient_hashes(way))}"]
         if which:
             where.append(which)
+        where.append(all_kept(self._relationships, way.limits, f"{near}.patient"))
         if way.criteria:
             row = self._parameters.alias()
             source += " " + dialect.follow("resource", row, f"{row}.rid = {near}.rid")

@@ -17,7 +17,7 @@ from server.fhir.index_rows import IndexRows
 from server.fhir.index_values import index_values
 from server.fhir.json_codec import decode
 from server.storage.database_store import DatabaseStore
-from server.storage.index_tables import TABLES, compartment_hashes
+from server.storage.index_tables import RELATIONS, TABLES, compartment_hashes
 
 # Every row of the trail, waiting to be sealed or sealed.
 _AUDIT = "SELECT request_id, outcome FROM audit UNION ALL SELECT request_id, outcome FROM audit_chain"
@@ -202,7 +202,7 @@ def search_findings(store: DatabaseStore, *, base_url: str, time_zone: str) -> l
     with store.database.reading() as connection:
         tokens = _rows(connection, "token", ("hash",))
         compartments = _rows(connection, "compartment", ("patient",))
-        values = {table.name: _rows(connection, table.name, table.columns) for table in TABLES}
+        values = {table.name: _rows(connection, table.name, table.columns) for table in (*TABLES, *RELATIONS)}
         resources = connection.execute("SELECT rid, type, id, deleted, body, tokens FROM resource").fetchall()
     for rid, resource_type, id, deleted, body, packed in resources:
         name = f"{resource_type}/{id}"
@@ -212,7 +212,7 @@ def search_findings(store: DatabaseStore, *, base_url: str, time_zone: str) -> l
         hashes = {row[0] for row in tokens.pop(rid, set())}
         if not hashes == store.database.dialect.unpack(packed) == index.tokens:
             wrong.append(f"{name} has other tokens than its content")
-        for table in TABLES:
+        for table in (*TABLES, *RELATIONS):
             wanted = set(table.rows(index))
             if values[table.name].pop(rid, set()) != wanted:
                 wrong.append(f"{name} has other rows in {table.name} than its content")

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from server import database_diagnosis
 from server.diagnosis import diagnose
 from server.fhir.index_rows import IndexRows
+from server.policy.roles import read_policy
 from server.settings import Settings
 from server.storage.database_store import DatabaseStore
 from server.storage.health import database_health
 from server.storage.interface import AuditRow, NewVersion, Store
-from server.storage.reindex import SCHEMA_5, begin, step
+from server.storage.reindex import RELATIONS, SCHEMA_5, begin, step
 from server.storage.worker_rows import WorkerRow
 
 NOW = datetime.now(UTC)
@@ -262,6 +264,46 @@ class TestBackups:
     def test_a_record_that_cannot_be_read_is_found(self, settings: Settings, store: Store) -> None:
         (settings.home / "last-backup.json").write_text('["?"]')
         assert found(settings, "backups")[0] == "warning"
+
+
+def test_what_relationships_wait_for_is_told(settings: Settings, store: DatabaseStore) -> None:
+    with store.writing() as writer:
+        for id in ("a", "b"):
+            writer.put(NewVersion("Patient", id, 1, 0, NOW, b'{"resourceType":"Patient"}', "PUT", IndexRows()))
+    with store.database.writing() as connection:
+        begin(connection, f"{RELATIONS}Patient", "Patient")
+    step(store.database, f"{RELATIONS}Patient", lambda body: None, count=1)
+    (row,) = [row for row in diagnose(settings) if row["check"] == "relationships"]
+    assert row["level"] == "warning"
+    assert row["finding"].startswith("Patient: 50 %")
+    assert [row for row in diagnose(settings) if row["check"] == "reindex"] == []
+    step(store.database, f"{RELATIONS}Patient", lambda body: None)
+    assert [row for row in diagnose(settings) if row["check"] == "relationships"] == []
+
+
+class TestPolicy:
+    """Which access policy holds."""
+
+    def test_the_shipped_one_with_the_roles_it_limits(self, settings: Settings) -> None:
+        level, said = found(settings, "policy")
+        assert level == "ok"
+        assert said.startswith("shipped with this release")
+        assert "community" in said
+
+    def test_a_sites_own_by_its_file(self, settings: Settings, tmp_path: Path) -> None:
+        path = tmp_path / "policy.json"
+        text = files("server.policy").joinpath("roles.json").read_text("utf-8")
+        path.write_text(text.replace('"organizations": {}', '"organizations": {"Organization/1": "related"}'))
+        path.chmod(0o644)
+        own = replace(settings, policy=read_policy(path.read_text(), str(path)))
+        level, said = found(own, "policy")
+        assert level == "ok"
+        assert said.startswith(str(path))
+        assert "1 organizations limit their staff" in said
+        path.chmod(0o666)
+        level, said = found(own, "policy")
+        assert level == "error"
+        assert "chmod" in said
 
 
 def test_what_is_still_being_indexed_again_is_told(settings: Settings, store: DatabaseStore) -> None:

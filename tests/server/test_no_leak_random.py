@@ -1,16 +1,23 @@
 """Nothing hidden is shown by any row source: random charts, and a filter in Python as the second opinion.
 
-Covers docs/decisions/0005-access-in-sql.md, hl7.org/fhir/R4/compartmentdefinition-patient.html and
+Tokens of one patient see its compartment; staff whose role reaches related charts see those that the filter's
+own reading of CareTeam, EpisodeOfCare, Task, Encounter, Patient and PractitionerRole relates to them. Covers
+docs/decisions/0005-access-in-sql.md, docs/explanation/access.md,
+hl7.org/fhir/R4/compartmentdefinition-patient.html and
 hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html. All patients are synthetic.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from typing import Any
 
 import pytest
+
+from server.policy.roles import read_policy, use
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -26,8 +33,11 @@ COMPARTMENT = {
     "Group": ("member",),
     "Provenance": ("target",),
     "Basic": ("subject",),
+    "CareTeam": ("subject",),
+    "EpisodeOfCare": ("patient",),
+    "Task": ("for",),
 }
-OPEN = ("Practitioner", "Organization", "Medication")
+OPEN = ("Practitioner", "Organization", "Medication", "PractitionerRole")
 CLOSED = ("Bundle", "Binary", "GuidanceResponse")
 TYPES = (*COMPARTMENT, *OPEN, *CLOSED)
 BASE = "http://127.0.0.1:8000/fhir"
@@ -72,7 +82,8 @@ class World:
         """The header without which an existing resource of this type is not written."""
         versions = self.versions.get(key, [])
         there = bool(versions) and versions[-1][0] is not None
-        return {"If_Match": f'W/"{len(versions)}"'} if there and key[0] == "List" else {}
+        shared = key[0] in ("List", "EpisodeOfCare", "Task")
+        return {"If_Match": f'W/"{len(versions)}"'} if there and shared else {}
 
     def made(self, kind: str, id: str) -> Json:
         made: Json = {"resourceType": kind, "id": id} | MAKERS[kind](self)
@@ -102,9 +113,32 @@ class World:
     def one_of(self, kind: str) -> Json:
         return {"reference": f"{kind}/{kind.lower()}{self.random.randrange(2)}"}
 
+    def actor(self) -> Json:
+        return self.one_of(
+            self.random.choice(["Practitioner", "Practitioner", "Organization", "PractitionerRole"])
+        )
+
+    def period(self) -> Json:
+        """Over, current, without an end, or to come; seen from the tests' clock, 17 May 2024."""
+        return self.random.choice(
+            [
+                {"end": "2024-01-31"},
+                {"start": "2024-01", "end": "2024-06-30"},
+                {"start": "2024"},
+                {"start": "2025"},
+            ]
+        )
+
+    def sometimes(self, **elements: Any) -> Json:
+        return elements if self.random.random() < 0.5 else {}
+
 
 MAKERS: dict[str, Callable[[World], Json]] = {
-    "Patient": lambda w: {"name": [{"family": f"Synthetic{w.random.randrange(3)}"}]},
+    "Patient": lambda w: (
+        {"name": [{"family": f"Synthetic{w.random.randrange(3)}"}]}
+        | w.sometimes(generalPractitioner=[w.actor()])
+        | w.sometimes(active=w.random.random() < 0.7)
+    ),
     "Observation": lambda w: {
         "status": w.random.choice(["final", "preliminary"]),
         "code": {"coding": [{"system": "http://loinc.org", "code": w.random.choice(["2160-0", "718-7"])}]},
@@ -112,12 +146,39 @@ MAKERS: dict[str, Callable[[World], Json]] = {
         "performer": [w.random.choice([w.one_of("Practitioner"), w.patient()])],
         "encounter": w.one_of("Encounter"),
     },
-    "Encounter": lambda w: {
-        "status": "finished",
-        "class": {"code": "IMP"},
-        "subject": w.patient(),
-        "serviceProvider": w.one_of("Organization"),
-    },
+    "Encounter": lambda w: (
+        {
+            "status": w.random.choice(["finished", "in-progress", "cancelled"]),
+            "class": {"code": "IMP"},
+            "subject": w.patient(),
+            "serviceProvider": w.one_of("Organization"),
+        }
+        | w.sometimes(participant=[{"individual": w.one_of("Practitioner")}])
+        | w.sometimes(period={"end": w.random.choice(["2024-03-01", "2024-05-01"])})
+    ),
+    "CareTeam": lambda w: (
+        {"participant": [{"member": w.actor()} | w.sometimes(period=w.period()) for _ in "12"]}
+        | w.sometimes(subject=w.patient())
+        | w.sometimes(status=w.random.choice(["active", "inactive"]))
+        | w.sometimes(period=w.period())
+    ),
+    "EpisodeOfCare": lambda w: (
+        {"status": "active", "patient": w.patient()}
+        | w.sometimes(careManager=w.one_of("Practitioner"))
+        | w.sometimes(team=[{"reference": f"CareTeam/careteam{w.random.randrange(4)}"}])
+        | w.sometimes(managingOrganization=w.one_of("Organization"))
+        | w.sometimes(period=w.period())
+    ),
+    "Task": lambda w: (
+        {"status": w.random.choice(["requested", "completed"]), "intent": "order", "for": w.patient()}
+        | w.sometimes(owner=w.actor())
+    ),
+    "PractitionerRole": lambda w: (
+        {"practitioner": w.one_of("Practitioner")}
+        | w.sometimes(organization=w.one_of("Organization"))
+        | w.sometimes(active=w.random.random() < 0.7)
+        | w.sometimes(period=w.period())
+    ),
     "MedicationRequest": lambda w: {
         "status": "active",
         "intent": "order",
@@ -184,10 +245,12 @@ class Eye:
         seen: Callable[[Json], bool],
         *,
         only_current: bool = False,
+        charts: frozenset[str] | None = None,
     ) -> None:
         self.world, self.scope, self.claims = world, scope, claims
         self._seen, self._only_current = seen, only_current
-        self.patient = claims["patient"]
+        self.charts = frozenset({claims["patient"]}) if charts is None else charts
+        self._staff = charts is not None  # to whom everything of nobody's chart is open
         self.open_now = {
             target
             for key, versions in world.versions.items()
@@ -198,9 +261,9 @@ class Eye:
     def shown(self, key: Key) -> list[int]:
         """The version numbers that are shown."""
         versions = self.world.versions.get(key, [])
-        if key[0] in OPEN and "/".join(key) in self.open_now:
+        if key[0] in OPEN and (self._staff or "/".join(key) in self.open_now):
             return list(range(1, len(versions) + 1))
-        if key[0] not in COMPARTMENT or not versions or self.patient not in versions[-1][1]:
+        if key[0] not in COMPARTMENT or not versions or not self.charts & versions[-1][1]:
             return []
         content, charts = versions[-1]
         if self._only_current:
@@ -217,6 +280,101 @@ class Eye:
             for key, versions in self.world.versions.items()
             if key[0] == kind and versions[-1][0] is not None and self.shown(key)
         }
+
+
+def in_force(period: Json) -> bool:
+    """On 17 May 2024, which none of the periods above begins or ends on."""
+    return period.get("start", "") <= "2024-05-17" <= period.get("end", "9999")
+
+
+class Related:
+    """Who is related to whose chart, read from the contents as the standard words them."""
+
+    def __init__(self, world: World, user: str, *, organizations: bool) -> None:
+        self.now = {key: versions[-1][0] for key, versions in world.versions.items() if versions[-1][0]}
+        self.parties = {user}
+        for role in self.of("PractitionerRole"):
+            if user in references(role["practitioner"]) and role.get("active", True) and self.stands(role):
+                self.parties.add(f"PractitionerRole/{role['id']}")
+                if organizations:
+                    self.parties |= set(references(role.get("organization")))
+        teams = [team for team in self.of("CareTeam") if "subject" not in team and self.is_active(team)]
+        self.parties |= {f"CareTeam/{team['id']}" for team in teams if self.members(team) & self.parties}
+        self.charts = frozenset(
+            chart.removeprefix("Patient/")
+            for chart, actors in self.said()
+            if chart.startswith("Patient/") and actors & self.parties
+        )
+
+    def of(self, kind: str) -> list[Json]:
+        return [content for key, content in self.now.items() if key[0] == kind]
+
+    def stands(self, content: Json) -> bool:
+        return in_force(content.get("period", {}))
+
+    def is_active(self, team: Json) -> bool:
+        return team.get("status", "active") == "active" and self.stands(team)
+
+    def members(self, team: Json) -> set[str]:
+        return {
+            name for part in team["participant"] if self.stands(part) for name in references(part["member"])
+        }
+
+    def said(self) -> Iterator[tuple[str, set[str]]]:
+        """(chart, actors) of every resource that relates some."""
+        for team in self.of("CareTeam"):
+            if self.is_active(team):
+                yield from ((chart, self.members(team)) for chart in references(team.get("subject")))
+        for episode in self.of("EpisodeOfCare"):
+            if self.stands(episode):
+                named = ("careManager", "team", "managingOrganization")
+                actors = {name for element in named for name in references(episode.get(element))}
+                yield from ((chart, actors) for chart in references(episode["patient"]))
+        for task in self.of("Task"):
+            if task["status"] == "requested":
+                yield from ((chart, set(references(task.get("owner")))) for chart in references(task["for"]))
+        for stay in self.of("Encounter"):
+            # Thirty days after 1 March are over, those after 1 May are not.
+            end = stay.get("period", {}).get("end", "")
+            lasts = end == "2024-05-01" or (stay["status"] == "in-progress" and not end)
+            if lasts and stay["status"] != "cancelled":
+                actors = {*references(stay.get("participant")), *references(stay["serviceProvider"])}
+                yield from ((chart, actors) for chart in references(stay["subject"]))
+        for patient in self.of("Patient"):
+            if patient.get("active", True):
+                yield f"Patient/{patient['id']}", set(references(patient.get("generalPractitioner")))
+
+
+@pytest.fixture
+def with_reaches(app: Any) -> Iterator[None]:
+    """Once the server is put together: the shipped policy, and roles that may do everything in their reach."""
+    document = json.loads(files("server.policy").joinpath("roles.json").read_text("utf-8"))
+    for reach in ("all", "organization", "related"):
+        document["roles"][f"reaches-{reach}"] = {"title": reach, "reach": reach, "types": {"*": "cruds"}}
+    use(read_policy(json.dumps(document), "tests"))
+    yield
+    use(None)
+
+
+def staff_eyes(world: World) -> Iterator[Eye]:
+    for number in range(2):
+        user = f"Practitioner/practitioner{number}"
+        for reach in ("related", "organization"):
+            charts = Related(world, user, organizations=reach == "organization").charts
+            claims = {"fhir_user": user, "role": f"reaches-{reach}"}
+            yield Eye(world, "user/*.rs", claims, lambda _: True, charts=charts)
+        # A launch into one chart: its compartment, if the person is related to it.
+        patient = world.random.choice(PATIENTS)
+        claims["patient"] = patient
+        yield Launched(world, "patient/*.rs", claims, lambda _: True, charts=charts & {patient})
+
+
+class Launched(Eye):
+    """A patient token of a member of staff: what is nobody's chart is shown where the chart refers to it."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._staff = False
 
 
 def eyes(world: World) -> Iterator[Eye]:
@@ -278,6 +436,74 @@ def test_every_row_source_shows_what_the_filter_shows_and_nothing_else(world: Wo
         check_searches(eye, own)
         check_searches_of_types(eye, own)
         check_joins(eye, own)
+
+
+@pytest.mark.usefixtures("with_reaches")
+def test_every_row_source_shows_staff_the_charts_they_are_related_to(world: World, as_token: Any) -> None:
+    reached = set()
+    for eye in staff_eyes(world):
+        reached.add(len(eye.charts))
+        own = as_token(eye.scope, **eye.claims)
+        check_instances(world, eye, own)
+        check_histories(world, eye, own)
+        check_searches(eye, own)
+        check_searches_of_types(eye, own)
+        check_joins(eye, own)
+    assert len(reached) > 1
+
+
+@pytest.mark.usefixtures("with_reaches")
+def test_each_layer_shows_no_more_than_the_wider_one(world: World, as_token: Any) -> None:
+    """all, organization, related; then a launch into one chart, then a granular scope."""
+    user = "Practitioner/practitioner0"
+    wider: set[Key] | None = None
+    for role in ("reaches-all", "reaches-organization", "reaches-related"):
+        shown = keys(as_token("user/*.rs", fhir_user=user, role=role), "?_count=50")
+        assert wider is None or shown <= wider, role
+        wider = shown
+    for patient in PATIENTS:
+        claims = {"fhir_user": user, "role": "reaches-related", "patient": patient}
+        launched = keys(as_token("patient/*.rs", **claims), "?_count=50")
+        assert launched <= (wider or set())
+        granular = keys(as_token("patient/Observation.rs?status=final", **claims), "Observation?_count=50")
+        assert granular <= launched
+
+
+@pytest.mark.usefixtures("with_reaches")
+def test_who_is_limited_writes_into_related_charts_alone(world: World, as_token: Any) -> None:
+    """Random writes: every chart that a resource leaves or enters must be related to the writer before."""
+    user = "Practitioner/practitioner1"
+    own = as_token("user/*.cruds", fhir_user=user, role="reaches-related")
+    done = refused = 0
+    for attempt in range(120):
+        kind = world.random.choice([name for name in TYPES if name != "Patient"])
+        key = (kind, f"{kind.lower()}{world.random.randrange(5)}")
+        resource, path = world.made(*key), "/".join(key)
+        before = world.versions.get(key, [])
+        deletes = attempt % 4 == 0
+        charts = set(charts_of(resource)) if not deletes else set()
+        charts |= before[-1][1] if before else set()
+        related = Related(world, user, organizations=False).charts
+        inside = bool(charts) and charts <= related and (deletes or bool(charts_of(resource)))
+        if before and not before[-1][1]:
+            inside = False  # what was in no chart may have been anybody's
+        may = (kind in COMPARTMENT and inside) or (kind in OPEN and kind != "PractitionerRole")
+        condition = world.if_match(key)
+        answer = own.delete(path, **condition) if deletes else own.put(path, resource, **condition)
+        now = len(entries(world.fhir, f"{path}/_history"))
+        if may and not deletes:
+            assert answer.status in (200, 201), (path, answer.body)
+        if not may:
+            assert answer.status in (200, 204, 403) or (condition and answer.status == 412), (path, answer.body)
+            assert now == len(before), (path, answer.status)
+            refused += 1
+        if now > len(before):
+            done += 1
+            before = world.versions.setdefault(key, before)
+            charted = before[-1][1] if deletes else charts_of(resource)
+            before.append((None if deletes else resource, charted))
+    assert done
+    assert refused
 
 
 def check_instances(world: World, eye: Eye, own: Any) -> None:

@@ -6,6 +6,7 @@ Covers server/settings.py, docs/reference/settings.md.
 from __future__ import annotations
 
 import stat
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,44 @@ def test_a_key_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     given = {"BATON_HOME": str(tmp_path), "BATON_SECRET_KEY_FILE": str(tmp_path / "key")}
     with pytest.raises(SettingsError, match="BATON_SECRET_KEY_FILE is not text"):
         read_settings(GIVEN | given)
+
+
+class TestPolicy:
+    """BATON_POLICY: the site's own roles; never silently the shipped ones."""
+
+    def given(self, tmp_path: Path, text: str | bytes) -> dict[str, str]:
+        path = tmp_path / "policy.json"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return GIVEN | {"BATON_HOME": str(tmp_path), "BATON_POLICY": str(path)}
+
+    def test_without_it_the_shipped_one_holds(self, tmp_path: Path) -> None:
+        assert read_settings(GIVEN | {"BATON_HOME": str(tmp_path)}).policy is None
+
+    def test_a_file_takes_its_place(self, tmp_path: Path) -> None:
+        shipped = files("server.policy").joinpath("roles.json").read_text("utf-8")
+        own = read_settings(
+            self.given(tmp_path, shipped.replace('"version": "1"', '"version": "site-4"', 1))
+        ).policy
+        assert own is not None
+        assert (own.version, own.origin) == ("site-4", str(tmp_path / "policy.json"))
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("{", "it is not JSON"),
+            ("{}", "version is missing"),
+            (b"\xff\xfe", "not a text in UTF-8"),
+        ],
+    )
+    def test_one_that_cannot_be_used_stops_the_start(
+        self, tmp_path: Path, text: str | bytes, said: str
+    ) -> None:
+        with pytest.raises(SettingsError, match=f"BATON_POLICY .*{said}"):
+            read_settings(self.given(tmp_path, text))
+
+    def test_one_that_is_not_there_stops_the_start(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="BATON_POLICY cannot be read"):
+            read_settings(GIVEN | {"BATON_HOME": str(tmp_path), "BATON_POLICY": str(tmp_path / "none.json")})
 
 
 def test_demo_mode_makes_its_key_once_for_its_owner_only(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from server.errors import FhirError
 from server.interactions.audit import parameter_names
 from server.interactions.call import Call
+from server.interactions.operations.break_glass import break_glass
 from server.interactions.operations.definition import Level, Operation, Parameter
 from server.interactions.operations.everything import everything
 from server.interactions.operations.index_progress import index_progress
@@ -123,6 +124,20 @@ OPERATIONS: tuple[Operation, ...] = (
         access="search-type",
         handler=match,
         elsewhere="it is asked of the type Patient",
+    ),
+    Operation(
+        name="break-glass",
+        definition="urn:baton:operation:break-glass",
+        levels=("instance",),
+        types=("Patient",),
+        parameters=(
+            Parameter("reason", "code", required=True),
+            Parameter("comment", "string", required=True),
+        ),
+        access="read",
+        affects_state=True,
+        handler=break_glass,
+        elsewhere="it is asked of one Patient",
     ),
 )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from server.auth.access import Decision, may_write
+from server.auth.access import Decision
 from server.errors import FhirError, Issue, operation_outcome
 from server.fhir.index_rows import IndexRows
 from server.fhir.index_values import index_values
@@ -24,6 +24,7 @@ from server.interactions.operations.definition import Arguments
 from server.interactions.operations.parameters import place_of
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
+from server.interactions.writable import is_writable
 from server.storage.interface import Reader, StoredVersion, Writer
 
 # Code of resource-validation-mode -> whether it speaks of one resource of this server.
@@ -118,7 +119,7 @@ def _writing(call: Call[Reader], mode: str, resource: dict[str, Any], index: Ind
     if not isinstance(decision, Decision):
         yield from decision
         return
-    if not may_write(decision, request.resource_type, index, resource):
+    if not is_writable(call, decision, index, {**resource, "id": request.id or "new"}, new=mode == "create"):
         yield Issue("forbidden", "the token does not allow a resource with this content to be written")
     if mode == "update":
         current = call.unit.read(request.resource_type, request.id, decision.visible)
@@ -142,7 +143,7 @@ def _deletion(call: Call[Reader]) -> Iterator[Issue]:
     yield from _version_issues(call, current)
     content = decode(current.body)
     index = index_values(content, base_url=call.context.base_url, time_zone=call.context.time_zone)
-    if not may_write(decision, request.resource_type, index, content):
+    if not is_writable(call, decision, index, content):
         yield Issue("forbidden", "the token does not allow this resource to be deleted")
 
 

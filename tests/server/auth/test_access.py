@@ -1,11 +1,13 @@
-"""The access decision: scopes, roles, compartments.
+"""The access decision: scopes, roles, organizations, relationships, compartments.
 
-Covers hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html and
+Covers docs/reference/access.md, hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html and
 hl7.org/fhir/R4/compartmentdefinition-patient.html
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,10 +19,12 @@ from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.errors import FhirError
 from server.fhir.compartments import PATIENT_COMPARTMENT
+from server.fhir.hashing import reference_hash
 from server.fhir.index_values import index_values
-from server.fhir.visibility import Rule
+from server.fhir.visibility import NOTHING, Limit, Rule
 from server.policy.open_types import open_types
-from server.policy.roles import role, roles
+from server.policy.relationships import relationship_policy
+from server.policy.roles import REACHES, policy, role, roles, use
 
 LAB = "http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
 OWN = Rule(patients=frozenset({"one"}))
@@ -228,7 +232,7 @@ def test_bundles_and_capabilities_allow_nothing_by_themselves() -> None:
 
 def writes(decision: Decision, resource: dict[str, Any]) -> bool:
     rows = index_values(resource, base_url="http://x/fhir", time_zone="UTC")
-    return may_write(decision, resource["resourceType"], rows, resource)
+    return may_write(decision, resource["resourceType"], rows, resource, lambda limits: False)
 
 
 class TestNewVersions:
@@ -296,6 +300,8 @@ def test_a_decision_agrees_with_reading_the_scopes_one_by_one(
             unrestricted = True
         elif item.level == "user":
             unrestricted |= user is not None and letter in role(held).permissions(resource_type)
+        elif user is not None and letter not in role(held).permissions(resource_type):
+            continue  # a member of staff who was launched into a chart is still one
         elif patient is not None and resource_type != "Practitioner":
             own = True
         elif patient is not None and letter in "rs":
@@ -315,3 +321,184 @@ def test_every_role_names_real_types_and_letters_in_order() -> None:
         for resource_type, letters in held.types.items():
             assert resource_type == "*" or resource_type in resource_types()
             assert letters == "".join(letter for letter in "cruds" if letter in letters)
+
+
+HOUSE = "Organization/house"
+MINE, OURS = Limit(), Limit(organizations=True)
+
+
+@pytest.fixture
+def reaching() -> Iterator[Any]:
+    """`reaching("related", house="organization")`: a role `it` with that reach that may do everything, and how
+    far an organization narrows its staff."""
+
+    def put(reach: str, **narrowed: str) -> None:
+        held = {"it": replace(role("rn"), name="it", types={"*": "cruds"}, reach=reach)}
+        organizations = {name if name == "*" else f"Organization/{name}": to for name, to in narrowed.items()}
+        use(replace(policy(), roles={**roles(), **held}, organizations=organizations))
+
+    yield put
+    use(None)
+
+
+def nurse(scope: str = "user/*.cruds", **claims: Any) -> Principal:
+    return who(scope, user="Practitioner/1", role="it", **claims)
+
+
+class TestRelationships:
+    def test_a_role_limits_every_type_of_a_chart_and_no_other(self, reaching: Any) -> None:
+        reaching("related")
+        visible = decide(nurse(), "read", "Patient", at=5).visible
+        for resource_type in resource_types():
+            rules = visible.of(resource_type)
+            if resource_type in open_types():
+                assert rules == (ALL,), resource_type
+            elif resource_type in PATIENT_COMPARTMENT:
+                assert rules == (Rule(limits=(MINE,)),), resource_type
+            else:
+                assert rules == (), resource_type
+        assert (visible.caller, visible.at) == (reference_hash("Practitioner/1"), 5)
+
+    @pytest.mark.parametrize(
+        ("reach", "narrowed", "limits"),
+        [
+            ("all", {}, ()),
+            ("organization", {}, (OURS,)),
+            ("related", {}, (MINE,)),
+            ("all", {"house": "organization"}, (Limit(True, frozenset({reference_hash(HOUSE)})),)),
+            ("all", {"house": "related"}, (Limit(False, frozenset({reference_hash(HOUSE)})),)),
+            ("all", {"house": "all"}, ()),
+            ("organization", {"house": "organization"}, (OURS,)),
+            ("organization", {"house": "related"}, (OURS, Limit(False, frozenset({reference_hash(HOUSE)})))),
+            ("related", {"house": "organization"}, (MINE,)),
+            ("all", {"*": "related"}, (MINE,)),
+            ("all", {"*": "related", "house": "all"}, (Limit(but=frozenset({reference_hash(HOUSE)})),)),
+            (
+                "all",
+                {"*": "related", "house": "organization"},
+                (
+                    Limit(True, of=frozenset({reference_hash(HOUSE)})),
+                    Limit(but=frozenset({reference_hash(HOUSE)})),
+                ),
+            ),
+            ("related", {"*": "organization"}, (MINE,)),
+        ],
+    )
+    def test_organizations_narrow_and_never_widen(
+        self, reaching: Any, reach: str, narrowed: dict[str, str], limits: tuple[Limit, ...]
+    ) -> None:
+        reaching(reach, **narrowed)
+        assert decide(nurse(), "read", "Patient", at=5).visible.of("Patient") == (Rule(limits=limits),)
+
+    def test_what_may_be_anybodys_is_open_only_to_who_is_not_limited(self, reaching: Any) -> None:
+        reaching("all", house="related")
+        narrowed = Limit(False, frozenset({reference_hash(HOUSE)}))
+        assert decide(nurse(), "read", "Binary", at=5).visible.of("Binary") == (Rule(limits=(narrowed,)),)
+        reaching("related")
+        assert refused(nurse(), "read", "Binary")
+
+    def test_a_launch_keeps_patient_and_relationship(self, reaching: Any) -> None:
+        reaching("related")
+        launched = nurse("patient/*.cruds", patient="one")
+        visible = decide(launched, "read", "Patient", at=5).visible
+        assert visible.of("Observation") == (replace(OWN, limits=(MINE,)),)
+        assert visible.of("Practitioner") == (REFERRED,)
+
+    @pytest.mark.parametrize("user", ["Patient/one", "RelatedPerson/one", None])
+    def test_who_is_no_staff_has_neither_role_nor_relationship(self, reaching: Any, user: str | None) -> None:
+        reaching("related")
+        own = who("patient/*.rs", patient="one", user=user)
+        assert decide(own, "read", "Patient", at=5).visible.of("Patient") == (OWN,)
+
+    def test_a_user_scope_without_a_role_reaches_nothing_whoever_the_user_is(self) -> None:
+        for user in ("Patient/one", "RelatedPerson/one", "Practitioner/1"):
+            assert refused(who("user/*.rs", user=user), "read", "Patient")
+
+    def test_services_have_none(self, reaching: Any) -> None:
+        reaching("related")
+        visible = decide(who("system/*.rs", role="it"), "read", "Patient", at=5).visible
+        assert visible.of("Patient") == (ALL,)
+
+    def test_without_a_moment_no_limit_can_be_kept(self, reaching: Any) -> None:
+        reaching("related")
+        assert decide(nurse(), "read", "Patient").visible.at is None
+
+    def test_a_decision_is_made_anew_for_every_moment(self, reaching: Any) -> None:
+        reaching("related")
+        principal = nurse()
+        moments = [decide(principal, "update", "Task", at=at) for at in (1, 2)]
+        assert [(each.visible.at, each.writable.at) for each in moments] == [(1, 1), (2, 2)]
+
+    def test_who_is_limited_never_writes_who_belongs_where(self, reaching: Any) -> None:
+        assert relationship_policy().types & open_types() == {"PractitionerRole"}
+        for reach, narrowed in (("related", {}), ("organization", {}), ("all", {"house": "related"})):
+            reaching(reach, **narrowed)
+            for interaction in ("create", "update", "patch", "delete"):
+                assert refused(nurse(), interaction, "PractitionerRole")
+            assert decide(nurse(), "read", "PractitionerRole", at=5).visible.of("PractitionerRole") == (ALL,)
+        reaching("all")
+        assert not refused(nurse(), "create", "PractitionerRole")
+
+    def test_a_write_asks_for_the_limits_of_its_rule_and_of_no_other(self, reaching: Any) -> None:
+        reaching("organization", house="related")
+        asked: list[tuple[Limit, ...]] = []
+
+        def keeps(limits: tuple[Limit, ...]) -> bool:
+            asked.append(limits)
+            return True
+
+        decision = decide(nurse(), "create", "Task", at=5)
+        task = {
+            "resourceType": "Task",
+            "status": "requested",
+            "intent": "order",
+            "for": {"reference": "Patient/x"},
+        }
+        assert may_write(decision, "Task", index_values(task), task, keeps)
+        assert asked == [(OURS, Limit(False, frozenset({reference_hash(HOUSE)})))]
+
+
+@given(
+    scope=st.lists(
+        st.builds(
+            "{}/{}.{}".format,
+            st.sampled_from(["patient", "user", "system"]),
+            st.sampled_from(["*", "Patient", "Observation", "Practitioner", "Binary", "PractitionerRole"]),
+            st.sampled_from(["r", "rs", "cruds", "cud"]),
+        ),
+        max_size=3,
+    ).map(" ".join),
+    patient=st.sampled_from([None, "one"]),
+    reach=st.sampled_from(REACHES),
+    narrowed=st.sampled_from(
+        [
+            {},
+            {"house": "organization"},
+            {"house": "related", "barn": "organization"},
+            {"*": "related", "barn": "all"},
+        ]
+    ),
+    interaction=st.sampled_from(["read", "search-type", "create", "update"]),
+    resource_type=st.sampled_from(["Patient", "Observation", "Practitioner", "Binary", "PractitionerRole"]),
+)
+def test_a_layer_more_never_shows_more(
+    scope: str, patient: str | None, reach: str, narrowed: dict[str, str], interaction: str, resource_type: str
+) -> None:
+    """What limits refuse may have been allowed, never the other way; each rule is one from before, limited."""
+
+    def decided(reach: str, narrowed: dict[str, str]) -> Decision:
+        held = replace(role("rn"), name="it", types={"*": "cruds"}, reach=reach)
+        organizations = {name if name == "*" else f"Organization/{name}": to for name, to in narrowed.items()}
+        use(replace(policy(), roles={"it": held}, organizations=organizations))
+        try:
+            return decide(nurse(scope, patient=patient), interaction, resource_type, at=5)
+        except FhirError:
+            return Decision(NOTHING)
+        finally:
+            use(None)
+
+    free, limited = decided("all", {}), decided(reach, narrowed)
+    for wide, narrow in ((free.visible, limited.visible), (free.writable, limited.writable)):
+        for name in resource_types():
+            for rule in narrow.of(name):
+                assert ALL in wide.of(name) or replace(rule, limits=()) in wide.of(name), name

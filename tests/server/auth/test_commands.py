@@ -324,7 +324,7 @@ class TestDemo:
         assert path.stat().st_mode & 0o777 == 0o600
         logins = json.loads(path.read_text())
         assert [row["username"] for row in logins] == [
-            "rn", "pharmacist", "ma", "supervisor", "prescriber", "engineer",
+            "rn", "pharmacist", "ma", "supervisor", "prescriber", "engineer", "visiting",
         ]  # fmt: skip
         assert all(set(row) == {"username", "password", "role", "practitioner"} for row in logins)
         assert [row.client_id for row in authorization.rows.clients()] == ["baton-app", "baton-app-worker"]
@@ -333,6 +333,16 @@ class TestDemo:
         assert json.loads(path.read_text()) == logins
         after = (authorization.rows.users(), authorization.rows.clients(), authorization.rows.security_epoch())
         assert after == before
+
+    def test_a_demonstration_of_an_older_release_keeps_the_logins_it_has(
+        self, settings: Settings, authorization: Any, app: Any
+    ) -> None:
+        from server.demo_accounts import ensure_demo
+
+        row = {"username": "rn", "password": "of an older release", "role": "rn", "practitioner": "x"}
+        (settings.home / "demo-logins.json").write_text(json.dumps([row]))
+        ensure_demo(settings)
+        assert [row.username for row in authorization.rows.users()] == ["rn"]
 
     def test_the_app_may_ask_for_all_it_asks_for(
         self, settings: Settings, authorization: Any, app: Any

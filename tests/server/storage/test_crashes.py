@@ -20,7 +20,7 @@ from server.fhir.hashing import reference_hash
 from server.fhir.search_query import ReferenceValue, SearchQuery
 from server.fhir.visibility import EVERYTHING
 from server.storage.dialect import SQLITE
-from server.storage.index_tables import TABLES
+from server.storage.index_tables import RELATIONS, TABLES
 from server.storage.interface import VersionConflict
 
 FORK = multiprocessing.get_context("fork")
@@ -200,7 +200,7 @@ def assert_index_agrees(chart: Any) -> None:
             assert connection.execute("SELECT rid FROM resource WHERE self_hash = :self", of).fetchone()
             versions = connection.execute("SELECT count(*), max(version) FROM version WHERE rid = :rid", of)
             assert len(set(versions.fetchone())) == 1
-        for table in ("token", "compartment", "version", *(table.name for table in TABLES)):
+        for table in ("token", "compartment", "version", *(table.name for table in (*TABLES, *RELATIONS))):
             sql = f"SELECT count(*) FROM {table} WHERE rid NOT IN (SELECT rid FROM resource)"
             assert connection.execute(sql).fetchone() == (0,), table
         outbox = connection.execute("SELECT count(*) FROM outbox").fetchone()

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from server.fhir.compartments import in_compartment
+from server.fhir.hashing import reference_hash
 from server.fhir.search_parameters import parameter
 from server.fhir.search_query import (
     Chained,
@@ -29,7 +30,7 @@ from server.fhir.search_query import (
     StringValue,
     TokenValue,
 )
-from server.fhir.visibility import EVERYTHING, Rule, Visibility
+from server.fhir.visibility import EVERYTHING, Limit, Rule, Visibility
 from server.storage import search as planner
 from server.storage.postgresql_database import SESSION
 from server.storage.postgresql_dialect import numbered
@@ -44,6 +45,25 @@ PATIENT_SCOPE = Visibility(
         "Patient": (Rule(patients=frozenset({"p1"})),),
         "Practitioner": (Rule(referred=True),),
     }
+)
+HOUSE = frozenset({reference_hash("Organization/house"), reference_hash("Organization/other")})
+# A person who sees related charts, in the reach of an organization and beside one that narrows it.
+RELATED = Visibility(
+    {
+        **dict.fromkeys(("Observation", "Patient"), (Rule(limits=(Limit(True), Limit(False, HOUSE))),)),
+        "Practitioner": (Rule(),),
+    },
+    reference_hash("Practitioner/d1"),
+    1_700_000_000_000_000,
+)
+# The same person, launched into one chart.
+LAUNCHED = Visibility(
+    {
+        **dict.fromkeys(("Observation", "Patient"), (Rule(patients=frozenset({"p1"}), limits=(Limit(),)),)),
+        "Practitioner": (Rule(referred=True),),
+    },
+    reference_hash("Practitioner/d1"),
+    1_700_000_000_000_000,
 )
 
 
@@ -61,6 +81,7 @@ INCLUDES = (
 )
 UNIQUE = {"resource_pkey", "resource_self"}  # the indexes that find one resource
 UCUM = "http://unitsofmeasure.org"
+RELATIONS = ("relationship", "membership")
 VALUES = ("date_value", "string_value", "quantity_value", "uri_value", "reference_value")
 
 
@@ -125,12 +146,25 @@ def thousands(chart: Any) -> None:
     ]
     for number in range(3):
         chart.put({"resourceType": "Patient", "id": f"p{number}", "name": [{"family": f"Family{number}"}]})
+    for number in range(40):
+        chart.put(
+            {
+                "resourceType": "CareTeam",
+                "id": f"t{number}",
+                "participant": [{"member": {"reference": f"Practitioner/d{number % 4}"}}],
+            }
+            | ({"subject": {"reference": f"Patient/p{number % 2 + 1}"}} if number % 3 else {})
+        )
     chart.put(*observations)
 
 
 @pytest.mark.usefixtures("thousands")
 @pytest.mark.parametrize("analysed", [False, True], ids=["no statistics", "analysed"])
-@pytest.mark.parametrize("visible", [EVERYTHING, PATIENT_SCOPE], ids=["system", "patient"])
+@pytest.mark.parametrize(
+    "visible",
+    [EVERYTHING, PATIENT_SCOPE, RELATED, LAUNCHED],
+    ids=["system", "patient", "related", "launched"],
+)
 @pytest.mark.parametrize("caps", [(500, 20_000), (0, 0)], ids=["driven", "walked"])
 def test_no_search_reads_a_table(
     chart: Any,
@@ -191,14 +225,22 @@ def check(plan: dict[str, Any], about: str) -> None:
             # An include by every parameter reads all references of one resource after the other.
             every = table == "reference_value" and "rid = " in bound
             assert every or "parameter" in bound or "target" in bound, (index, bound, about)
+        if table in RELATIONS:
+            # By who asks and the patient, or by who asks alone: never by what the other column happens to hold.
+            assert index == f"{table}_pkey", (index, about)
+            assert ("actor" if table == "relationship" else "member") in bound, (index, bound, about)
+        if table == "compartment":
+            assert "patient" in bound or index == "compartment_rid", (index, bound, about)
 
 
-def touched(store: Any, asking: psycopg.Connection[Any], query: SearchQuery) -> int:
+def touched(
+    store: Any, asking: psycopg.Connection[Any], query: SearchQuery, visible: Visibility = EVERYTHING
+) -> int:
     """Pages that a search reads, in the cache or not: the same on a busy machine."""
     with store.database.reading() as connection:
         explained = Explained(connection, asking, {}, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)")
         kind = Search if query.resource_type else SearchOfTypes
-        kind(explained, query, EVERYTHING).page(100)  # type: ignore[arg-type]
+        kind(explained, query, visible).page(100)  # type: ignore[arg-type]
     return sum(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in explained.plans.values())
 
 
@@ -298,5 +340,58 @@ def test_a_search_touches_no_more_pages_when_everything_else_grows(
             asking.execute("ANALYZE")
         large = {name: touched(chart.store, asking, query) for name, query in queries.items()}
     # A tree of ten times the entries is a level higher at most; up to _SHORT entries of a list are counted.
+    grown = {name: (small[name], large[name]) for name in queries if large[name] > small[name] * 1.5 + 110}
+    assert not grown
+
+
+@pytest.mark.parametrize("analysed", [False, True], ids=["no statistics", "analysed"])
+def test_a_caseload_touches_no_more_pages_when_other_peoples_grow(
+    chart: Any, database_url: str, analysed: bool
+) -> None:
+    """One person has one patient, whatever everybody else has; by every way that a chart is related."""
+
+    def grow(first: int, last: int, person: str) -> None:
+        for number in range(first, last):
+            patient = {"reference": f"Patient/p{number}"}
+            chart.put(
+                {"resourceType": "Patient", "id": f"p{number}"},
+                {
+                    "resourceType": "CareTeam",
+                    "id": f"t{number}",
+                    "subject": patient,
+                    "participant": [{"member": {"reference": person}}],
+                },
+                *[
+                    {
+                        "resourceType": "Observation",
+                        "id": f"o{number}-{each}",
+                        "status": "final",
+                        "code": {"coding": [{"system": "urn:x", "code": "c"}]},
+                        "subject": patient,
+                        "effectiveDateTime": "2024-01-01",
+                    }
+                    for each in range(3)
+                ],
+            )
+
+    role = {"resourceType": "PractitionerRole", "practitioner": {"reference": "Practitioner/d1"}}
+    chart.put(role | {"id": "r1", "organization": {"reference": "Organization/house"}})
+    grow(0, 1, "Practitioner/d1")
+    grow(1, 60, "Practitioner/d2")
+    newest = (SortKey(known("Observation", "date"), True),)
+    code = chart.clause("Observation", "code", TokenValue("urn:x", "c"))
+    queries = {
+        "all": SearchQuery("Observation", count=20),
+        "newest": SearchQuery("Observation", sort=newest, count=20),
+        "code": SearchQuery("Observation", (code,), newest, count=20),
+        "patients": SearchQuery("Patient", count=20),
+    }
+    with psycopg.connect(database_url, autocommit=True) as asking:
+        asking.execute(SESSION)
+        small = {name: touched(chart.store, asking, query, RELATED) for name, query in queries.items()}
+        grow(60, 900, "Practitioner/d2")
+        if analysed:
+            asking.execute("ANALYZE")
+        large = {name: touched(chart.store, asking, query, RELATED) for name, query in queries.items()}
     grown = {name: (small[name], large[name]) for name in queries if large[name] > small[name] * 1.5 + 110}
     assert not grown

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from server.errors import FhirError
+from server.fhir.hashing import reference_hash
 from server.fhir.search_conditions import LINKS_MAXIMUM
 from server.fhir.search_parameters import parameter
 from server.fhir.search_parsing import parse_search
@@ -30,7 +31,7 @@ from server.fhir.search_query import (
     StringValue,
     TokenValue,
 )
-from server.fhir.visibility import EVERYTHING, Rule, Visibility
+from server.fhir.visibility import EVERYTHING, Limit, Rule, Visibility
 from server.storage import open_store
 from server.storage import search as planner
 from server.storage.search import Search
@@ -59,6 +60,22 @@ def patient(number: int) -> dict[str, Any]:
     return {"resourceType": "Patient", "id": f"p{number}", "name": [{"family": f"Family{number}"}]}
 
 
+# A person who sees related charts, in the reach of an organization and beside one that narrows it; and launched
+# into one chart.
+_LIMITS = (Limit(True), Limit(False, frozenset({reference_hash("Organization/house"), 7})))
+_CALLER = (reference_hash("Practitioner/d1"), 1_700_000_000_000_000)
+RELATED = Visibility(
+    {**dict.fromkeys(("Observation", "Patient"), (Rule(limits=_LIMITS),)), "Practitioner": (Rule(),)}, *_CALLER
+)
+LAUNCHED = Visibility(
+    {
+        **dict.fromkeys(("Observation", "Patient"), (Rule(patients=frozenset({"p1"}), limits=_LIMITS[:1]),)),
+        "Practitioner": (Rule(referred=True),),
+    },
+    *_CALLER,
+)
+
+
 class Explained:
     """A connection that notes the plan of each statement that runs on it."""
 
@@ -74,7 +91,11 @@ class Explained:
 
 
 @pytest.mark.sqlite("its plans; PostgreSQL's are in test_plans")
-@pytest.mark.parametrize("visible", [EVERYTHING, PATIENT_SCOPE], ids=["system", "patient"])
+@pytest.mark.parametrize(
+    "visible",
+    [EVERYTHING, PATIENT_SCOPE, RELATED, LAUNCHED],
+    ids=["system", "patient", "related", "launched"],
+)
 @pytest.mark.parametrize("caps", [(500, 20_000), (0, 0)], ids=["driven", "walked"])
 def test_no_search_scans_a_table(
     chart: Any, shapes: Any, visible: Visibility, caps: tuple[int, int], monkeypatch: pytest.MonkeyPatch
@@ -102,6 +123,8 @@ def test_no_search_scans_a_table(
                 assert "AUTOMATIC" not in step, (name, sort, step)
                 for table in ("date_value", "string_value", "quantity_value", "uri_value"):
                     assert f"{table}_" not in step or "parameter=?" in step
+                if "relationship" in step or "membership" in step:
+                    assert "actor=?" in step or "member=?" in step, (name, sort, step)
 
 
 INCLUDES = (
