@@ -10,6 +10,7 @@ from pathlib import Path
 from server.auth.credentials import derived_key, keyed_hash, new_secret
 from server.auth.keys import SigningKeys, signing_keys
 from server.origin import origin
+from server.policy.second_factor import BY_ROLE
 from server.storage.authorization import AuthorizationStore
 from server.storage.interface import AuditRow, Store
 
@@ -33,7 +34,8 @@ class Lifetimes:
     clock_skew: timedelta = timedelta(seconds=30)
     session_idle: timedelta = timedelta(minutes=15)
     session_absolute: timedelta = timedelta(hours=12)
-    lockout: timedelta = timedelta(minutes=5)
+    sign_in_step: timedelta = timedelta(minutes=10)
+    proof: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class AuthContext:
     """rows: what the authorization server keeps. store: for the audit trail, in one transaction with the rows.
 
     base_url: the configured origin without a trailing slash. token_key: keys the stored hashes of secrets.
+    second_factor: who signs in with one, a mode of `policy.second_factor`.
     """
 
     rows: AuthorizationStore
@@ -51,6 +54,7 @@ class AuthContext:
     token_key: bytes
     new_secret: Callable[[], str] = new_secret
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    second_factor: str = BY_ROLE
 
     @property
     def fhir_base(self) -> str:
@@ -75,6 +79,7 @@ def auth_context(
     home: Path,
     secret_key: bytes,
     clock: Callable[[], datetime],
+    second_factor: str = BY_ROLE,
 ) -> AuthContext:
     """The context of a server with this BATON_HOME and BATON_SECRET_KEY.
 
@@ -87,6 +92,7 @@ def auth_context(
         clock=clock,
         keys=signing_keys(home, secret_key, clock),
         token_key=derived_key(secret_key, "token hashes"),
+        second_factor=second_factor,
     )
 
 

@@ -23,6 +23,7 @@ from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
+from server.storage.sign_in import SignInStore
 from server.storage.worker_rows import WorkerRows
 
 
@@ -366,6 +367,10 @@ class Store(Protocol):
     @property
     def authorization(self) -> AuthorizationStore:
         """The tables of the authorization server; its calls join a surrounding `writing()` of the thread."""
+
+    @property
+    def sign_in(self) -> SignInStore:
+        """Second factors, accounts at other providers, failed attempts; its calls join a surrounding transaction."""
 
     @property
     def outbox(self) -> Outbox:
