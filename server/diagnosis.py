@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from server.auth.keys import SigningKeyError, SigningKeys
 from server.backup.home_files import RECORD
 from server.database_diagnosis import Finding, diagnose_database, row
+from server.policy.second_factor import OPTIONAL
 from server.settings import Settings
 
 FREE_BYTES_WANTED = 1_000_000_000
@@ -64,6 +65,11 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     if settings.demo and not _is_loopback(urlsplit(settings.base_url).hostname or ""):
         wrong = True
         yield row("settings", "warning", "a demonstration is open to other machines: use synthetic data only")
+    if settings.second_factor == OPTIONAL and not settings.demo:
+        wrong = True
+        yield row(
+            "settings", "warning", "BATON_SECOND_FACTOR is optional: people sign in by a password alone"
+        )
     if not wrong:
         yield row("settings", "ok", f"{settings.base_url}, time zone {settings.time_zone}")
 

@@ -34,7 +34,8 @@ def register_external_pages(blueprint: Blueprint, context: AuthContext, provider
         if request.headers.get("Sec-Fetch-Site", "none") not in _SAME_SITE:
             return make_response(redirect("/oauth2/login", 303))
         try:
-            journey = set_out(context, provider, SIGN_IN, safe_next(request.args.get("next", "")))
+            after = safe_next(request.args.get("next", ""))
+            journey = set_out(context, provider, SIGN_IN, after, again="again" in request.args)
         except ExternalRefused as refusal:
             return _problem(context, refusal)
         response = make_response(redirect(journey.url, 303))

@@ -186,6 +186,7 @@ class _Views:
             client_name=self._client_name(after),
             demo=self._demo,
             provider=provider.settings.name if provider else "",
+            again="1" if "again" in request.values else None,
             sign_out_there=provider.end_session_url(back) if provider and signed_out else "",
         )
         response.set_cookie(_LOGIN_COOKIE, cookie, samesite="Strict", **COOKIE_FLAGS)

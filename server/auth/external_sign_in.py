@@ -61,19 +61,27 @@ class Arrived:
 
 
 def set_out(
-    context: AuthContext, provider: ExternalProvider, purpose: str, after: str, session: Session | None = None
+    context: AuthContext,
+    provider: ExternalProvider,
+    purpose: str,
+    after: str,
+    session: Session | None = None,
+    *,
+    again: bool = False,
 ) -> Journey:
-    """Begin a journey to the provider. session: whose identity is to be linked or proved anew.
+    """Begin a journey to the provider. session: whose identity is to be linked or proved anew. again: the person
+    is to be asked there, signed in there or not; a proof always is.
 
     Raises: ExternalRefused.
     """
     cookie, now = context.new_secret(), context.clock()
+    again = again or purpose == PROVE
     try:
         url = provider.authorization_url(
             state=_derived(context, "state", cookie),
             nonce=_derived(context, "nonce", cookie),
             verifier=_derived(context, "verifier", cookie),
-            again=purpose == PROVE,
+            again=again,
         )
     except ProviderFault as fault:
         raise _refused(context, fault.rule, session) from None
@@ -88,6 +96,7 @@ def set_out(
             data={
                 "purpose": purpose,
                 "after": after,
+                "again": again,
                 "session": session.session_hash.hex() if session else "",
             },
         )
@@ -132,8 +141,10 @@ def arrive(
         raise _refused(context, "not-linked", None, subject=identity.subject)
     if user.disabled:
         raise _refused(context, "disabled", None)
+    if row.data["again"] and not _is_new(identity, row.created):
+        raise _refused(context, "auth_time", session)
     if purpose == PROVE and session is not None:
-        if user.username != session.username or not _is_new(identity, row.created):
+        if user.username != session.username:
             raise _refused(context, "proof", session)
         value = renew(context, session_cookie)
         if value is None:

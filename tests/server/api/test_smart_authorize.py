@@ -427,13 +427,6 @@ class TestSignIn:
         stale.client.set_cookie("__Host-baton-web", first, domain="127.0.0.1")
         assert stale.get("/oauth2/grants").status == 303
 
-    def test_ten_failures_rest_the_account_for_five_minutes(self, smart: Any, clock: Any) -> None:
-        for _ in range(10):
-            assert smart.browser().sign_in("rn", "wrong").status == 401
-        assert smart.browser().sign_in("rn").status == 401
-        clock.advance(minutes=5, seconds=1)
-        assert smart.browser().sign_in("rn").status == 303
-
     def test_a_session_ends_after_idle_time_and_at_sign_out(self, smart: Any, clock: Any) -> None:
         browser = smart.browser()
         browser.sign_in()

@@ -14,6 +14,7 @@ NAMES = (
     "code_challenge_method", "nonce", "max_age", "grant_type", "code", "code_verifier", "refresh_token",
     "token", "client_assertion", "client_assertion_type", "client_secret", "token_type_hint", "_patient",
     "_name", "csrf", "_granted", "_decision", "_csrf", "next", "username", "password", "grant", "again",
+    "typed", "new", "action", "session", "others", "external", "because", "did",
 )  # fmt: skip
 HONEST = (
     "code", "S256", "authorization_code", "refresh_token", "client_credentials", "https://app.example/callback",
@@ -23,10 +24,14 @@ HONEST = (
 FIELDS = st.lists(
     st.tuples(st.sampled_from(NAMES), st.one_of(st.sampled_from(HONEST), st.text(max_size=40))), max_size=14
 )
-GET_PATHS = ("authorize", "login", "grants", "jwks", "smart-style.json")
+GET_PATHS = (
+    "authorize", "login", "grants", "jwks", "smart-style.json", "account", "account/password", "proof",
+    "second-factor", "second-factor/set-up", "external/start", "external/callback",
+)  # fmt: skip
 POST_PATHS = (
     "authorize", "authorize/patient", "authorize/consent", "authorize/decision", "login", "logout", "token",
-    "revoke", "introspect", "grants/withdraw",
+    "revoke", "introspect", "grants/withdraw", "account/password", "account/second-factor", "account/sessions",
+    "account/external", "proof", "second-factor", "second-factor/set-up",
 )  # fmt: skip
 
 
