@@ -21,9 +21,9 @@ from server.api.oauth2_page import (
     told_to_wait,
     waiting_words,
 )
-from server.api.return_path import safe_next, target_of
+from server.api.return_path import hinted, safe_next, target_of
 from server.auth.authorization_server import NO_STORE
-from server.auth.context import AuthContext
+from server.auth.context import AuthContext, record
 from server.auth.credentials import keyed_hash, new_secret
 from server.auth.external_provider import ExternalProvider
 from server.auth.second_factor import CodeRefused
@@ -108,9 +108,8 @@ class _Views:
         if "again" not in request.args and current_session(self._context) is not None:
             return make_response(redirect(after, 303))
         because = request.args.get("because", "")
-        return self._show(
-            after, "", "", 200, _BECAUSE.get(because, ""), signed_out=because == "signed-out"
-        )
+        note = _BECAUSE.get(because, "")
+        return self._show(after, hinted(after), "", 200, note, signed_out=because == "signed-out")
 
     def login(self) -> Response:
         after = safe_next(request.form.get("next", ""))
@@ -119,6 +118,7 @@ class _Views:
         if not cookie or not hmac.compare_digest(
             self._token(cookie).encode(), sent.encode("utf-8", "surrogatepass")
         ):
+            record(self._context, "login-refused", 403, detail="form")
             text = "This page had expired, or the browser refuses cookies. Try again."
             return self._show(after, "", text, 403)
         try:

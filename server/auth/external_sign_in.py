@@ -20,7 +20,7 @@ from server.auth.credentials import keyed_hash
 from server.auth.external_identities import account_of, link
 from server.auth.external_provider import ExternalProvider, ProviderFault
 from server.auth.id_tokens import Identity
-from server.auth.sessions import Session, live_row, renew
+from server.auth.sessions import Session, live_row, may_sign_in, renew
 from server.auth.sign_in import Opened, Outcome, Place, first_step_done
 from server.storage.authorization import BrowserSessionRow
 
@@ -139,7 +139,7 @@ def arrive(
     user = account_of(context, identity.issuer, identity.subject)
     if user is None:
         raise _refused(context, "not-linked", None, subject=identity.subject)
-    if user.disabled:
+    if not may_sign_in(user):
         raise _refused(context, "disabled", None)
     if row.data["again"] and not _is_new(identity, row.created):
         raise _refused(context, "auth_time", session)

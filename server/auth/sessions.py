@@ -65,6 +65,11 @@ def fhir_user(user: UserRow) -> str | None:
     return f"Practitioner/{user.practitioner_id}" if user.practitioner_id else None
 
 
+def may_sign_in(user: UserRow) -> bool:
+    """Whether the account is one that people are signed in by, at every step and with every request."""
+    return not user.disabled
+
+
 def open_session(context: AuthContext, user: UserRow, *, method: str, browser: str) -> str:
     """Sign somebody in who has proved who they are; the value of the session cookie.
 
@@ -101,7 +106,7 @@ def session_of(context: AuthContext, cookie: str | None, *, keeps_alive: bool = 
     """
     row = live_row(context, cookie, AREA)
     user = context.rows.user(row.username) if row else None
-    if row is None or cookie is None or user is None or user.disabled:
+    if row is None or cookie is None or user is None or not may_sign_in(user):
         return None
     now = context.clock()
     if keeps_alive and now - row.last_used >= _TOUCH_EVERY:

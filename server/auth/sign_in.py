@@ -19,8 +19,8 @@ from server.auth.second_factor import (
     is_enrolled,
     is_needed,
 )
-from server.auth.sessions import Session, live_row, open_session, renew
-from server.auth.throttle import Key, Throttled, begin, succeeded
+from server.auth.sessions import Session, live_row, may_sign_in, open_session, renew
+from server.auth.throttle import Key, Throttled, begin, closed_until, succeeded
 from server.storage.authorization import BrowserSessionRow, UserRow
 
 STEP_COOKIE = "__Host-baton-step"
@@ -83,7 +83,7 @@ def log_in(context: AuthContext, username: str, password: str, place: Place) -> 
     user = _account(context, username)
     # Hashing also for unknown accounts, and for those without a password: the time taken tells nothing.
     right = verify_password(password, user.password_hash if user else "")
-    if user is None or user.disabled or not right:
+    if user is None or not right or not may_sign_in(user):
         # What was typed as a name of no account is not kept: it may be a password.
         record(
             context,
@@ -92,6 +92,8 @@ def log_in(context: AuthContext, username: str, password: str, place: Place) -> 
             principal=f"User/{user.username}" if user else "",
             username=user.username if user else "",
         )
+        if user is not None and closed_until(context, account):
+            record(context, "login-locked", 401, principal=f"User/{user.username}", username=user.username)
         raise LoginRefused("The user name or the password is not right.")
     succeeded(context, forget=(account,), take_back=(place.key,))
     return first_step_done(context, user, "password", place)
@@ -130,7 +132,7 @@ def step_of(context: AuthContext, cookie: str | None) -> Step | None:
     """The step that a cookie value stands for, None when there is none in force."""
     row = live_row(context, cookie, _STEP_AREA)
     user = context.rows.user(row.username) if row else None
-    if row is None or user is None or user.disabled:
+    if row is None or user is None or not may_sign_in(user):
         return None
     return Step(str(row.data["step"]), user, str(row.data["method"]), row.login)
 

@@ -36,6 +36,7 @@ INTERACTIONS = (
     "transaction",
     "login",
     "login-refused",
+    "login-locked",
     "login-throttled",
     "login-external-refused",
     "logout",

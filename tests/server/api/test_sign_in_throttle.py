@@ -89,6 +89,18 @@ class TestByAccount:
         assert "my secret" not in str(rows)
 
 
+    def test_closing_an_account_is_audited(self, smart: Any, store: Any) -> None:
+        for _ in range(FREE + 2):
+            smart.browser().sign_in("rn", "wrong")
+        rows = [(row.interaction, row.outcome, row.username) for row in store.audit_rows(limit=4)]
+        assert rows == [
+            ("login-throttled", 429, "rn"),
+            ("login-locked", 401, "rn"),
+            ("login-refused", 401, "rn"),
+            ("login-refused", 401, "rn"),
+        ]
+
+
 class TestByAddress:
     def test_one_address_cannot_go_through_many_accounts(self, smart: Any, clock: Any) -> None:
         statuses = [smart.browser().sign_in(f"user{number}", "wrong").status for number in range(33)]

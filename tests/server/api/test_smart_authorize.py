@@ -392,7 +392,7 @@ class TestSignIn:
         assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= {part.strip() for part in cookie.split(";")}
         assert "Domain" not in cookie
 
-    def test_a_sign_in_from_another_site_is_refused(self, smart: Any) -> None:
+    def test_a_sign_in_from_another_site_is_refused(self, smart: Any, store: Any) -> None:
         browser = smart.browser()
         form = {"username": "rn", "password": "correct horse battery staple"}
         assert browser.post("/oauth2/login", form).status == 403
@@ -400,6 +400,7 @@ class TestSignIn:
         theirs = dict(smart.browser().get("/oauth2/login").fields)["csrf"]
         assert browser.post("/oauth2/login", form | {"csrf": theirs}).status == 403
         assert browser.cookie == ""
+        assert [(row.interaction, row.outcome) for row in store.audit_rows(limit=3)] == [("login-refused", 403)] * 3
 
     @pytest.mark.parametrize(
         "next",
@@ -410,6 +411,9 @@ class TestSignIn:
             "/oauth2/authorize/../..//evil.example",
             "javascript:alert(1)",
             "/console\r\nLocation: https://evil.example",
+            "/console.evil.example/",
+            "/ehr/../..//evil.example",
+            "/oauth2/accounts",
         ],
     )
     def test_a_sign_in_leads_to_no_other_site(self, smart: Any, next: str) -> None:
