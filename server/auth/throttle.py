@@ -47,15 +47,16 @@ def begin(context: AuthContext, *keys: Key) -> None:
 def succeeded(context: AuthContext, *, forget: Iterable[Key] = (), take_back: Iterable[Key] = ()) -> None:
     """An attempt that was begun was right. forget: keys that it clears; take_back: those it merely was no
     failure of, for others fail under them, too."""
-    now = context.clock()
+    now, cleared = context.clock(), frozenset(forget)
     with context.rows.transaction():
-        for key in sorted(take_back):
+        for key in sorted(cleared | frozenset(take_back)):  # in the order of `begin`, so that nobody waits in a circle
+            if key in cleared:
+                context.store.sign_in.forget_attempts(_hash(context, key))
+                continue
             row = context.store.sign_in.hold_attempts(_hash(context, key), now)
             rule = throttle_rules()[key.rule]
             level = max(rule.level(row.level, row.counted, now) - ONE, 0)
             _put(context, key, replace(row, level=level, counted=now, closed_until=now), now)
-        for key in forget:
-            context.store.sign_in.forget_attempts(_hash(context, key))
 
 
 def require_open(context: AuthContext, *keys: Key) -> None:
