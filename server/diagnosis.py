@@ -67,9 +67,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield row("settings", "warning", "a demonstration is open to other machines: use synthetic data only")
     if settings.second_factor == OPTIONAL and not settings.demo:
         wrong = True
-        yield row(
-            "settings", "warning", "BATON_SECOND_FACTOR is optional: people sign in by a password alone"
-        )
+        yield row("settings", "warning", "BATON_SECOND_FACTOR is optional: people sign in by a password alone")
     if not wrong:
         yield row("settings", "ok", f"{settings.base_url}, time zone {settings.time_zone}")
 

@@ -1,4 +1,4 @@
-"""The one place where the server calls other systems: what may be called, limits of size and time, no redirects."""
+"""The one place where the server calls other systems: what may be called, how much, how long, no redirects."""
 
 from __future__ import annotations
 

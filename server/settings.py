@@ -40,13 +40,13 @@ KNOWN = {
     "BATON_RATE_LIMIT": "requests a client may send a process in a minute (60000); 0: no limit",
     "BATON_RATE_LIMIT_ADDRESS": "the same for an address that sends no token (3000); 0: no limit",
     "BATON_TRUSTED_PROXIES": "CIDRs whose X-Forwarded-For, -Proto and -Host are believed (none)",
-    "BATON_SECOND_FACTOR": "by-role (as server/policy/second_factor.json says), required, optional; demo: optional",
+    "BATON_SECOND_FACTOR": "by-role (server/policy/second_factor.json), required, optional; demo: optional",
     "BATON_OIDC_ISSUER": "OpenID provider that staff may sign in by, as it calls itself (none)",
     "BATON_OIDC_CLIENT_ID": "this server's client id there",
     "BATON_OIDC_CLIENT_SECRET": "its secret there; without one it proves itself by its keys (/oauth2/jwks)",
     "BATON_OIDC_CLIENT_SECRET_FILE": "file holding BATON_OIDC_CLIENT_SECRET",
     "BATON_OIDC_NAME": "what the sign-in page calls the provider (your organization)",
-    "BATON_OIDC_SECOND_FACTOR": "trusted: the provider asks everybody for a second factor (claimed: where amr says so)",
+    "BATON_OIDC_SECOND_FACTOR": "trusted: the provider always asks for one (claimed: where amr says so)",
     "BATON_DEMO": "1 in the processes of `baton serve --demo`, which sets it",
 }
 

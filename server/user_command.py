@@ -124,8 +124,8 @@ def role(username: str, role: str) -> None:
 def reset_second_factor(username: str) -> None:
     """Take the second factor of somebody who has lost it; sessions, grants and tokens end.
 
-    Make sure by another way that it is that person who asks. The next sign-in sets up another one where the role
-    needs it.
+    Make sure by another way that it is that person who asks. The next sign-in sets up another one where the
+    role needs it.
     """
     with _told() as context:
         removed = accounts.reset_second_factor(context, username)

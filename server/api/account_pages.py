@@ -1,4 +1,4 @@
-"""The person's own account: password, second factor, where they are signed in, and the provider they sign in by.
+"""The person's own account: password, second factor, where they are signed in, the provider they sign in by.
 
 What changes how somebody signs in asks anew who it is, where that was not just shown (`/oauth2/proof`).
 """
@@ -117,9 +117,7 @@ class _Views:
         if new != request.form.get("again", ""):
             return self._ask_password(session, "The new password was typed in two different ways.", 422)
         try:
-            check_password(
-                self._context, user, request.form.get("password", ""), place(), "password-refused"
-            )
+            check_password(self._context, user, request.form.get("password", ""), place(), "password-refused")
             change_password(self._context, session.username, new, principal=session.principal)
         except LoginRefused as refusal:
             return self._ask_password(session, str(refusal), 401)

@@ -1,4 +1,4 @@
-"""A browser in words that its owner knows, "Firefox on Windows", out of a User-Agent header; nothing more of it.
+"""A browser in words that its owner knows ("Firefox on Windows"), out of a User-Agent header.
 
 Source: RFC 9110 section 10.1.5; the order of the tables is that in which browsers claim to be each other.
 """

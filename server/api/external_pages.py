@@ -1,4 +1,4 @@
-"""The way to an OpenID provider and back: signing in by it, connecting it to an account, and being asked anew."""
+"""The way to an OpenID provider and back: to sign in, to connect it to an account, to be asked anew."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Where a sign-in leads afterwards: a page of ours, never another site.
 
-Sources: OWASP Unvalidated Redirects and Forwards cheat sheet, OpenID Connect Core 1.0 section 3.1.2.1 (login_hint).
+Sources: OWASP Unvalidated Redirects and Forwards cheat sheet, OpenID Connect Core 1.0 section 3.1.2.1
+(login_hint).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Accounts of staff: made and changed by the operator of the host, each change audited in its own transaction.
 
 What takes something from an account (disabling, another password or role, the second factor reset) ends its
-sessions and grants at once; raising the security epoch tells every process. Accounts are never deleted: the audit
-trail names them.
+sessions and grants at once; raising the security epoch tells every process. Accounts are never deleted: the
+audit trail names them.
 """
 
 from __future__ import annotations
@@ -68,16 +68,12 @@ def enable_account(context: AuthContext, username: str) -> None:
         _lift_locks(context, username)
 
 
-def change_password(
-    context: AuthContext, username: str, password: str, *, principal: str = OPERATOR
-) -> None:
+def change_password(context: AuthContext, username: str, password: str, *, principal: str = OPERATOR) -> None:
     """Another password; whoever knew the old one is out. Raises: AccountError."""
     _account(context, username)
     hashed = _hash(password, username)
     with context.rows.transaction():
-        _change(
-            context, username, "user-password", ends_access=True, principal=principal, password_hash=hashed
-        )
+        _change(context, username, "user-password", ends_access=True, principal=principal, password_hash=hashed)
         _lift_locks(context, username)
 
 

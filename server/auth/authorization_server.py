@@ -151,10 +151,10 @@ class AuthorizationServer(GrantRegistry):
             answer = produce()
         except OAuth2Error as error:
             answer = self.handle_error_response(request, error)
-            if isinstance(error, InvalidClientError):
-                authentication_failed(self.context, request)
         except Throttled as error:
             answer = Answer(429, dict(_SLOW_DOWN), {"Retry-After": str(error.seconds)})
+        if answer.status == 401:
+            authentication_failed(self.context, request)
         if answer.status >= 400:
             claimed = request.client.client_id if request.client else ""
             record(

@@ -1,9 +1,9 @@
-"""Signing in by an OpenID provider: out with a state that this browser alone can bring back, and in by an account
-that somebody linked.
+"""Signing in by an OpenID provider: out with a state that this browser alone can bring back, and in by an
+account that somebody linked.
 
-Everything that travels (state, nonce, PKCE verifier) is derived from a secret in the browser's cookie; a row says
-what the journey was for, and is taken away by the first answer, so that none is good twice.
-Sources: OpenID Connect Core 1.0 section 3.1.2, RFC 6749 section 10.12, RFC 9207, RFC 9700 section 4.4 (mix-up)
+Everything that travels (state, nonce, PKCE verifier) is derived from a secret in the browser's cookie; a row
+says what the journey was for, and is taken away by the first answer, so that none is good twice. Sources:
+OpenID Connect Core 1.0 section 3.1.2, RFC 6749 section 10.12, RFC 9207, RFC 9700 section 4.4 (mix-up)
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def set_out(
     *,
     again: bool = False,
 ) -> Journey:
-    """Begin a journey to the provider. session: whose identity is to be linked or proved anew. again: the person
-    is to be asked there, signed in there or not; a proof always is.
+    """Begin a journey to the provider. session: whose identity is to be linked or proved anew. again: the
+    person is to be asked there, signed in there or not; a proof always is.
 
     Raises: ExternalRefused.
     """
@@ -119,8 +119,10 @@ def arrive(
     """
     row = live_row(context, cookie, _AREA)
     state = answer.get("state", "").encode("utf-8", "surrogatepass")
-    if row is None or cookie is None or not hmac.compare_digest(
-        _derived(context, "state", cookie).encode(), state
+    if (
+        row is None
+        or cookie is None
+        or not hmac.compare_digest(_derived(context, "state", cookie).encode(), state)
     ):
         raise _refused(context, "state", None)
     if not context.rows.end_browser_session(row.login):
@@ -149,16 +151,12 @@ def arrive(
         value = renew(context, session_cookie)
         if value is None:
             raise _refused(context, "session", session)
-        record(
-            context, "proof", 200, principal=session.principal, username=user.username, detail="external"
-        )
+        record(context, "proof", 200, principal=session.principal, username=user.username, detail="external")
         return Arrived(purpose, Opened(value), after)
     vouched = provider.settings.asks_second_factor or bool(
         _SECOND_FACTOR_METHODS.intersection(identity.methods)
     )
-    return Arrived(
-        purpose, first_step_done(context, user, "external", place, second_proved=vouched), after
-    )
+    return Arrived(purpose, first_step_done(context, user, "external", place, second_proved=vouched), after)
 
 
 def _identity(
@@ -200,7 +198,9 @@ _TEXTS = {
     "access_denied": "The sign-in was called off.",
     "state": "This sign-in has expired, was used before, or began in another browser. Start again.",
 }
-_OTHERWISE = "The sign-in could not be completed. Start again; if it happens again, tell whoever administers Baton."
+_OTHERWISE = (
+    "The sign-in could not be completed. Start again; if it happens again, tell whoever administers Baton."
+)
 
 
 def _refused(

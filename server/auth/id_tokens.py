@@ -46,7 +46,8 @@ class UnknownKey(IdTokenRefused):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody is at a provider. methods: how they proved it there (amr), () unknown. authenticated: when."""
+    """Who somebody is at a provider. methods: how they proved it there (amr), () unknown. authenticated:
+    when."""
 
     issuer: str
     subject: str

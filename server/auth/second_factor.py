@@ -1,8 +1,8 @@
 """The second factor of an account: set up, asked for, replaced, taken away. No web framework.
 
-The secret is kept sealed (AES-256-GCM under a key derived from BATON_SECRET_KEY, bound to the account), recovery
-codes as keyed hashes. A code is taken once, in one process of all; so is a recovery code.
-Sources: RFC 6238 section 5.2, NIST SP 800-63B sections 5.1.4 and 5.1.2 (look-up secrets).
+The secret is kept sealed (AES-256-GCM under a key derived from BATON_SECRET_KEY, bound to the account),
+recovery codes as keyed hashes. A code is taken once, in one process of all; so is a recovery code. Sources:
+RFC 6238 section 5.2, NIST SP 800-63B sections 5.1.4 and 5.1.2 (look-up secrets).
 """
 
 from __future__ import annotations

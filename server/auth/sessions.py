@@ -1,9 +1,9 @@
 """Sessions of people on the server's own pages: opened, looked up, renewed, ended. No web framework.
 
 A session is a row; the browser holds only an opaque value in a cookie, another one whenever the session gains
-something, so that no value from before is good after. It ends after 15 idle minutes, after 12 hours, at sign-out,
-or when the account is disabled or changed.
-Sources: OWASP Session Management cheat sheet, NIST SP 800-63B section 7.
+something, so that no value from before is good after. It ends after 15 idle minutes, after 12 hours, at
+sign-out, or when the account is disabled or changed. Sources: OWASP Session Management cheat sheet, NIST SP
+800-63B section 7.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def csrf_token(context: AuthContext, cookie: str) -> str:
 
 
 def live_row(context: AuthContext, cookie: str | None, area: str) -> BrowserSessionRow | None:
-    """The row of a cookie value, of a login or of a step on the way to one; None when there is none in force."""
+    """The row of a cookie value, of a login or of a step on the way to one; None when there is none in
+    force."""
     if not cookie or len(cookie) > 256 or not cookie.isascii():
         return None
     row = context.rows.browser_session(context.hash(cookie))

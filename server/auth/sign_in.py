@@ -145,9 +145,7 @@ def second_step(context: AuthContext, step: Step, typed: str, place: Place) -> s
     return _finish(context, step, f"{step.method} {kind}", place)
 
 
-def enrolment_step(
-    context: AuthContext, step: Step, typed: str, place: Place
-) -> tuple[str, tuple[str, ...]]:
+def enrolment_step(context: AuthContext, step: Step, typed: str, place: Place) -> tuple[str, tuple[str, ...]]:
     """The first code of an ENROL step; the session cookie and the recovery codes.
 
     Raises: CodeRefused, LoginRefused, Throttled.
@@ -216,4 +214,3 @@ def _account(context: AuthContext, username: str) -> UserRow | None:
     if not 0 < len(username) <= _USERNAME_LIMIT or not username.isascii() or not username.isprintable():
         return None
     return context.rows.user(username)
-

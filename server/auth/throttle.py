@@ -49,7 +49,9 @@ def succeeded(context: AuthContext, *, forget: Iterable[Key] = (), take_back: It
     failure of, for others fail under them, too."""
     now, cleared = context.clock(), frozenset(forget)
     with context.rows.transaction():
-        for key in sorted(cleared | frozenset(take_back)):  # in the order of `begin`, so that nobody waits in a circle
+        for key in sorted(
+            cleared | frozenset(take_back)
+        ):  # in the order of `begin`, so that nobody waits in a circle
             if key in cleared:
                 context.store.sign_in.forget_attempts(_hash(context, key))
                 continue

@@ -1,7 +1,7 @@
 """Clients that fail to prove who they are, at the token, revocation and introspection endpoints: slowed down.
 
-Only failed authentications count, after they failed: who is right pays two look-ups. A client counts by its name
-and its address together, so that nobody elsewhere can close it; the address counts for all clients.
+Only failed authentications count, after they failed: who is right pays two look-ups. A client counts by its
+name and its address together, so that nobody elsewhere can close it; the address counts for all clients.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 
 _FEWEST_CHARACTERS = 5  # different ones
 
@@ -44,5 +45,5 @@ def _repeated(text: str) -> str:
 
 def _is_row(text: str) -> bool:
     """Whether each character is the next one, up or down; 0 comes after 9."""
-    steps = {(ord(after) - ord(before)) % 10 for before, after in zip(text, text[1:], strict=False)}
+    steps = {(ord(after) - ord(before)) % 10 for before, after in pairwise(text)}
     return steps in ({1}, {9}) and (text.isdigit() or text.isalpha())

@@ -1,7 +1,7 @@
 """Which roles sign in with a second factor, read from `second_factor.json`; a site's setting overrules it.
 
-Pure data. The demonstration sets `optional`, so that its printed logins work at once; a person who sets a second
-factor up there is asked for it from then on.
+Pure data. The demonstration sets `optional`, so that its printed logins work at once; a person who sets a
+second factor up there is asked for it from then on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""How failed attempts slow down whoever makes them, read from `throttling.json`: a leaky count with a growing wait.
+"""How failed attempts slow down whoever makes them, read from `throttling.json`: a leaky count with a growing
+wait.
 
 Pure rules: the clock is an argument. Source: see the file.
 """

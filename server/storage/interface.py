@@ -370,7 +370,7 @@ class Store(Protocol):
 
     @property
     def sign_in(self) -> SignInStore:
-        """Second factors, accounts at other providers, failed attempts; its calls join a surrounding transaction."""
+        """Second factors, accounts elsewhere, failed attempts; its calls join a surrounding `writing()`."""
 
     @property
     def outbox(self) -> Outbox:

@@ -54,7 +54,8 @@ class SignInTables:
         with self._database.writing():
             self._change("DELETE FROM recovery_code WHERE username = :username", {"username": username})
             return (
-                self._change("DELETE FROM second_factor WHERE username = :username", {"username": username}) == 1
+                self._change("DELETE FROM second_factor WHERE username = :username", {"username": username})
+                == 1
             )
 
     def use_time_step(self, username: str, step: int) -> bool:

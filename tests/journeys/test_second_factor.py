@@ -1,6 +1,6 @@
-"""A person sets up a second factor, signs in by it, changes phones by recovery code and ends a session elsewhere.
+"""A person sets up a second factor, signs in by it, ends a session elsewhere and loses the phone.
 
-In a real browser against a real deployment that demands one of everybody. With SCREENSHOTS=folder each step is saved.
+In a real browser against a real deployment that demands one of everybody. SCREENSHOTS=folder saves each page.
 WCAG 2.2 AA is asked of every page on the way. Covers docs/how-to/second-factors.md.
 """
 

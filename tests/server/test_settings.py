@@ -143,7 +143,9 @@ class TestSignIn:
         assert read_settings(given).second_factor == "by-role"
         assert read_settings(given, demo=True).second_factor == "optional"
         assert read_settings(given | {"BATON_SECOND_FACTOR": "required"}, demo=True).second_factor == "required"
-        with pytest.raises(SettingsError, match="BATON_SECOND_FACTOR is not one of by-role, required, optional"):
+        with pytest.raises(
+            SettingsError, match="BATON_SECOND_FACTOR is not one of by-role, required, optional"
+        ):
             read_settings(given | {"BATON_SECOND_FACTOR": "yes"})
 
     def test_a_provider_needs_an_address_and_a_client_id(self, tmp_path: Path) -> None:

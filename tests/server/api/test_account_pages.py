@@ -1,7 +1,7 @@
 """The person's own account: password, second factor, where they are signed in; and being asked anew.
 
-Covers server/api/account_pages.py, enrolment_pages.py, server/auth/sessions.py; OWASP Session Management cheat sheet
-(renewal, simultaneous sessions), Cross-Site Request Forgery, NIST SP 800-63B sections 5.1.1.2 and 7.
+Covers server/api/account_pages.py, enrolment_pages.py, server/auth/sessions.py; OWASP Session Management cheat
+sheet (renewal, simultaneous sessions), Cross-Site Request Forgery, NIST SP 800-63B sections 5.1.1.2 and 7.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ class TestPassword:
 
 
 class TestLogins:
-    def test_each_place_is_shown_and_can_be_ended_from_another(self, smart: Any, nurse: Any, store: Any) -> None:
+    def test_each_place_is_shown_and_can_be_ended_from_another(
+        self, smart: Any, nurse: Any, store: Any
+    ) -> None:
         other = smart.browser()
         page = other.get("/oauth2/login?again=1")
         fields = [*page.fields, ("username", "rn"), ("password", PASSWORD)]
@@ -241,7 +243,10 @@ class TestBeingAskedAnew:
         stale = smart.browser()
         stale.client.set_cookie("__Host-baton-web", before, domain="127.0.0.1")
         assert stale.get("/oauth2/account").status == 303
-        assert form(nurse, "/oauth2/account/second-factor", action="begin").location == "/oauth2/second-factor/set-up"
+        assert (
+            form(nurse, "/oauth2/account/second-factor", action="begin").location
+            == "/oauth2/second-factor/set-up"
+        )
         rows = [(row.interaction, row.outcome, row.detail) for row in store.audit_rows(limit=2)]
         assert rows == [("proof", 200, "password"), ("proof-refused", 401, "")]
 
@@ -259,7 +264,9 @@ class TestBeingAskedAnew:
         client_id = smart.client()
         secret = set_up(nurse, clock)
         launch = smart.launch(nurse, client_id, patient="one")
-        code = smart.authorize(smart.browser(), client_id, launch=launch, scope="launch patient/*.rs").answer["code"]
+        code = smart.authorize(smart.browser(), client_id, launch=launch, scope="launch patient/*.rs").answer[
+            "code"
+        ]
         token = json.loads(smart.exchange(client_id, code).text)["access_token"]
         before = nurse.cookie
         clock.advance(minutes=6)
@@ -289,7 +296,9 @@ def test_every_form_needs_the_token_of_its_session(smart: Any, nurse: Any, path:
     assert smart.browser().post(f"/oauth2/{path}", {"csrf": theirs}).status == 403
 
 
-@pytest.mark.parametrize("path", ["account", "account/password", "proof", "second-factor", "second-factor/set-up"])
+@pytest.mark.parametrize(
+    "path", ["account", "account/password", "proof", "second-factor", "second-factor/set-up"]
+)
 def test_without_a_session_each_page_leads_to_the_sign_in(smart: Any, path: str) -> None:
     answer = smart.browser().get(f"/oauth2/{path}")
     assert answer.status == 303

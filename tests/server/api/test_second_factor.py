@@ -101,9 +101,13 @@ class TestSettingUp:
         assert page.headers["Cache-Control"] == "no-store"
         assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
         again = browser.get("/oauth2/second-factor/set-up")
-        assert phone.secret == b32decode(re.search(r'class="secret">([A-Z2-7 ]+)<', again.text)[1].replace(" ", ""))  # type: ignore[index]
+        assert phone.secret == b32decode(
+            re.search(r'class="secret">([A-Z2-7 ]+)<', again.text)[1].replace(" ", "")
+        )  # type: ignore[index]
 
-    def test_a_first_code_signs_in_and_shows_ten_recovery_codes(self, smart: Any, phone: Phone, store: Any) -> None:
+    def test_a_first_code_signs_in_and_shows_ten_recovery_codes(
+        self, smart: Any, phone: Phone, store: Any
+    ) -> None:
         browser = smart.browser()
         page = browser.get(browser.sign_in(next="/oauth2/account").location)
         phone.scan(page)
@@ -140,7 +144,9 @@ class TestSettingUp:
         assert late.location.startswith("/oauth2/login")
         assert browser.cookie == ""
 
-    def test_the_secret_is_not_readable_in_the_database(self, smart: Any, enrolled: list[str], phone: Phone) -> None:
+    def test_the_secret_is_not_readable_in_the_database(
+        self, smart: Any, enrolled: list[str], phone: Phone
+    ) -> None:
         row = smart.context.store.sign_in.second_factor("rn")
         for form in (b32encode(phone.secret), b64encode(phone.secret), phone.secret.hex().encode()):
             assert form.decode().rstrip("=") not in row.secret
@@ -159,7 +165,9 @@ class TestSigningIn:
         stolen.client.set_cookie("__Host-baton-web", step, domain="127.0.0.1")
         assert stolen.get("/oauth2/account").status == 303
 
-    def test_the_code_signs_in_and_leads_on(self, smart: Any, enrolled: list[str], phone: Phone, store: Any) -> None:
+    def test_the_code_signs_in_and_leads_on(
+        self, smart: Any, enrolled: list[str], phone: Phone, store: Any
+    ) -> None:
         browser = smart.browser()
         page = browser.sign_in(next="/oauth2/account")
         answer = second(browser, phone.code(), page.location)
@@ -167,7 +175,11 @@ class TestSigningIn:
         assert browser.get("/oauth2/account").status == 200
         assert browser.client.get_cookie(STEP, domain="127.0.0.1") is None
         row = store.audit_rows(limit=1)[0]
-        assert (row.interaction, row.detail, row.principal) == ("login", "password totp", "Practitioner/prac-rn")
+        assert (row.interaction, row.detail, row.principal) == (
+            "login",
+            "password totp",
+            "Practitioner/prac-rn",
+        )
 
     def test_a_code_is_taken_once(self, smart: Any, enrolled: list[str], phone: Phone) -> None:
         code = phone.code()
@@ -197,13 +209,17 @@ class TestSigningIn:
         browser.sign_in()
         assert second(browser, phone.code(away)).status == 401
 
-    @pytest.mark.parametrize("typed", ["", "000000000000", "١٢٣٤٥٦", "abcde-fghij", "\x00", "x" * 5000, "12345é"])
+    @pytest.mark.parametrize(
+        "typed", ["", "000000000000", "١٢٣٤٥٦", "abcde-fghij", "\x00", "x" * 5000, "12345é"]
+    )
     def test_whatever_else_is_typed_is_only_wrong(self, smart: Any, enrolled: list[str], typed: str) -> None:
         browser = smart.browser()
         browser.sign_in()
         assert second(browser, typed).status == 401
 
-    def test_people_may_put_spaces_between_the_digits(self, smart: Any, enrolled: list[str], phone: Phone) -> None:
+    def test_people_may_put_spaces_between_the_digits(
+        self, smart: Any, enrolled: list[str], phone: Phone
+    ) -> None:
         browser = smart.browser()
         browser.sign_in()
         code = phone.code()
@@ -270,7 +286,9 @@ class TestSigningIn:
         assert answer.location.startswith("/oauth2/login")
         assert browser.cookie == ""
 
-    def test_every_refusal_is_audited_with_the_account(self, smart: Any, enrolled: list[str], store: Any) -> None:
+    def test_every_refusal_is_audited_with_the_account(
+        self, smart: Any, enrolled: list[str], store: Any
+    ) -> None:
         browser = smart.browser()
         browser.sign_in()
         second(browser, "000000")

@@ -1,7 +1,7 @@
 """Guessing is slowed down: passwords by account and by address, clients that cannot prove who they are.
 
-Covers server/auth/throttle.py, server/auth/token_throttle.py, server/policy/throttling.json; RFC 6585 section 4,
-OWASP Authentication cheat sheet (account lockout, no enumeration).
+Covers server/auth/throttle.py, server/auth/token_throttle.py, server/policy/throttling.json; RFC 6585
+section 4, OWASP Authentication cheat sheet (account lockout, no enumeration).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from server.auth.throttle import Key, Throttled, begin, succeeded
 from server.logs import Log
 
 FREE = 5  # of `password`
-SPLIT = "role=\"alert\""
+SPLIT = 'role="alert"'
 
 
 def told(page: Any) -> str:
@@ -63,7 +63,9 @@ class TestByAccount:
         assert statuses["rn"] == statuses["nobody"] == [401] * (FREE + 1) + [429] * 2
         assert [told(page) for page in pages["rn"]] == [told(page) for page in pages["nobody"]]
 
-    def test_another_process_knows_of_the_failures(self, smart: Any, settings: Any, store: Any, clock: Any) -> None:
+    def test_another_process_knows_of_the_failures(
+        self, smart: Any, settings: Any, store: Any, clock: Any
+    ) -> None:
         other = create_app(settings, store=store, clock=clock, log=Log("ERROR"))
         smart_there = type(smart)(other, smart.context, smart.keys)
         for _ in range(FREE + 1):
@@ -87,7 +89,6 @@ class TestByAccount:
         rows = store.audit_rows(limit=20)
         assert {row.interaction for row in rows} >= {"login-refused", "login-throttled"}
         assert "my secret" not in str(rows)
-
 
     def test_closing_an_account_is_audited(self, smart: Any, store: Any) -> None:
         for _ in range(FREE + 2):
@@ -193,9 +194,7 @@ class TestClients:
     def test_a_wrong_code_of_a_client_that_proved_itself_is_no_failed_authentication(self, smart: Any) -> None:
         client_id = smart.client("confidential-symmetric")
         for _ in range(15):
-            page = smart.token(
-                grant_type="authorization_code", code="x", basic=f"{client_id}:client-secret"
-            )
+            page = smart.token(grant_type="authorization_code", code="x", basic=f"{client_id}:client-secret")
             assert page.status == 400
 
     def test_slowing_down_is_audited(self, smart: Any, store: Any) -> None:
@@ -206,7 +205,8 @@ class TestClients:
         assert (row.interaction, row.outcome, row.detail) == ("token-refused", 429, "slow_down")
 
     @pytest.mark.parametrize(
-        "assertion", ["", ".", "a.b.c", "a.bm90IGpzb24.c", "a.WzFd.c", "a.eyJpc3MiOlsxXX0.c", "é.é.é", "." * 500]
+        "assertion",
+        ["", ".", "a.b.c", "a.bm90IGpzb24.c", "a.WzFd.c", "a.eyJpc3MiOlsxXX0.c", "é.é.é", "." * 500],
     )
     def test_an_assertion_that_is_none_is_counted_and_refused(self, smart: Any, assertion: str) -> None:
         page = smart.token(grant_type="client_credentials", client_assertion=assertion)

@@ -400,7 +400,9 @@ class TestSignIn:
         theirs = dict(smart.browser().get("/oauth2/login").fields)["csrf"]
         assert browser.post("/oauth2/login", form | {"csrf": theirs}).status == 403
         assert browser.cookie == ""
-        assert [(row.interaction, row.outcome) for row in store.audit_rows(limit=3)] == [("login-refused", 403)] * 3
+        assert [(row.interaction, row.outcome) for row in store.audit_rows(limit=3)] == [
+            ("login-refused", 403)
+        ] * 3
 
     @pytest.mark.parametrize(
         "next",

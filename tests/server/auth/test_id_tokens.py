@@ -5,16 +5,18 @@ OpenID Connect Core 1.0 section 3.1.3.7, RFC 8725 section 3 (algorithm confusion
 
 from __future__ import annotations
 
+import hmac
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc import jws, jwt
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
 
 from server.auth.id_tokens import Identity, IdTokenRefused, UnknownKey, read_id_token
 
@@ -40,7 +42,9 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in honest.items() if value is not None}
 
 
-def token(key: Any = RSA, algorithm: str = "RS256", header: dict[str, Any] | None = None, **changes: Any) -> str:
+def token(
+    key: Any = RSA, algorithm: str = "RS256", header: dict[str, Any] | None = None, **changes: Any
+) -> str:
     given_header = {"alg": algorithm, "kid": key.kid} | (header or {})
     return jwt.encode(
         {name: value for name, value in given_header.items() if value is not None},
@@ -64,9 +68,7 @@ def refusal(text: str, keys: Any = KEYS) -> str:
 def test_an_honest_token_says_who_it_is(key: Any, algorithm: str) -> None:
     moment = int(NOW.timestamp()) - 5
     identity = read(token(key, algorithm, amr=["pwd", "mfa", 3], auth_time=moment))
-    assert identity == Identity(
-        ISSUER, "248289761001", ("pwd", "mfa"), datetime.fromtimestamp(moment, UTC)
-    )
+    assert identity == Identity(ISSUER, "248289761001", ("pwd", "mfa"), datetime.fromtimestamp(moment, UTC))
 
 
 def test_without_a_kid_the_only_fitting_key_counts_and_two_are_one_too_many() -> None:
@@ -112,23 +114,27 @@ def test_a_single_audience_in_a_list_and_ourselves_as_azp_are_right() -> None:
     assert read(token(aud=[CLIENT], azp=CLIENT)).subject == "248289761001"
 
 
-def unsigned(header: dict[str, Any]) -> str:
-    parts = (json.dumps(part).encode() for part in (header, claims()))
-    return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."
+def by_hand(header: dict[str, Any], sign: Callable[[bytes], bytes] = lambda text: b"") -> str:
+    """A token that no library would make."""
+    parts = [encoded(json.dumps(part).encode()) for part in (header, claims())]
+    text = ".".join(parts)
+    return f"{text}.{encoded(sign(text.encode()))}"
+
+
+def encoded(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def test_a_token_without_signature_is_refused() -> None:
     for algorithm in ("none", "None", "NONE", "", None, 7):
-        assert refusal(unsigned({"alg": algorithm, "kid": "rsa"})) in ("alg", "form")
+        assert refusal(by_hand({"alg": algorithm, "kid": "rsa"})) in ("alg", "form")
 
 
 def test_the_public_key_is_no_shared_secret() -> None:
     """Algorithm confusion: HS256 keyed with what everybody can read."""
     for secret in (RSA.as_pem(private=False), json.dumps(KEYS[0]).encode()):
-        forged = jws.serialize_compact(
-            {"alg": "HS256", "kid": "rsa"}, json.dumps(claims()).encode(), OctKey.import_key(secret), ["HS256"]
-        )
-        assert refusal(forged) == "alg"
+        header = {"alg": "HS256", "kid": "rsa"}
+        assert refusal(by_hand(header, lambda text, key=secret: hmac.digest(key, text, "sha256"))) == "alg"
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS512"])
@@ -146,7 +152,11 @@ def test_a_signature_of_somebody_else_is_refused() -> None:
 
 
 def test_keys_that_the_token_brings_along_count_for_nothing() -> None:
-    own = {"jwk": OTHER.as_dict(private=False), "jku": "https://evil.example/jwks", "x5u": "https://evil.example"}
+    own = {
+        "jwk": OTHER.as_dict(private=False),
+        "jku": "https://evil.example/jwks",
+        "x5u": "https://evil.example",
+    }
     assert refusal(token(OTHER, header={"kid": "theirs"} | own)) in ("kid", "form")
     assert refusal(token(OTHER, header=own)) in ("signature", "form")
 

@@ -1,4 +1,4 @@
-"""Which passwords are guessed first. Covers server/policy/common_passwords.py; NIST SP 800-63B section 5.1.1.2."""
+"""Which passwords are guessed first. Covers server/policy/common_passwords.py; NIST SP 800-63B 5.1.1.2."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ def test_what_is_guessed_first_is_common(password: str) -> None:
 
 @pytest.mark.parametrize(
     "password",
-    ["correct horse battery", "größer als zwölf", "dragon over the castle", "81723940561728", "пароль из слов здесь"],
+    [
+        "correct horse battery",
+        "größer als zwölf",
+        "dragon over the castle",
+        "81723940561728",
+        "пароль из слов здесь",
+    ],
 )
 def test_what_is_long_and_of_ones_own_is_not(password: str) -> None:
     assert not is_common(password)

@@ -19,7 +19,9 @@ SUBJECT = "248289761001"
 
 
 class TestAccounts:
-    def test_who_is_not_linked_is_told_their_identifier_and_stays_out(self, elsewhere: Any, smart: Any, provider: Any, store: Any) -> None:
+    def test_who_is_not_linked_is_told_their_identifier_and_stays_out(
+        self, elsewhere: Any, smart: Any, provider: Any, store: Any
+    ) -> None:
         provider.claims = {"email": "rn", "email_verified": True, "preferred_username": "rn"}
         browser = smart.browser()
         page = elsewhere.whole(browser)
@@ -39,13 +41,17 @@ class TestAccounts:
         elsewhere.refused(elsewhere.whole(browser), browser, "disabled")
 
     @pytest.mark.usefixtures("linked")
-    def test_the_role_is_that_of_the_account_whatever_the_token_says(self, elsewhere: Any, smart: Any, provider: Any) -> None:
+    def test_the_role_is_that_of_the_account_whatever_the_token_says(
+        self, elsewhere: Any, smart: Any, provider: Any
+    ) -> None:
         provider.claims = {"role": "engineer", "groups": ["engineer"]}
         browser = smart.browser()
         elsewhere.whole(browser)
         assert browser.get("/console/resources").status == 403
 
-    def test_a_person_connects_their_own_account_and_signs_in_by_it(self, elsewhere: Any, smart: Any, provider: Any, store: Any) -> None:
+    def test_a_person_connects_their_own_account_and_signs_in_by_it(
+        self, elsewhere: Any, smart: Any, provider: Any, store: Any
+    ) -> None:
         browser = smart.browser()
         browser.sign_in()
         csrf = re.search(r'name="csrf" value="([^"]+)"', browser.get("/oauth2/account").text)[1]  # type: ignore[index]
@@ -57,7 +63,9 @@ class TestAccounts:
         assert rows == [("identity-link", "Practitioner/prac-rn")]
         assert elsewhere.whole().status == 303
 
-    def test_a_journey_to_connect_belongs_to_the_login_that_began_it(self, elsewhere: Any, smart: Any, provider: Any) -> None:
+    def test_a_journey_to_connect_belongs_to_the_login_that_began_it(
+        self, elsewhere: Any, smart: Any, provider: Any
+    ) -> None:
         """The attacker's identity must not become the victim's."""
         attacker = smart.browser()
         attacker.sign_in("engineer")
@@ -72,7 +80,9 @@ class TestAccounts:
         assert smart.context.store.sign_in.identities() == ()
 
     @pytest.mark.usefixtures("linked")
-    def test_being_asked_anew_goes_by_the_provider_where_there_is_no_password(self, elsewhere: Any, smart: Any, provider: Any, clock: Any) -> None:
+    def test_being_asked_anew_goes_by_the_provider_where_there_is_no_password(
+        self, elsewhere: Any, smart: Any, provider: Any, clock: Any
+    ) -> None:
         smart.context.rows.put_user(replace(smart.context.rows.user("rn"), password_hash=""))
         browser = smart.browser()
         elsewhere.whole(browser)

@@ -1,7 +1,7 @@
 """Signing in by another OpenID provider, over real HTTP.
 
-Covers server/auth/external_provider.py, external_sign_in.py, server/api/external_pages.py; OpenID Connect Core 1.0
-sections 3.1 and 9, Discovery 1.0, RFC 7636, RFC 8176 (amr).
+Covers server/auth/external_provider.py, external_sign_in.py, server/api/external_pages.py; OpenID Connect Core
+1.0 sections 3.1 and 9, Discovery 1.0, RFC 7636, RFC 8176 (amr).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ SECRET = "the provider gave this"
 
 @pytest.mark.usefixtures("linked")
 class TestSigningIn:
-    def test_who_is_linked_is_signed_in_by_their_account_here(self, elsewhere: Any, smart: Any, store: Any) -> None:
+    def test_who_is_linked_is_signed_in_by_their_account_here(
+        self, elsewhere: Any, smart: Any, store: Any
+    ) -> None:
         browser = smart.browser()
         page = elsewhere.whole(browser)
         assert (page.status, page.location) == (303, "/oauth2/account")
@@ -39,7 +41,9 @@ class TestSigningIn:
         assert "Sign in with Hospital login" in page.text
         assert 'href="/oauth2/external/start?next=/console"' in page.text
 
-    def test_the_cookie_of_the_way_is_bound_to_the_host_and_gone_afterwards(self, elsewhere: Any, smart: Any, provider: Any) -> None:
+    def test_the_cookie_of_the_way_is_bound_to_the_host_and_gone_afterwards(
+        self, elsewhere: Any, smart: Any, provider: Any
+    ) -> None:
         browser = smart.browser()
         page = browser.get("/oauth2/external/start")
         cookie = page.headers["Set-Cookie"]
@@ -50,11 +54,15 @@ class TestSigningIn:
 
     def test_what_an_app_asked_for_goes_on(self, elsewhere: Any, smart: Any, provider: Any) -> None:
         client_id, browser = smart.client(), smart.browser()
-        after = parse_qs(urlsplit(smart.authorize(browser, client_id, scope="user/*.rs").location).query)["next"][0]
+        after = parse_qs(urlsplit(smart.authorize(browser, client_id, scope="user/*.rs").location).query)[
+            "next"
+        ][0]
         page = elsewhere.back(browser, provider.agree(elsewhere.start(browser, after)))
         assert "code" in browser.get(page.location).answer
 
-    def test_a_client_that_asks_for_a_fresh_sign_in_gets_one_there_too(self, elsewhere: Any, smart: Any, provider: Any, clock: Any, store: Any) -> None:
+    def test_a_client_that_asks_for_a_fresh_sign_in_gets_one_there_too(
+        self, elsewhere: Any, smart: Any, provider: Any, clock: Any, store: Any
+    ) -> None:
         """prompt=login: an old sign-in at the provider does not do."""
         client_id, browser = smart.client(), smart.browser()
         elsewhere.whole(browser)
@@ -76,11 +84,15 @@ class TestSigningIn:
         assert provider.asked.count("/.well-known/openid-configuration") == 1
         assert provider.asked.count("/jwks") == 1
 
-    def test_a_provider_that_does_not_name_itself_is_believed_as_its_metadata_says(self, elsewhere: Any, provider: Any) -> None:
+    def test_a_provider_that_does_not_name_itself_is_believed_as_its_metadata_says(
+        self, elsewhere: Any, provider: Any
+    ) -> None:
         provider.names_itself = False
         assert elsewhere.whole().status == 303
 
-    def test_keys_that_were_changed_meanwhile_are_fetched_but_not_all_the_time(self, elsewhere: Any, smart: Any, provider: Any, clock: Any) -> None:
+    def test_keys_that_were_changed_meanwhile_are_fetched_but_not_all_the_time(
+        self, elsewhere: Any, smart: Any, provider: Any, clock: Any
+    ) -> None:
         assert elsewhere.whole().status == 303
         provider.key = RSAKey.generate_key(2048, {"kid": "two", "use": "sig"})
         provider.published = [provider.key]
@@ -107,9 +119,12 @@ class TestSecondFactor:
         return {"BATON_OIDC_CLIENT_SECRET": SECRET, "BATON_SECOND_FACTOR": "by-role", **more}
 
     @pytest.mark.parametrize(
-        ("amr", "asked"), [(None, True), (["pwd"], True), (["pwd", "otp"], True), (["pwd", "mfa"], False), ("mfa", True)]
+        ("amr", "asked"),
+        [(None, True), (["pwd"], True), (["pwd", "otp"], True), (["pwd", "mfa"], False), ("mfa", True)],
     )
-    def test_ours_is_asked_unless_the_provider_says_it_asked(self, elsewhere: Any, smart: Any, provider: Any, amr: Any, asked: bool) -> None:
+    def test_ours_is_asked_unless_the_provider_says_it_asked(
+        self, elsewhere: Any, smart: Any, provider: Any, amr: Any, asked: bool
+    ) -> None:
         provider.claims = {"amr": amr}
         browser = smart.browser()
         page = elsewhere.whole(browser)
@@ -127,7 +142,9 @@ class TestOwnKeys:
     def given(self) -> dict[str, str]:
         return {}
 
-    def test_without_a_secret_the_server_proves_itself_by_its_published_keys(self, elsewhere: Any, smart: Any, provider: Any) -> None:
+    def test_without_a_secret_the_server_proves_itself_by_its_published_keys(
+        self, elsewhere: Any, smart: Any, provider: Any
+    ) -> None:
         provider.keys_of_client = lambda: json.loads(smart.browser().get("/oauth2/jwks").text)
         assert elsewhere.whole().location == "/oauth2/account"
 
