@@ -166,9 +166,11 @@ class TestEndingAccess:
         assert listed(baton_user, nurse)["state"] == "enabled"
         assert signs_in(smart, nurse, PASSWORD)
 
-    def test_enabling_lifts_a_lock(self, baton_user: Any, nurse: str, smart: Any) -> None:
+    def test_enabling_lifts_a_lock(self, baton_user: Any, nurse: str, smart: Any, clock: Any) -> None:
         for _ in range(6):
             signs_in(smart, nurse, "wrong")
+        clock.advance(minutes=30)  # ahead of the command's clock, so that the lock outlasts a slow test
+        signs_in(smart, nurse, "wrong")
         assert listed(baton_user, nurse)["state"] == "locked"
         assert not signs_in(smart, nurse, PASSWORD)
         baton_user("enable", nurse)
