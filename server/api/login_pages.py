@@ -1,8 +1,8 @@
 """Sign-in and sign-out of staff: a password, then a code where the account has or needs a second factor.
 
 Every form carries a token that only our pages can know: the session's or the step's, or before there is one
-that of a cookie which no other site can send. Each step has a cookie value of its own. Sources: OWASP
-Cross-Site Request Forgery Prevention and Session Management cheat sheets.
+that of a cookie which no other site can send. Each step has a cookie value of its own.
+Sources: OWASP Cross-Site Request Forgery Prevention and Session Management cheat sheets.
 """
 
 from __future__ import annotations

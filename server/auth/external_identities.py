@@ -1,7 +1,8 @@
 """Accounts of staff that are signed in by an OpenID provider: who there is who here.
 
 Somebody is known by issuer and subject together, as the operator or the person linked them; never by an e-mail
-address or a name, which the provider gives to others one day. Source: OpenID Connect Core 1.0 section 5.7.
+address or a name, which the provider gives to others one day.
+Source: OpenID Connect Core 1.0 section 5.7.
 """
 
 from __future__ import annotations

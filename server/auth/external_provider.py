@@ -2,9 +2,9 @@
 
 We are its client: authorization code with PKCE S256, state and nonce; at its token endpoint we prove ourselves
 by a secret (`client_secret_post`) or, where none is configured, by our own published keys (`private_key_jwt`).
-What it publishes is kept for a while, and fetched anew when a token names a key that is not there. Sources:
-OpenID Connect Core 1.0 section 3.1, OpenID Connect Discovery 1.0 sections 3 and 4, RFC 7636, RFC 9207 (iss),
-RFC 7523 section 3, OpenID Connect RP-Initiated Logout 1.0.
+What it publishes is kept for a while, and fetched anew when a token names a key that is not there.
+Sources: OpenID Connect Core 1.0 section 3.1, OpenID Connect Discovery 1.0 sections 3 and 4, RFC 7636, RFC 9207
+(iss), RFC 7523 section 3, OpenID Connect RP-Initiated Logout 1.0.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A session is a row; the browser holds only an opaque value in a cookie, another one whenever the session gains
 something, so that no value from before is good after. It ends after 15 idle minutes, after 12 hours, at
-sign-out, or when the account is disabled or changed. Sources: OWASP Session Management cheat sheet, NIST SP
-800-63B section 7.
+sign-out, or when the account is disabled or changed.
+Sources: OWASP Session Management cheat sheet, NIST SP 800-63B section 7.
 """
 
 from __future__ import annotations

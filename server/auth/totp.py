@@ -1,6 +1,7 @@
 """Time-based one-time passwords as authenticator apps make them: HMAC-SHA1, six digits, thirty seconds.
 
-Pure functions. Sources: RFC 4226 section 5.3, RFC 6238; the Key URI format that authenticator apps read
+Pure functions.
+Sources: RFC 4226 section 5.3, RFC 6238; the Key URI format that authenticator apps read
 (github.com/google/google-authenticator/wiki/Key-Uri-Format).
 """
 

@@ -1,7 +1,7 @@
 """Passwords that are guessed first: a shipped list, and what people make of its words to please a rule.
 
-Pure rules over `common_passwords.txt.gz`. Source: NIST SP 800-63B section 5.1.1.2 (compare with commonly used,
-expected or compromised values).
+Pure rules over `common_passwords.txt.gz`.
+Source: NIST SP 800-63B section 5.1.1.2 (compare with commonly used, expected or compromised values).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How failed attempts slow down whoever makes them, read from `throttling.json`: a leaky count with a growing
 wait.
 
-Pure rules: the clock is an argument. Source: see the file.
+Pure rules: the clock is an argument.
+Source: see the file.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Secrets of second factors arrive here sealed, recovery codes and the keys of failed attempts as keyed hashes.
 `use_time_step` and `use_recovery_code` are atomic: of any number of concurrent callers in any number of
-processes exactly one is told that it was the first. Sources: RFC 6238 section 5.2 (a code is taken once),
-OpenID Connect Core 1.0 section 5.7 (issuer and subject together name somebody).
+processes exactly one is told that it was the first.
+Sources: RFC 6238 section 5.2 (a code is taken once), OpenID Connect Core 1.0 section 5.7 (issuer and subject
+together name somebody).
 """
 
 from __future__ import annotations
