@@ -40,7 +40,7 @@ from server.auth.throttle import Throttled
 from server.storage.authorization import UserRow
 
 _TOLD = {
-    "password": "Your password is changed. You are signed out everywhere else.",
+    "changed": "Your password is changed. You are signed out everywhere else.",
     "removed": "The second factor is turned off.",
     "ended": "Signed out there.",
     "linked": "Connected.",
@@ -127,7 +127,7 @@ class _Views:
             text = str(error)
             return self._ask_password(session, f"{text[:1].upper()}{text[1:]}.", 422)
         value = open_session(self._context, user, method="password-change", browser=place().browser)
-        return _done("password", value)
+        return _done("changed", value)
 
     def second_factor(self, session: Session) -> Response:
         if not is_fresh(self._context, session):

@@ -59,8 +59,8 @@ def set_up(browser: Any, clock: Any) -> bytes:
 
 class TestPassword:
     def test_the_new_one_signs_in_and_the_old_one_does_not(self, smart: Any, nurse: Any) -> None:
-        assert change(nurse).location == "/oauth2/account?did=password"
-        assert "Your password is changed" in nurse.get("/oauth2/account?did=password").text
+        assert change(nurse).location == "/oauth2/account?did=changed"
+        assert "Your password is changed" in nurse.get("/oauth2/account?did=changed").text
         assert smart.browser().sign_in("rn", NEW).status == 303
         assert smart.browser().sign_in("rn", PASSWORD).status == 401
 
