@@ -26,6 +26,7 @@ from server.api.smart import smart_blueprint
 from server.auth.build import authorization_server
 from server.auth.context import AuthContext, auth_context
 from server.auth.credentials import derived_key
+from server.auth.external_provider import ExternalProvider
 from server.auth.launches import issue_launch
 from server.auth.sessions import Session
 from server.auth.tokens import Authenticator
@@ -35,6 +36,7 @@ from server.dispatch import dispatched
 from server.interactions.perform import perform
 from server.interactions.request import Context, Limits
 from server.logs import Log
+from server.outbound_http import fetch
 from server.policy.roles import use
 from server.settings import Settings
 from server.storage import open_store
@@ -101,6 +103,7 @@ def create_app(
         clock=clock,
         outbound=settings.outbound_allow,
         brand=read_brand(settings.home, settings.fhir_base, demo=settings.demo),
+        second_factor=settings.second_factor,
     )
     authenticate = Authenticator(authorization).authenticate
     clients = Rate("client", settings.rate_limit, monotonic)
@@ -121,7 +124,9 @@ def create_app(
     if authorization.brand is not None:
         app.register_blueprint(brands_blueprint(authorization.brand))
     app.register_blueprint(launch_blueprint(authorization, authenticate, partial(perform, context)))
-    app.register_blueprint(pages_blueprint(oauth2, partial(perform, context), demo=settings.demo))
+    provider = _provider(settings, authorization)
+    pages = pages_blueprint(oauth2, partial(perform, context), provider=provider, demo=settings.demo)
+    app.register_blueprint(pages)
     app.register_blueprint(console_blueprint(context, authorization, login_url=LOGIN_URL, demo=settings.demo))
     if settings.demo:
         _register_demo_ehr(app, context, authorization)
@@ -140,6 +145,19 @@ def create_app(
     app.wsgi_app = forwarded(observed(inner, metrics, log), settings.trusted_proxies)  # type: ignore[method-assign, assignment]
     app.extensions[MOST_BODY] = most_body(authenticate, context.limits)
     return app
+
+
+def _provider(settings: Settings, authorization: AuthContext) -> ExternalProvider | None:
+    """The OpenID provider that staff may sign in by, asked from this process."""
+    if settings.provider is None:
+        return None
+    return ExternalProvider(
+        settings.provider,
+        base_url=settings.base_url,
+        fetch=partial(fetch, allow=settings.outbound_allow),
+        keys=authorization.keys,
+        clock=authorization.clock,
+    )
 
 
 def _register_demo_ehr(app: Flask, context: Context, authorization: AuthContext) -> None:

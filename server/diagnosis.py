@@ -21,6 +21,7 @@ from server.auth.keys import SigningKeyError, SigningKeys
 from server.backup.home_files import RECORD
 from server.database_diagnosis import Finding, diagnose_database, row
 from server.policy.roles import shipped_policy
+from server.policy.second_factor import OPTIONAL
 from server.settings import Settings
 
 FREE_BYTES_WANTED = 1_000_000_000
@@ -66,6 +67,9 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     if settings.demo and not _is_loopback(urlsplit(settings.base_url).hostname or ""):
         wrong = True
         yield row("settings", "warning", "a demonstration is open to other machines: use synthetic data only")
+    if settings.second_factor == OPTIONAL and not settings.demo:
+        wrong = True
+        yield row("settings", "warning", "BATON_SECOND_FACTOR is optional: people sign in by a password alone")
     if not wrong:
         yield row("settings", "ok", f"{settings.base_url}, time zone {settings.time_zone}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,14 @@ def origin() -> Origin:
 def set_origin(request_id: str, address: str) -> None:
     """Say where the request comes from that this thread answers from now on."""
     _ORIGIN.set(Origin(request_id, address))
+
+
+def address_key(address: str) -> str:
+    """What one household counts as: an IPv4 address, or the /64 that an IPv6 host may move in at will."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if not isinstance(parsed, IPv6Address):
+        return address
+    return str(parsed.ipv4_mapped) if parsed.ipv4_mapped else f"{int(parsed) >> 64:x}::/64"

@@ -15,8 +15,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from server.auth.provider_settings import DEFAULT_NAME, ProviderSettings
 from server.outbound_networks import Networks, read_networks
 from server.policy.roles import Policy, PolicyError, read_policy
+from server.policy.second_factor import BY_ROLE, MODES, OPTIONAL
 
 KNOWN = {
     "BATON_HOME": "folder for data, keys and logs (./var)",
@@ -41,6 +43,13 @@ KNOWN = {
     "BATON_RATE_LIMIT_ADDRESS": "the same for an address that sends no token (3000); 0: no limit",
     "BATON_POLICY": "file of the site's own roles and organizations (none: the shipped policy)",
     "BATON_TRUSTED_PROXIES": "CIDRs whose X-Forwarded-For, -Proto and -Host are believed (none)",
+    "BATON_SECOND_FACTOR": "by-role (server/policy/second_factor.json), required, optional; demo: optional",
+    "BATON_OIDC_ISSUER": "OpenID provider that staff may sign in by, as it calls itself (none)",
+    "BATON_OIDC_CLIENT_ID": "this server's client id there",
+    "BATON_OIDC_CLIENT_SECRET": "its secret there; without one it proves itself by its keys (/oauth2/jwks)",
+    "BATON_OIDC_CLIENT_SECRET_FILE": "file holding BATON_OIDC_CLIENT_SECRET",
+    "BATON_OIDC_NAME": "what the sign-in page calls the provider (your organization)",
+    "BATON_OIDC_SECOND_FACTOR": "trusted: the provider always asks for one (claimed: where amr says so)",
     "BATON_DEMO": "1 in the processes of `baton serve --demo`, which sets it",
 }
 
@@ -78,6 +87,8 @@ class Settings:
     rate_limit_address: int = 3_000
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     policy: Policy | None = None
+    second_factor: str = BY_ROLE
+    provider: ProviderSettings | None = None
 
     @property
     def fhir_base(self) -> str:
@@ -149,19 +160,48 @@ def _policy(path: str) -> Policy | None:
         raise SettingsError(f"BATON_POLICY cannot be used: {error}") from None
 
 
+def _secret(environment: Mapping[str, str], name: str, hint: str) -> str:
+    """A secret as it is given, or as the first thing in the file of NAME_FILE."""
+    file = environment.get(f"{name}_FILE")
+    if not file:
+        return environment.get(name, "")
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{name}_FILE cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{name}_FILE is not text: {hint}") from None
+
+
+def _second_factor(text: str) -> str:
+    if text not in MODES:
+        raise SettingsError(f"BATON_SECOND_FACTOR is not one of {', '.join(MODES)}")
+    return text
+
+
+def _provider(given: Mapping[str, str]) -> ProviderSettings | None:
+    issuer = given.get("BATON_OIDC_ISSUER", "")
+    if not issuer:
+        return None
+    if not issuer.startswith(("https://", "http://")) or "?" in issuer or "#" in issuer:
+        raise SettingsError("BATON_OIDC_ISSUER is not the address of a provider, https://...")
+    client_id = given.get("BATON_OIDC_CLIENT_ID", "")
+    if not client_id:
+        raise SettingsError("BATON_OIDC_CLIENT_ID is not set: the id that the provider gave this server")
+    vouching = given.get("BATON_OIDC_SECOND_FACTOR", "claimed")
+    if vouching not in ("claimed", "trusted"):
+        raise SettingsError("BATON_OIDC_SECOND_FACTOR is not one of claimed, trusted")
+    return ProviderSettings(
+        issuer=issuer,
+        client_id=client_id,
+        client_secret=_secret(given, "BATON_OIDC_CLIENT_SECRET", "it holds what the provider gave"),
+        name=given.get("BATON_OIDC_NAME", DEFAULT_NAME),
+        asks_second_factor=vouching == "trusted",
+    )
+
+
 def _secret_key(environment: Mapping[str, str], home: Path, demo: bool) -> bytes:
-    file = environment.get("BATON_SECRET_KEY_FILE")
-    if file:
-        try:
-            text = Path(file).read_text().strip()
-        except OSError as error:
-            raise SettingsError(f"BATON_SECRET_KEY_FILE cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise SettingsError(
-                "BATON_SECRET_KEY_FILE is not text: fill it with `openssl rand -base64 48`"
-            ) from None
-    else:
-        text = environment.get("BATON_SECRET_KEY", "")
+    text = _secret(environment, "BATON_SECRET_KEY", "fill it with `openssl rand -base64 48`")
     if not text and demo:
         try:
             text = _demonstration_key(home)
@@ -254,4 +294,6 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
         rate_limit_address=_number(given, "BATON_RATE_LIMIT_ADDRESS", 3_000),
         trusted_proxies=_networks(given.get("BATON_TRUSTED_PROXIES", "")),
         policy=_policy(given.get("BATON_POLICY", "")),
+        second_factor=_second_factor(given.get("BATON_SECOND_FACTOR", OPTIONAL if demo else BY_ROLE)),
+        provider=_provider(given),
     )

@@ -7,17 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from werkzeug.exceptions import HTTPException
 
 from server.auth.context import AuthContext
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
-from server.auth.sessions import COOKIE, Session, log_out, session_of
+from server.auth.sessions import COOKIE, Session, is_fresh, log_out, session_of
 from server.errors import FhirError
 
 _READ_ALL = parse_scopes("user/*.rs")
+# Where somebody who is signed in proves anew who they are, taking the page to come back to as `next`.
+_PROOF_URL = "/oauth2/proof"
 
 
 def staff_area(
@@ -29,13 +42,15 @@ def staff_area(
     home: str,
     enter: Callable[[Session], None] = lambda session: None,
     polled: frozenset[str] = frozenset(),
+    dangerous: Callable[[], bool] = lambda: False,
 ) -> Blueprint:
     """A blueprint below /name with its own templates and static files, closed to whoever is not signed in.
 
     login_url: where to sign in, taking the page to come back to as `next` and as `because` whether a session
     has `ended` or was `signed-out`. home: the endpoint for the sign-in after that. enter: raises FhirError
     forbidden for a session that may not use the area. polled: endpoints that pages ask by themselves, which
-    keeps no session alive.
+    keeps no session alive. dangerous: whether the current request is for somebody alone who has just proved who
+    they are; the page that leads to a dangerous form has the form's address, and is dangerous as well.
     """
     area = Blueprint(
         name, import_name, url_prefix=f"/{name}", template_folder="templates", static_folder="static"
@@ -58,6 +73,9 @@ def staff_area(
         enter(session)
         if request.method == "POST" and not session.is_csrf(request.form.get("csrf_token", "")):
             raise FhirError("forbidden", "The form has expired; open the page again.")
+        if dangerous() and not is_fresh(auth, session):
+            back = request.full_path.rstrip("?") if request.method == "GET" else _page_of_form(home)
+            return redirect(f"{_PROOF_URL}?next={quote(back, safe='/')}", 303)
         return None
 
     @area.post("/sign-out")
@@ -72,6 +90,16 @@ def staff_area(
         return page(f"{name}/problem.html", error.status, words=sentences(error))
 
     return area
+
+
+def _page_of_form(home: str) -> str:
+    """The page at the address of the form that was sent, about the same; the home of the area without one."""
+    try:
+        current_app.create_url_adapter(request).match(request.path, method="GET")  # type: ignore[union-attr]
+    except HTTPException:
+        return url_for(home)
+    about = [(name, value) for name, value in request.form.items() if name != "csrf_token"]
+    return f"{request.path}?{urlencode(about)}" if about else request.path
 
 
 def sentences(error: FhirError) -> str:

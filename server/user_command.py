@@ -6,13 +6,14 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import IO, Any
 
 import click
 
 from server.auth import accounts
+from server.auth import external_identities as identities
 from server.auth.context import AuthContext
+from server.auth.second_factor import is_enrolled
 from server.auth.sessions import fhir_user
 from server.command_context import command_context
 from server.storage.authorization import UserRow
@@ -61,7 +62,7 @@ def add(username: str, role: str, practitioner: str, name: str, password_file: I
     with _told() as context:
         password, made = _password(password_file)
         row = accounts.add_account(context, username, password, role=role, practitioner=practitioner, name=name)
-    shown = _description(row, context.clock())
+    shown = _description(context, row)
     click.echo(json.dumps(shown | ({"password": password} if made else {}), indent=2, ensure_ascii=False))
 
 
@@ -70,12 +71,13 @@ def add(username: str, role: str, practitioner: str, name: str, password_file: I
 def list_(as_json: bool) -> None:
     """List all accounts, disabled ones too."""
     context = command_context()
-    rows = [_description(row, context.clock()) for row in context.rows.users()]
+    rows = [_description(context, row) for row in context.rows.users()]
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     for row in rows:
-        click.echo("\t".join((row["username"], row["role"], row["state"], row["practitioner"], row["name"])))
+        shown = ("username", "role", "state", "practitioner", "name", "second_factor")
+        click.echo("\t".join(row[column] for column in shown))
 
 
 @user.command("disable")
@@ -117,6 +119,46 @@ def role(username: str, role: str) -> None:
     click.echo("changed")
 
 
+@user.command("reset-second-factor")
+@click.argument("username")
+def reset_second_factor(username: str) -> None:
+    """Take the second factor of somebody who has lost it; sessions, grants and tokens end.
+
+    Make sure by another way that it is that person who asks. The next sign-in sets up another one where the
+    role needs it.
+    """
+    with _told() as context:
+        removed = accounts.reset_second_factor(context, username)
+    click.echo("reset" if removed else "there was none")
+
+
+@user.command("link")
+@click.argument("username")
+@click.option("--issuer", required=True, help="The OpenID provider, as it calls itself: BATON_OIDC_ISSUER.")
+@click.option("--subject", required=True, help="Who the person is there: `sub` of its id tokens.")
+@click.option("--no-password", is_flag=True, help="Take the local password away: only the provider signs in.")
+def link(username: str, issuer: str, subject: str, no_password: bool) -> None:
+    """Let somebody sign in by an OpenID provider.
+
+    \b
+    Example:
+      baton user link a.nurse --issuer https://login.hospital.example --subject 248289761001 --no-password
+    """
+    with _told() as context:
+        identities.link(context, username, issuer, subject, password=not no_password)
+    click.echo("linked")
+
+
+@user.command("unlink")
+@click.argument("username")
+@click.option("--issuer", required=True, help="The OpenID provider, as it calls itself.")
+def unlink(username: str, issuer: str) -> None:
+    """Let somebody sign in by an OpenID provider no more; sessions end."""
+    with _told() as context:
+        identities.unlink(context, username, issuer)
+    click.echo("unlinked")
+
+
 @contextmanager
 def _told() -> Iterator[AuthContext]:
     """The context of a command; what the account refuses is told to the operator."""
@@ -136,12 +178,18 @@ def _password(file: IO[bytes] | None, choice: Callable[[str], str] = secrets.cho
         raise click.ClickException("the password file cannot be read as UTF-8 text") from None
 
 
-def _description(row: UserRow, now: datetime) -> dict[str, Any]:
-    locked = row.locked_until is not None and row.locked_until > now
+def _description(context: AuthContext, row: UserRow) -> dict[str, Any]:
+    locked = accounts.is_locked(context, row.username)
     return {
         "username": row.username,
         "name": row.display,
         "role": row.role,
         "practitioner": fhir_user(row) or "",
         "state": "disabled" if row.disabled else "locked" if locked else "enabled",
+        "has_password": bool(row.password_hash),
+        "second_factor": "on" if is_enrolled(context, row.username) else "off",
+        "identities": [
+            {"issuer": identity.issuer, "subject": identity.subject}
+            for identity in context.store.sign_in.identities(row.username)
+        ],
     }

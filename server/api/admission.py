@@ -13,9 +13,10 @@ from server.api.errors import error_parts
 from server.api.exchange import Authenticate
 from server.api.headers import read_prefer
 from server.api.protection import FORWARDED_SCHEME, REFUSAL
-from server.api.rates import Rate, address_key
+from server.api.rates import Rate
 from server.errors import FhirError
 from server.interactions.request import Limits
+from server.origin import address_key
 
 # A key of `Flask.extensions`: what `most_body` returned, for the server in front.
 MOST_BODY = "baton.most_body"

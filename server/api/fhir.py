@@ -21,10 +21,11 @@ from server.api.content_coding import check_coding, unpacked
 from server.api.errors import Parts, defect
 from server.api.exchange import Authenticate, Exchange, answer, refusal
 from server.api.observability import note_route, request_id
-from server.api.rates import Rate, address_key
+from server.api.rates import Rate
 from server.errors import FhirError
 from server.interactions.request import Context
 from server.logs import Log
+from server.origin import address_key
 
 PREFIX = "/fhir"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

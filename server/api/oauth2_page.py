@@ -8,10 +8,15 @@ from urllib.parse import urlsplit
 
 from flask import Response, make_response, render_template, request
 
+from server.api.browser_words import browser_words
 from server.auth.authorization_server import NO_STORE
 from server.auth.context import AuthContext
 from server.auth.sessions import COOKIE, Session, session_of
+from server.auth.sign_in import Place
+from server.auth.throttle import Throttled
+from server.origin import address_key
 
+COOKIE_FLAGS: dict[str, Any] = {"secure": True, "httponly": True, "path": "/"}
 # What may stand in a CSP source: nothing that could end the directive.
 _SOURCE = re.compile(r"[a-z][a-z0-9+.-]*:(//[A-Za-z0-9.:\[\]-]+)?")
 
@@ -48,6 +53,35 @@ def session_page(template: str, session: Session | None, status: int = 200, **va
 def current_session(context: AuthContext) -> Session | None:
     """The session of the request's cookie."""
     return session_of(context, request.cookies.get(COOKIE))
+
+
+def place() -> Place:
+    """Where the request comes from, for signing in."""
+    return Place(address_key(request.remote_addr or ""), browser_words(request.headers.get("User-Agent", "")))
+
+
+def expired_page(context: AuthContext) -> Response:
+    """A form that did not come from a page of the session."""
+    return session_page(
+        "error.html",
+        current_session(context),
+        403,
+        heading="This page has expired",
+        text="Go back, reload the page and try again.",
+    )
+
+
+def told_to_wait(response: Response, error: Throttled) -> Response:
+    """The answer to too many failed attempts."""
+    response.headers["Retry-After"] = str(error.seconds)
+    return response
+
+
+def waiting_words(error: Throttled) -> str:
+    """What a page says of it."""
+    minutes = -(-error.seconds // 60)
+    wait = f"{error.seconds} seconds" if error.seconds < 90 else f"{minutes} minutes"
+    return f"Too many failed attempts. Wait {wait}, then try again."
 
 
 def framing(frame_ancestors: tuple[str, ...]) -> str:

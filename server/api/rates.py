@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
 from threading import Lock
 
 from server.api.exchange import Authenticate
@@ -70,14 +69,3 @@ def counted(authenticate: Authenticate, clients: Rate) -> Authenticate:
         return principal
 
     return authenticate_and_count
-
-
-def address_key(address: str) -> str:
-    """What one household counts as: an IPv4 address, or the /64 that an IPv6 host may move in at will."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return "unknown"
-    if not isinstance(parsed, IPv6Address):
-        return address
-    return str(parsed.ipv4_mapped) if parsed.ipv4_mapped else f"{int(parsed) >> 64:x}::/64"

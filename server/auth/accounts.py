@@ -1,7 +1,8 @@
 """Accounts of staff: made and changed by the operator of the host, each change audited in its own transaction.
 
-What takes something from an account (disabling, another password, another role) ends its sessions and grants
-at once; raising the security epoch tells every process. Accounts are never deleted: the audit trail names them.
+What takes something from an account (disabling, another password or role, the second factor reset) ends its
+sessions and grants at once; raising the security epoch tells every process. Accounts are never deleted: the
+audit trail names them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from dataclasses import replace
 
 from server.auth.context import AuthContext, record
 from server.auth.credentials import hash_password, password_fault
+from server.auth.throttle import Key, closed_until, succeeded
 from server.policy.roles import roles
 from server.storage.authorization import UserRow
 
 _USERNAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _PRACTITIONER = re.compile(r"(?:Practitioner/)?([A-Za-z0-9.-]{1,64})")
 _NAME_LIMIT = 200
+OPERATOR = "operator"  # whom the audit trail names for what a command did
 
 
 class AccountError(Exception):
@@ -49,7 +52,7 @@ def add_account(
     with context.rows.transaction():
         _require_unused(context, username)
         context.rows.put_user(row)
-        record(context, "user-add", 200, principal="operator", username=username, detail=role)
+        record(context, "user-add", 200, principal=OPERATOR, username=username, detail=role)
     return row
 
 
@@ -60,22 +63,36 @@ def disable_account(context: AuthContext, username: str) -> None:
 
 def enable_account(context: AuthContext, username: str) -> None:
     """Let somebody in again, with the password of before; sessions do not come back. Raises: AccountError."""
-    _change(context, username, "user-enable", disabled=False, failed_attempts=0, locked_until=None)
+    with context.rows.transaction():
+        _change(context, username, "user-enable", disabled=False)
+        _lift_locks(context, username)
 
 
-def change_password(context: AuthContext, username: str, password: str) -> None:
+def change_password(context: AuthContext, username: str, password: str, *, principal: str = OPERATOR) -> None:
     """Another password; whoever knew the old one is out. Raises: AccountError."""
     _account(context, username)
     hashed = _hash(password, username)
-    _change(
-        context,
-        username,
-        "user-password",
-        ends_access=True,
-        password_hash=hashed,
-        failed_attempts=0,
-        locked_until=None,
-    )
+    with context.rows.transaction():
+        _change(context, username, "user-password", ends_access=True, principal=principal, password_hash=hashed)
+        _lift_locks(context, username)
+
+
+def reset_second_factor(context: AuthContext, username: str) -> bool:
+    """Take the second factor and the recovery codes away, for who has lost them; False if there was none.
+
+    The next sign-in sets up another one where the role needs it. Raises: AccountError.
+    """
+    with context.rows.transaction():
+        _account(context, username)
+        removed = context.store.sign_in.remove_second_factor(username)
+        _change(context, username, "second-factor-reset", ends_access=True)
+        _lift_locks(context, username)
+    return removed
+
+
+def is_locked(context: AuthContext, username: str) -> bool:
+    """Whether failed attempts keep the account closed at present."""
+    return any(closed_until(context, key) for key in _locks(username))
 
 
 def change_role(context: AuthContext, username: str, role: str) -> None:
@@ -91,6 +108,7 @@ def _change(
     *,
     ends_access: bool = False,
     detail: str = "",
+    principal: str = OPERATOR,
     **changes: object,
 ) -> None:
     with context.rows.transaction():
@@ -101,7 +119,15 @@ def _change(
             grants = context.rows.grants(username=username)
             in_force = [grant.grant_id for grant in grants if grant.revoked is None]
             context.rows.revoke_grants(in_force, context.clock())
-        record(context, event, 200, principal="operator", username=username, detail=detail)
+        record(context, event, 200, principal=principal, username=username, detail=detail)
+
+
+def _locks(username: str) -> tuple[Key, ...]:
+    return Key("password", username), Key("second-factor", username)
+
+
+def _lift_locks(context: AuthContext, username: str) -> None:
+    succeeded(context, forget=_locks(username))
 
 
 def _account(context: AuthContext, username: str) -> UserRow:

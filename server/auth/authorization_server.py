@@ -19,12 +19,19 @@ from server.auth.client_assertion import PrivateKeyJwt
 from server.auth.clients import Client
 from server.auth.context import AuthContext, record
 from server.auth.discovery import GRANT_TYPES
+from server.auth.throttle import Throttled
+from server.auth.token_throttle import authentication_failed, require_open_for
 
 Pairs = Sequence[tuple[str, str]]
 # What any single parameter may be long; the longest honest one is a list of granular scopes.
 _PARAMETER_LIMIT = 16_384
 _CLIENT_ID_LIMIT = 64
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+# RFC 8628 section 3.5 has the word for too often.
+_SLOW_DOWN = {
+    "error": "slow_down",
+    "error_description": "Too many failed authentications; wait for the seconds that Retry-After names.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +146,15 @@ class AuthorizationServer(GrantRegistry):
     def _answer(self, request: Request, endpoint: str, produce: Callable[[], Answer]) -> Answer:
         """An endpoint's answer, never to be cached; a refusal is audited before it is given."""
         try:
+            require_open_for(self.context, request)
             check_parameters(request)
             answer = produce()
         except OAuth2Error as error:
             answer = self.handle_error_response(request, error)
+        except Throttled as error:
+            answer = Answer(429, dict(_SLOW_DOWN), {"Retry-After": str(error.seconds)})
+        if answer.status == 401:
+            authentication_failed(self.context, request)
         if answer.status >= 400:
             claimed = request.client.client_id if request.client else ""
             record(

@@ -12,6 +12,7 @@ from server.auth.credentials import derived_key, keyed_hash, new_secret
 from server.auth.keys import SigningKeys, signing_keys
 from server.origin import origin
 from server.outbound_networks import PUBLIC_ONLY, Networks
+from server.policy.second_factor import BY_ROLE
 from server.storage.authorization import AuthorizationStore
 from server.storage.interface import AuditRow, Store
 
@@ -39,7 +40,8 @@ class Lifetimes:
     clock_skew: timedelta = timedelta(seconds=30)
     session_idle: timedelta = timedelta(minutes=15)
     session_absolute: timedelta = timedelta(hours=12)
-    lockout: timedelta = timedelta(minutes=5)
+    sign_in_step: timedelta = timedelta(minutes=10)
+    proof: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class AuthContext:
 
     base_url: the configured origin without a trailing slash. token_key: keys the stored hashes of secrets.
     outbound: what may be called beyond https to public addresses. brand: what the site publishes of itself.
+    second_factor: who signs in with one, a mode of `policy.second_factor`.
     """
 
     rows: AuthorizationStore
@@ -60,6 +63,7 @@ class AuthContext:
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     outbound: Networks = PUBLIC_ONLY
     brand: Brand | None = None
+    second_factor: str = BY_ROLE
 
     @property
     def fhir_base(self) -> str:
@@ -86,6 +90,7 @@ def auth_context(
     clock: Callable[[], datetime],
     outbound: Networks = PUBLIC_ONLY,
     brand: Brand | None = None,
+    second_factor: str = BY_ROLE,
 ) -> AuthContext:
     """The context of a server with this BATON_HOME and BATON_SECRET_KEY.
 
@@ -100,6 +105,7 @@ def auth_context(
         token_key=derived_key(secret_key, "token hashes"),
         outbound=outbound,
         brand=brand,
+        second_factor=second_factor,
     )
 
 

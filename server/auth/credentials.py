@@ -15,6 +15,8 @@ from base64 import b64decode, b64encode
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from server.policy.common_passwords import is_common
+
 # scrypt cost: 2**15 * 8 * 128 = 32 MiB, three passes: about 0.1 s a check.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**15, 8, 3
 PASSWORD_LEAST = 12  # characters
@@ -62,7 +64,8 @@ def verify_password(password: str, stored: str) -> bool:
 
 
 def password_fault(password: str, username: str) -> str | None:
-    """Why the password cannot be an account's, None when it can: length and name, no rules of composition.
+    """Why the password cannot be an account's, None when it can: length, name, and not one of those that are
+    guessed first; no rules of composition.
 
     Source: NIST SP 800-63B section 5.1.1.2.
     """
@@ -72,4 +75,6 @@ def password_fault(password: str, username: str) -> str | None:
         return f"the password has more than {_PASSWORD_LIMIT} characters"
     if password.casefold() == username.casefold():
         return "the password is the user name"
+    if is_common(password):
+        return "the password is among those that are guessed first, or made of one of them"
     return None

@@ -15,6 +15,13 @@ from server.staff_area import page, sentences
 POLLED = frozenset({"console.queue_now"})
 
 
+def is_dangerous() -> bool:
+    """Whether the current request is about an action that is asked about before it is done."""
+    action = ACTIONS.get((request.view_args or {}).get("name", ""))
+    asked = request.endpoint in ("console.queue_question", "console.queue_action")
+    return asked and action is not None and bool(action.question)
+
+
 def add_queue_pages(pages: Blueprint, auth: AuthContext) -> None:
     """Add the pages below /console/queue."""
 

@@ -13,7 +13,7 @@ from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.console.audit_views import AUDIT_PAGES, add_audit_pages, may_see_audit
 from server.console.comparison import add_comparison_page
-from server.console.queue_views import POLLED, add_queue_pages
+from server.console.queue_views import POLLED, add_queue_pages, is_dangerous
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
 from server.console.search_explain import add_search_explain_pages
@@ -42,6 +42,7 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
         home="console.home",
         enter=partial(_enter, auth),
         polled=POLLED,
+        dangerous=is_dangerous,
     )
 
     @pages.context_processor

@@ -56,7 +56,7 @@ class ClientRow:
 class UserRow:
     """Somebody who can log in on the server's own pages. practitioner_id: id of a Practitioner, "" for none.
 
-    password_hash: with its own salt and cost, as `auth` writes it. locked_until: None when not locked.
+    password_hash: with its own salt and cost, as `auth` writes it; "" for who signs in elsewhere alone.
     """
 
     username: str
@@ -65,8 +65,6 @@ class UserRow:
     practitioner_id: str = ""
     display: str = ""
     disabled: bool = False
-    failed_attempts: int = 0
-    locked_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +152,12 @@ class RefreshTokenRow:
 
 @dataclass(frozen=True, slots=True)
 class BrowserSessionRow:
-    """A login on the server's own pages. area: console, ehr or login. data: small JSON values of the pages."""
+    """A login on the server's own pages, or a step on the way to one.
+
+    session_hash: of what the browser holds; it changes when the login gains something. area: login, or the name
+    of the step. data: small JSON values. login: names the login for as long as it lasts; b"" when added: the
+    first session_hash.
+    """
 
     session_hash: bytes
     area: str
@@ -163,6 +166,7 @@ class BrowserSessionRow:
     last_used: datetime
     expires: datetime
     data: Mapping[str, Any] = field(default_factory=dict)
+    login: bytes = b""
 
 
 class AuthorizationStore(Protocol):
@@ -201,12 +205,6 @@ class AuthorizationStore(Protocol):
 
     def users(self) -> tuple[UserRow, ...]:
         """All, in the order of username."""
-
-    def record_login(self, username: str, succeeded: bool, *, lock_after: int, locked_until: datetime) -> int:
-        """Count a failed login, or reset the count; returns the count.
-
-        At lock_after failures the user is locked until locked_until and the count starts again.
-        """
 
     # Grants
     def add_grant(self, grant: GrantRow) -> None: ...
@@ -276,13 +274,24 @@ class AuthorizationStore(Protocol):
 
     def browser_session(self, session_hash: bytes) -> BrowserSessionRow | None: ...
 
+    def browser_session_of(self, login: bytes) -> BrowserSessionRow | None:
+        """The session of a login, whatever its browser holds by now."""
+
+    def browser_sessions(self, username: str) -> tuple[BrowserSessionRow, ...]:
+        """All of an account, the latest used first."""
+
     def touch_browser_session(
         self, session_hash: bytes, now: datetime, data: Mapping[str, Any] | None = None
     ) -> bool:
         """Record use (and new data when given); False if unknown."""
 
-    def end_browser_session(self, session_hash: bytes) -> bool:
-        """Log out; False if unknown."""
+    def renew_browser_session(
+        self, session_hash: bytes, renewed: bytes, now: datetime, data: Mapping[str, Any]
+    ) -> bool:
+        """Let the browser hold another value from now on; False if the old one is unknown."""
+
+    def end_browser_session(self, login: bytes) -> bool:
+        """Log out; False if unknown, so that of several callers one alone has ended it."""
 
     def end_browser_sessions(self, username: str) -> int:
         """Log a user out everywhere; how many sessions ended."""

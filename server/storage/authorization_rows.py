@@ -90,8 +90,6 @@ def user_columns(row: UserRow) -> Columns:
         "practitioner_id": row.practitioner_id,
         "display": row.display,
         "disabled": int(row.disabled),
-        "failed_attempts": row.failed_attempts,
-        "locked_until": optional_milliseconds(row.locked_until) or 0,
     }
 
 
@@ -103,8 +101,6 @@ def user_row(row: Row) -> UserRow:
         practitioner_id=row["practitioner_id"],
         display=row["display"],
         disabled=bool(row["disabled"]),
-        failed_attempts=row["failed_attempts"],
-        locked_until=optional_instant(row["locked_until"] or None),
     )
 
 
@@ -259,6 +255,7 @@ def browser_session_columns(row: BrowserSessionRow) -> Columns:
         "last_used": milliseconds(row.last_used),
         "expires": milliseconds(row.expires),
         "document": to_json(row.data),
+        "login": row.login or row.session_hash,
     }
 
 
@@ -271,4 +268,5 @@ def browser_session_row(row: Row) -> BrowserSessionRow:
         last_used=instant(row["last_used"]),
         expires=instant(row["expires"]),
         data=json.loads(row["document"]),
+        login=row["login"],
     )

@@ -36,6 +36,7 @@ _EXPIRING = (
     "assertion_id",
     "browser_session",
     "registration_invitation",
+    "failed_attempt",
 )
 
 
@@ -118,27 +119,6 @@ class AuthorizationTables:
 
     def users(self) -> tuple[UserRow, ...]:
         return tuple(map(rows.user_row, self._all("SELECT * FROM staff ORDER BY username", {})))
-
-    def record_login(self, username: str, succeeded: bool, *, lock_after: int, locked_until: datetime) -> int:
-        with self._database.writing() as connection:
-            if succeeded:
-                connection.execute(
-                    "UPDATE staff SET failed_attempts = 0, locked_until = 0 WHERE username = :username",
-                    {"username": username},
-                )
-                return 0
-            row = connection.execute(
-                "UPDATE staff SET failed_attempts = failed_attempts + 1 WHERE username = :username"
-                " RETURNING failed_attempts",
-                {"username": username},
-            ).fetchone()
-            failures = int(row[0]) if row else 0
-            if failures >= lock_after:
-                connection.execute(
-                    "UPDATE staff SET failed_attempts = 0, locked_until = :until WHERE username = :username",
-                    {"username": username, "until": milliseconds(locked_until)},
-                )
-            return failures
 
     # -- grants
 
@@ -300,6 +280,14 @@ class AuthorizationTables:
         row = self._one("SELECT * FROM browser_session WHERE session_hash = :hash", {"hash": session_hash})
         return rows.browser_session_row(row) if row else None
 
+    def browser_session_of(self, login: bytes) -> BrowserSessionRow | None:
+        row = self._one("SELECT * FROM browser_session WHERE login = :login", {"login": login})
+        return rows.browser_session_row(row) if row else None
+
+    def browser_sessions(self, username: str) -> tuple[BrowserSessionRow, ...]:
+        sql = "SELECT * FROM browser_session WHERE username = :username ORDER BY last_used DESC, session_hash"
+        return tuple(map(rows.browser_session_row, self._all(sql, {"username": username})))
+
     def touch_browser_session(
         self, session_hash: bytes, now: datetime, data: Mapping[str, Any] | None = None
     ) -> bool:
@@ -312,10 +300,26 @@ class AuthorizationTables:
             sql = f"UPDATE browser_session SET {changes} WHERE session_hash = :hash"
             return connection.execute(sql, values).rowcount == 1
 
-    def end_browser_session(self, session_hash: bytes) -> bool:
+    def renew_browser_session(
+        self, session_hash: bytes, renewed: bytes, now: datetime, data: Mapping[str, Any]
+    ) -> bool:
+        values = {
+            "hash": session_hash,
+            "renewed": renewed,
+            "now": milliseconds(now),
+            "document": rows.to_json(data),
+        }
         with self._database.writing() as connection:
-            sql = "DELETE FROM browser_session WHERE session_hash = :hash"
-            return connection.execute(sql, {"hash": session_hash}).rowcount == 1
+            sql = (
+                "UPDATE browser_session SET session_hash = :renewed, last_used = :now, document = :document"
+                " WHERE session_hash = :hash"
+            )
+            return connection.execute(sql, values).rowcount == 1
+
+    def end_browser_session(self, login: bytes) -> bool:
+        with self._database.writing() as connection:
+            sql = "DELETE FROM browser_session WHERE login = :login"
+            return connection.execute(sql, {"login": login}).rowcount == 1
 
     def end_browser_sessions(self, username: str) -> int:
         with self._database.writing() as connection:

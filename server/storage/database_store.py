@@ -54,6 +54,8 @@ from server.storage.relationships import Relationships
 from server.storage.search import Search
 from server.storage.search_explain import explain
 from server.storage.search_of_types import SearchOfTypes
+from server.storage.sign_in import SignInStore
+from server.storage.sign_in_tables import SignInTables
 from server.storage.worker_rows import WorkerRows
 
 
@@ -243,12 +245,17 @@ class DatabaseStore:
         self.relationships = Relationships(database)
         self.emergency_access = EmergencyAccesses(database)
         self._authorization = AuthorizationTables(database)
+        self._sign_in = SignInTables(database)
         self._schema = migrations(database.dialect.name)[-1].number
         self._known = KnownParameters()
 
     @property
     def authorization(self) -> AuthorizationStore:
         return self._authorization
+
+    @property
+    def sign_in(self) -> SignInStore:
+        return self._sign_in
 
     @contextmanager
     def reading(self) -> Iterator[DatabaseReader]:

@@ -25,6 +25,7 @@ from server.storage.emergency_access import EmergencyAccesses
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
 from server.storage.relationships import Relationships
+from server.storage.sign_in import SignInStore
 from server.storage.worker_rows import WorkerRows
 
 
@@ -392,6 +393,10 @@ class Store(Protocol):
     @property
     def authorization(self) -> AuthorizationStore:
         """The tables of the authorization server; its calls join a surrounding `writing()` of the thread."""
+
+    @property
+    def sign_in(self) -> SignInStore:
+        """Second factors, accounts elsewhere, failed attempts; its calls join a surrounding `writing()`."""
 
     @property
     def outbox(self) -> Outbox:

@@ -86,7 +86,7 @@ def site(baton: Any) -> Site:
 def signed_in(site: Site, chromium: Browser, people: ModuleType) -> dict[str, Any]:
     """Role -> what a browser keeps of its sign-in."""
     kept = {}
-    for role in ("rn", "engineer"):
+    for role in ("rn", "engineer", "pharmacist"):
         context = chromium.new_context()
         context.set_default_timeout(20_000)
         people.sign_in(context.new_page(), site.deployment, role)
@@ -96,6 +96,14 @@ def signed_in(site: Site, chromium: Browser, people: ModuleType) -> dict[str, An
 
 
 # The pages: how one gets there.
+
+
+def prove(page: Page, site: Site, role: str) -> None:
+    """Answer the question who it is, where the sign-in is a while ago, and ask for the same again."""
+    if page.get_by_role("heading", name="Is it you?").is_visible():
+        page.get_by_label("Password").fill(site.deployment.password(role))
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Set up").click()
 
 
 def sign_in(page: Page, site: Site) -> None:
@@ -154,6 +162,23 @@ def grants(page: Page, site: Site) -> None:
     expect(page.frame_locator("iframe").get_by_role("heading", name="Overview")).to_be_visible()
     page.goto(f"{site.base}/oauth2/grants")
     expect(page.get_by_role("button", name="Withdraw").first).to_be_visible()
+
+
+def account(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/oauth2/account")
+    expect(page.get_by_role("heading", name="Where you are signed in")).to_be_visible()
+
+
+def change_password(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/oauth2/account/password")
+    expect(page.get_by_label("Password of now")).to_be_visible()
+
+
+def second_factor_set_up(page: Page, site: Site) -> None:
+    account(page, site)
+    page.get_by_role("button", name="Set up").click()
+    prove(page, site, "pharmacist")
+    expect(page.get_by_role("img", name="QR code of the key below")).to_be_visible()
 
 
 def authorization_refused(page: Page, site: Site) -> None:
@@ -279,6 +304,9 @@ PAGES: dict[Callable[[Page, Site], None], str] = {
     consent: "rn",
     consent_narrowed: "rn",
     grants: "rn",
+    account: "rn",
+    change_password: "rn",
+    second_factor_set_up: "pharmacist",
     authorization_refused: "rn",
     ehr_patients: "rn",
     ehr_nobody: "rn",

@@ -136,6 +136,8 @@ def settings(tmp_path: Path, signing_key_folder: Path, database_url: str) -> Set
             "BATON_SECRET_KEY": SECRET_KEY,
             "BATON_TIME_ZONE": "America/New_York",
             "BATON_LOG_LEVEL": "INFO",
+            # What the pages after a sign-in do is told without one; tests of second factors demand it.
+            "BATON_SECOND_FACTOR": "optional",
         }
     )
 

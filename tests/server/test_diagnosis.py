@@ -35,6 +35,12 @@ from server.storage.worker_rows import WorkerRow
 NOW = datetime.now(UTC)
 
 
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """As shipped."""
+    return replace(settings, second_factor="by-role")
+
+
 def found(settings: Settings, check: str) -> tuple[str, str]:
     """The worst level of a check, and all it says."""
     rows = [row for row in diagnose(settings) if row["check"] == check]
@@ -65,6 +71,13 @@ def test_addresses_that_would_not_do_are_named(settings: Settings, change: dict[
 def test_a_demonstration_open_to_others_is_pointed_out(settings: Settings) -> None:
     shown = replace(settings, demo=True, base_url="https://demo.example.org")
     assert found(shown, "settings")[0] == "warning"
+
+
+def test_a_site_where_a_password_is_enough_is_pointed_out(settings: Settings) -> None:
+    level, finding = found(replace(settings, second_factor="optional"), "settings")
+    assert level == "warning"
+    assert "BATON_SECOND_FACTOR" in finding
+    assert found(replace(settings, second_factor="optional", demo=True), "settings")[0] == "ok"
 
 
 class TestCertificate:

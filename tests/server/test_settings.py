@@ -176,3 +176,44 @@ def test_proxies_are_networks_and_rates_are_numbers(tmp_path: Path) -> None:
     ):
         with pytest.raises(SettingsError, match=name):
             read_settings(GIVEN | home | {name: wrong})
+
+
+class TestSignIn:
+    def test_a_second_factor_is_by_role_and_optional_in_a_demonstration(self, tmp_path: Path) -> None:
+        given = GIVEN | {"BATON_HOME": str(tmp_path)}
+        assert read_settings(given).second_factor == "by-role"
+        assert read_settings(given, demo=True).second_factor == "optional"
+        assert read_settings(given | {"BATON_SECOND_FACTOR": "required"}, demo=True).second_factor == "required"
+        with pytest.raises(
+            SettingsError, match="BATON_SECOND_FACTOR is not one of by-role, required, optional"
+        ):
+            read_settings(given | {"BATON_SECOND_FACTOR": "yes"})
+
+    def test_a_provider_needs_an_address_and_a_client_id(self, tmp_path: Path) -> None:
+        given = GIVEN | {"BATON_HOME": str(tmp_path)}
+        issuer = {"BATON_OIDC_ISSUER": "https://login.example"}
+        assert read_settings(given).provider is None
+        with pytest.raises(SettingsError, match="BATON_OIDC_CLIENT_ID is not set"):
+            read_settings(given | issuer)
+        for wrong in ("login.example", "https://login.example/?a=1"):
+            with pytest.raises(SettingsError, match="BATON_OIDC_ISSUER"):
+                read_settings(given | {"BATON_OIDC_ISSUER": wrong, "BATON_OIDC_CLIENT_ID": "baton"})
+        with pytest.raises(SettingsError, match="BATON_OIDC_SECOND_FACTOR"):
+            read_settings(given | issuer | {"BATON_OIDC_CLIENT_ID": "baton", "BATON_OIDC_SECOND_FACTOR": "yes"})
+
+    def test_its_secret_may_stand_in_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "secret"
+        file.write_text("from the provider\n")
+        provider = read_settings(
+            GIVEN
+            | {
+                "BATON_HOME": str(tmp_path),
+                "BATON_OIDC_ISSUER": "https://login.example",
+                "BATON_OIDC_CLIENT_ID": "baton",
+                "BATON_OIDC_CLIENT_SECRET_FILE": str(file),
+                "BATON_OIDC_SECOND_FACTOR": "trusted",
+            }
+        ).provider
+        assert provider is not None
+        assert (provider.client_secret, provider.asks_second_factor) == ("from the provider", True)
+        assert provider.name == "your organization"

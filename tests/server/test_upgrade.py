@@ -42,6 +42,8 @@ BASE = "http://127.0.0.1:8000"
 
 # Tables whose rows later schemas keep in another form or hand on.
 MOVED = {"outbox", "audit", "schema_version"}
+# Columns that a later schema dropped: failed sign-ins are counted in `failed_attempt` since schema 9, anew.
+FORGOTTEN = {("staff", "failed_attempts"), ("staff", "locked_until")}
 
 
 def load_dump(schema: int, path: Path) -> None:
@@ -153,6 +155,7 @@ def test_every_byte_of_every_row_is_kept(upgraded: Upgraded) -> None:
     for table, columns in old_tables(upgraded).items():
         if table in MOVED or (table in ("security_epoch", "audit_segment") and "postgresql" in upgraded.url):
             continue
+        columns = tuple(column for column in columns if (table, column) not in FORGOTTEN)
         names = ", ".join(f'"{column}"' for column in columns)
         before = upgraded.before.execute(f'SELECT {names} FROM "{table}"').fetchall()
         assert sorted(before, key=repr) == sorted(upgraded.rows(table, columns), key=repr), table

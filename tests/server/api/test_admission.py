@@ -11,12 +11,13 @@ import pytest
 
 from server.api.admission import forwarded, most_body
 from server.api.protection import FORWARDED_SCHEME, REFUSAL
-from server.api.rates import Rate, address_key
+from server.api.rates import Rate
 from server.app import create_app
 from server.auth.principal import Principal
 from server.errors import FhirError
 from server.interactions.request import Limits
 from server.logs import Log
+from server.origin import address_key
 
 BASE = "http://127.0.0.1:8000"
 

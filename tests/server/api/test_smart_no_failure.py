@@ -15,6 +15,7 @@ NAMES = (
     "token", "client_assertion", "client_assertion_type", "client_secret", "token_type_hint", "_patient",
     "_name", "csrf", "_granted", "_decision", "_csrf", "next", "username", "password", "grant", "again",
     "_birth_date", "_number", "_encounter", "_cursor", "login_hint", "request_uri", "response_mode",
+    "typed", "new", "action", "session", "others", "external", "because", "did",
 )  # fmt: skip
 HONEST = (
     "code", "S256", "authorization_code", "refresh_token", "client_credentials", "https://app.example/callback",
@@ -25,11 +26,16 @@ HONEST = (
 FIELDS = st.lists(
     st.tuples(st.sampled_from(NAMES), st.one_of(st.sampled_from(HONEST), st.text(max_size=40))), max_size=14
 )
-GET_PATHS = ("authorize", "login", "grants", "jwks", "smart-style.json")
+GET_PATHS = (
+    "authorize", "login", "grants", "jwks", "smart-style.json", "account", "account/password", "proof",
+    "second-factor", "second-factor/set-up", "external/start", "external/callback",
+)  # fmt: skip
 POST_PATHS = (
     "authorize", "authorize/patient", "authorize/encounter", "authorize/consent", "authorize/decision", "login",
     "logout", "token", "launch",
     "revoke", "introspect", "grants/withdraw",
+    "account/password", "account/second-factor", "account/sessions", "account/external", "proof",
+    "second-factor", "second-factor/set-up",
 )  # fmt: skip
 
 

@@ -66,6 +66,7 @@ class TestAdd:
         assert len(password) == 23
         assert shown == {
             "username": "ops", "name": "Operations", "role": "engineer", "practitioner": "", "state": "enabled",
+            "has_password": True, "second_factor": "off", "identities": [],
         }  # fmt: skip
         assert listed(baton_user, "ops") == shown
         assert password not in baton_user("list").stdout
@@ -128,7 +129,12 @@ class TestAdd:
 
 
 class TestEndingAccess:
-    CHANGES = (("disable", "NAME"), ("role", "NAME", "ma"), ("password", "NAME"))
+    CHANGES = (
+        ("disable", "NAME"),
+        ("role", "NAME", "ma"),
+        ("password", "NAME"),
+        ("reset-second-factor", "NAME"),
+    )
 
     @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change[0])
     def test_sessions_tokens_and_grants_end_at_once(
@@ -160,10 +166,11 @@ class TestEndingAccess:
         assert listed(baton_user, nurse)["state"] == "enabled"
         assert signs_in(smart, nurse, PASSWORD)
 
-    def test_enabling_lifts_a_lock(self, baton_user: Any, nurse: str, smart: Any) -> None:
-        smart.context.rows.record_login(
-            nurse, False, lock_after=1, locked_until=datetime.now(UTC).replace(year=2999)
-        )
+    def test_enabling_lifts_a_lock(self, baton_user: Any, nurse: str, smart: Any, clock: Any) -> None:
+        for _ in range(6):
+            signs_in(smart, nurse, "wrong")
+        clock.advance(minutes=30)  # ahead of the command's clock, so that the lock outlasts a slow test
+        signs_in(smart, nurse, "wrong")
         assert listed(baton_user, nurse)["state"] == "locked"
         assert not signs_in(smart, nurse, PASSWORD)
         baton_user("enable", nurse)
@@ -192,6 +199,60 @@ def grant_of(smart: Any, username: str, client_id: str) -> tuple[str, str]:
     token = mint(smart.context, claims, timedelta(hours=1))
     assert smart.fhir("Patient", token).status == 200
     return token, smart.context.rows.grants(username=username)[0].grant_id
+
+
+class TestExternalIdentities:
+    ISSUER = "https://login.example"
+
+    def test_an_account_is_linked_shown_and_unlinked(self, baton_user: Any, nurse: str, smart: Any) -> None:
+        browser = smart.browser()
+        browser.sign_in(nurse, PASSWORD)
+        linked = baton_user("link", nurse, "--issuer", self.ISSUER, "--subject", "248289761001")
+        assert linked.exit_code == 0, linked.output
+        assert listed(baton_user, nurse)["identities"] == [{"issuer": self.ISSUER, "subject": "248289761001"}]
+        assert browser.get("/oauth2/grants").status == 200
+        assert baton_user("unlink", nurse, "--issuer", self.ISSUER).exit_code == 0
+        assert listed(baton_user, nurse)["identities"] == []
+        assert browser.get("/oauth2/grants").status == 303
+        assert baton_user("unlink", nurse, "--issuer", self.ISSUER).exit_code == 1
+
+    def test_without_a_password_only_the_provider_signs_in(
+        self, baton_user: Any, nurse: str, smart: Any, store: Any
+    ) -> None:
+        browser = smart.browser()
+        browser.sign_in(nurse, PASSWORD)
+        baton_user("link", nurse, "--issuer", self.ISSUER, "--subject", "1", "--no-password")
+        assert browser.get("/oauth2/grants").status == 303
+        assert not signs_in(smart, nurse, PASSWORD)
+        assert not signs_in(smart, nurse, "")
+        assert not listed(baton_user, nurse)["has_password"]
+        assert ("identity-link", "operator", nurse, "without password") in last_events(store, 5)
+
+    @pytest.mark.parametrize(
+        ("issuer", "subject", "said"),
+        [
+            ("login.example", "1", "issuer"),
+            ("https://login.example/?a=1", "1", "issuer"),
+            ("https://login.example", "", "subject"),
+            ("https://login.example", "a b", "subject"),
+            ("https://login.example", "é", "subject"),
+            ("https://login.example", "x" * 256, "subject"),
+        ],
+    )
+    def test_what_is_no_identity_is_refused(
+        self, baton_user: Any, nurse: str, issuer: str, subject: str, said: str
+    ) -> None:
+        result = baton_user("link", nurse, "--issuer", issuer, "--subject", subject)
+        assert result.exit_code == 1
+        assert said in result.stderr
+
+    def test_an_identity_is_never_moved_to_another_account(
+        self, baton_user: Any, nurse: str, smart: Any
+    ) -> None:
+        baton_user("link", nurse, "--issuer", self.ISSUER, "--subject", "1")
+        assert baton_user("link", "rn", "--issuer", self.ISSUER, "--subject", "1").exit_code == 1
+        assert baton_user("link", nurse, "--issuer", self.ISSUER, "--subject", "2").exit_code == 1
+        assert baton_user("link", nurse, "--issuer", self.ISSUER, "--subject", "1").exit_code == 0
 
 
 def test_every_change_is_audited_without_the_password(

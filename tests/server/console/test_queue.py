@@ -183,3 +183,32 @@ def test_the_queue_is_closed_to_clinical_roles(sign_in: Callable[[str], FlaskCli
 def test_only_known_words_are_told_back(browser: FlaskClient, query: str, told: bool) -> None:
     assert ("Tried again: 2." in get(browser, f"?{query}").text) is told
     assert "<script>" not in get(browser, "?did=retry&count=<script>").text
+
+
+class TestBeingAskedAnew:
+    """What is asked about before it is done is for somebody who has just shown who they are."""
+
+    def test_the_question_leads_to_the_proof_and_back_once_the_sign_in_is_old(
+        self, browser: FlaskClient, given_up: Any, clock: Any
+    ) -> None:
+        clock.advance(minutes=6)
+        answer = get(browser, f"/discard?consumer=mirror&number={given_up[1]}")
+        assert answer.status_code == 303
+        after = f"/console/queue/discard%3Fconsumer%3Dmirror%26number%3D{given_up[1]}"
+        assert answer.headers["Location"] == f"/oauth2/proof?next={after}"
+
+    def test_the_form_alone_does_nothing_then_and_leads_to_its_question(
+        self, browser: FlaskClient, given_up: Any, store: Any, clock: Any
+    ) -> None:
+        clock.advance(minutes=6)
+        answer = send(browser, "discard", consumer="mirror", number=given_up[1])
+        after = f"/console/queue/discard%3Fconsumer%3Dmirror%26number%3D{given_up[1]}"
+        assert answer.headers["Location"] == f"/oauth2/proof?next={after}"
+        assert store.outbox.waiting()["dead"] == 2
+
+    def test_what_is_harmless_is_done_without(
+        self, browser: FlaskClient, given_up: Any, store: Any, clock: Any
+    ) -> None:
+        clock.advance(minutes=6)
+        send(browser, "retry", consumer="mirror", number=given_up[0])
+        assert store.outbox.waiting()["dead"] == 1

@@ -81,7 +81,9 @@ TOKEN = TokenRow(
     {"x": [1]},
 )
 REFRESH = RefreshTokenRow(digest("refresh"), "g", "app", "patient/*.rs", SOON)
-SESSION = BrowserSessionRow(digest("session"), "console", "rn", NOW, NOW, SOON, {"csrf": "c"})
+SESSION = BrowserSessionRow(
+    digest("session"), "console", "rn", NOW, NOW, SOON, {"csrf": "c"}, login=digest("session")
+)
 
 
 @pytest.fixture
@@ -133,7 +135,6 @@ def test_what_is_unknown_is_none_or_false(kept: AuthorizationStore) -> None:
     assert not kept.disable_client("x", NOW)
     assert not kept.end_browser_session(unknown)
     assert not kept.touch_browser_session(unknown, NOW)
-    assert kept.record_login("x", False, lock_after=3, locked_until=SOON) == 0
 
 
 def test_a_second_use_is_told_from_the_first(kept: AuthorizationStore) -> None:
@@ -233,16 +234,6 @@ def test_every_change_of_what_somebody_may_do_moves_the_epoch(kept: Authorizatio
     epoch = kept.security_epoch()
     CHANGES[change](kept)
     assert kept.security_epoch() > epoch
-
-
-def test_failed_logins_count_up_to_a_lock(kept: AuthorizationStore) -> None:
-    def login(succeeded: bool) -> int:
-        return kept.record_login("rn", succeeded, lock_after=3, locked_until=SOON)
-
-    assert [login(False), login(False), login(True), login(False), login(False)] == [1, 2, 0, 1, 2]
-    assert kept.user("rn") == replace(USER, failed_attempts=2)
-    assert login(False) == 3
-    assert kept.user("rn") == replace(USER, locked_until=SOON)
 
 
 def test_browser_sessions_are_touched_and_ended(kept: AuthorizationStore) -> None:
