@@ -12,13 +12,14 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
-from server.api.rates import Rate, address_key
+from server.api.rates import Rate
 from server.auth import registration
 from server.auth.authorization_server import NO_STORE
 from server.auth.clients import RegistrationError
 from server.auth.context import AuthContext
 from server.errors import FhirError
 from server.fhir.json_codec import decode
+from server.origin import address_key
 
 _BODY_LIMIT = 65_536
 _LONGEST_TOKEN = 256
