@@ -68,7 +68,15 @@ def _words(name: str) -> list[str]:
 
 
 def _principal(session: Session) -> Principal:
-    return Principal(CLIENT_ID, _SCOPES, user=session.fhir_user, role=session.role, username=session.username)
+    return Principal(
+        CLIENT_ID,
+        _SCOPES,
+        user=session.fhir_user,
+        role=session.role,
+        username=session.username,
+        organization=session.organization,
+        purpose=session.purpose,
+    )
 
 
 def _line(patient: Mapping[str, Any]) -> PatientLine:

@@ -6,6 +6,7 @@ Access = what any of the token's scopes allows, where
   it may see refers to them; it never writes those, and other types of no compartment it never sees;
 - a `user/` scope reaches what the user's role (`policy/roles.json`) may do, too;
 - a `system/` scope reaches all resources of its type.
+Of these a partner organisation's client or user reaches, so far, only what is nobody's chart, and writes nothing.
 A missing claim denies: `patient/` without a patient and `user/` without a user reach nothing. The answer for
 instances is a Visibility that storage turns into SQL, so a hidden instance is as if absent (404); a type
 outside the scopes is refused here (403).
@@ -221,10 +222,21 @@ def _scope_reach(principal: Principal, scope: Scope, permissions: str) -> _Reach
     def reach(resource_type: str) -> Iterable[Rule]:
         if scope.resource_type not in ("*", resource_type):
             return ()
+        if principal.organization is not None and not _open_to_partners(resource_type, letters):
+            return ()
         criteria = clauses(resource_type, scope.criteria)
         return () if criteria is None else rules_of(resource_type, criteria)
 
     return reach
+
+
+def _open_to_partners(resource_type: str, letters: Iterable[str]) -> bool:
+    """Whether a partner may do this to a type: read what is nobody's chart.
+
+    Charts are closed to partners altogether as long as nothing here says to which of them an organisation has a
+    relationship.
+    """
+    return resource_type in open_types() and not _WRITES.issuperset(letters)
 
 
 @lru_cache(maxsize=4096)

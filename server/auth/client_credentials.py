@@ -12,6 +12,7 @@ from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant as Grant
 
 from server.auth.access import resource_types
 from server.auth.context import AuthContext, record
+from server.auth.partners import acting_for
 from server.auth.scopes import is_known, negotiate
 from server.auth.tokens import Claims, add_access_token
 from server.storage.authorization import GrantRow
@@ -50,7 +51,7 @@ class ClientCredentialsGrant(Grant):
 
     def save_token(self, token: dict[str, Any]) -> None:
         context, client_id = self._context, self.request.client.client_id
-        grant_id = context.new_secret()
+        grant_id, acting = context.new_secret(), acting_for(context, client_id)
         with context.rows.transaction():
             context.rows.add_grant(
                 GrantRow(grant_id=grant_id, client_id=client_id, created=context.clock(), scope=token["scope"])
@@ -66,8 +67,9 @@ class ClientCredentialsGrant(Grant):
                 context,
                 "token-issue",
                 200,
-                principal=f"Client/{client_id}",
+                principal=acting.organization if acting is not None else f"Client/{client_id}",
                 client_id=client_id,
                 request_id=self.request.request_id,
+                purpose=acting.purpose if acting is not None else "",
                 detail=token["scope"],
             )

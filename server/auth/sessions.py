@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from server.auth.context import AuthContext, record
 from server.auth.credentials import keyed_hash, verify_password
+from server.auth.partners import PartnerClosed, acting_for, may_act
 from server.storage.authorization import BrowserSessionRow, UserRow
 
 COOKIE = "__Host-baton-web"
@@ -33,7 +34,10 @@ class LoginRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person signed in. fhir_user: "Practitioner/id" or None. csrf: what the session's forms carry."""
+    """A person signed in. fhir_user: "Practitioner/id" or None. csrf: what the session's forms carry.
+
+    organization, purpose: of the partner whose person this is, as in Principal.
+    """
 
     session_hash: bytes
     username: str
@@ -42,6 +46,8 @@ class Session:
     fhir_user: str | None
     created: datetime
     csrf: str
+    organization: str | None = None
+    purpose: str = ""
 
     def is_csrf(self, value: str) -> bool:
         """Whether a form came from one of this session's own pages."""
@@ -91,7 +97,7 @@ def log_in(context: AuthContext, throttle: AddressThrottle, username: str, passw
     # Hashing also for unknown and locked accounts: the time taken tells nothing.
     right = verify_password(password, user.password_hash if user else "")
     locked = user is not None and user.locked_until is not None and user.locked_until > now
-    if user is None or user.disabled or locked or not right:
+    if user is None or user.disabled or locked or not right or not may_act(context, "", user.username):
         throttle.failed(address)
         if user is not None and not locked:
             failures = context.rows.record_login(
@@ -158,6 +164,10 @@ def session_of(context: AuthContext, cookie: str | None, *, keeps_alive: bool = 
     user = context.rows.user(row.username)
     if user is None or user.disabled:
         return None
+    try:
+        acting = acting_for(context, "", user.username)
+    except PartnerClosed:
+        return None
     now = context.clock()
     if keeps_alive and now - row.last_used >= _TOUCH_EVERY:
         context.rows.touch_browser_session(session_hash, now)
@@ -169,6 +179,8 @@ def session_of(context: AuthContext, cookie: str | None, *, keeps_alive: bool = 
         fhir_user=fhir_user(user),
         created=row.created,
         csrf=keyed_hash(context.token_key, f"csrf {cookie}").hex(),
+        organization=acting.organization if acting is not None else None,
+        purpose=acting.purpose if acting is not None else "",
     )
 
 

@@ -14,12 +14,16 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """types: resource type or "*" -> letters of "cruds". console: may use the engineer's console."""
+    """types: resource type or "*" -> letters of "cruds". console: may use the engineer's console. administers: may
+    change clients, partners and grants there. partner: for the people of partner organisations.
+    """
 
     name: str
     title: str
     types: Mapping[str, str]
     console: bool = False
+    administers: bool = False
+    partner: bool = False
 
     def permissions(self, resource_type: str) -> str:
         """The letters this role has for a type."""
@@ -34,7 +38,14 @@ def roles() -> Mapping[str, Role]:
     """All roles by name."""
     document = json.loads(files(__package__).joinpath("roles.json").read_text("utf-8"))
     return {
-        name: Role(name, row["title"], row["types"], row.get("console", False))
+        name: Role(
+            name,
+            row["title"],
+            row["types"],
+            console=row.get("console", False),
+            administers=row.get("administers", False),
+            partner=row.get("partner", False),
+        )
         for name, row in document["roles"].items()
     }
 

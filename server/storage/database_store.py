@@ -25,6 +25,7 @@ from server.storage import (
 )
 from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
+from server.storage.authorization_pages import AuthorizationPages
 from server.storage.authorization_tables import AuthorizationTables
 from server.storage.custom_parameters import KnownParameters, ParameterState
 from server.storage.database import Connection, Database, Overtaken
@@ -48,6 +49,8 @@ from server.storage.interface import (
 from server.storage.jobs import Jobs
 from server.storage.migrations import migrations, upgrade
 from server.storage.outbox import Outbox
+from server.storage.partner_tables import PartnerTables
+from server.storage.partners import PartnerStore
 from server.storage.search import Search
 from server.storage.search_explain import explain
 from server.storage.search_of_types import SearchOfTypes
@@ -186,6 +189,7 @@ class DatabaseStore:
 
     outbox: the relay's side of the outbox; dead_letters: people's side of it. jobs: work in the background.
     asynchronous: requests that are answered later. workers: the worker processes that live.
+    authorization_pages: lists of clients and grants.
     """
 
     def __init__(self, database: Database) -> None:
@@ -195,13 +199,19 @@ class DatabaseStore:
         self.jobs = Jobs(database)
         self.asynchronous = AsynchronousRequests(database)
         self.workers = WorkerRows(database)
+        self.authorization_pages = AuthorizationPages(database)
         self._authorization = AuthorizationTables(database)
+        self._partners = PartnerTables(database)
         self._schema = migrations(database.dialect.name)[-1].number
         self._known = KnownParameters()
 
     @property
     def authorization(self) -> AuthorizationStore:
         return self._authorization
+
+    @property
+    def partners(self) -> PartnerStore:
+        return self._partners
 
     @contextmanager
     def reading(self) -> Iterator[DatabaseReader]:

@@ -19,10 +19,12 @@ from server.fhir.search_query import SearchParameter, SearchQuery
 from server.fhir.visibility import Visibility
 from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
+from server.storage.authorization_pages import AuthorizationPages
 from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
+from server.storage.partners import PartnerStore
 from server.storage.worker_rows import WorkerRows
 
 
@@ -366,6 +368,14 @@ class Store(Protocol):
     @property
     def authorization(self) -> AuthorizationStore:
         """The tables of the authorization server; its calls join a surrounding `writing()` of the thread."""
+
+    @property
+    def authorization_pages(self) -> AuthorizationPages:
+        """Clients and grants, a page at a time."""
+
+    @property
+    def partners(self) -> PartnerStore:
+        """Partner organisations; its calls join a surrounding `writing()` of the thread."""
 
     @property
     def outbox(self) -> Outbox:
