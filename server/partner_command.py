@@ -16,10 +16,11 @@ import click
 from server.app import make_context
 from server.auth import partner_changes
 from server.auth.accounts import AccountError
+from server.auth.actor import OPERATOR
 from server.auth.clients import ASYMMETRIC, Registration, RegistrationError, description
 from server.auth.context import AuthContext
 from server.auth.key_sets import fetch_key_set
-from server.auth.partner_changes import OPERATOR, PartnerError
+from server.auth.partner_changes import PartnerError
 from server.auth.partner_description import described, lines
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from server.auth.accounts import add_account
+from server.auth.actor import Actor
 from server.auth.clients import Registration, client_row
 from server.auth.context import AuthContext, record
 from server.auth.partners import ACTIVE
@@ -47,18 +48,6 @@ _AGREEMENTS = 100
 
 class PartnerError(Exception):
     """A partner cannot be made or changed so; the text is for whoever asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who changes something, as the audit trail names them. client_id: the pages they use, "" for a command."""
-
-    principal: str
-    username: str = ""
-    client_id: str = ""
-
-
-OPERATOR = Actor("operator")
 
 
 def add_partner(
@@ -147,7 +136,7 @@ def resume(context: AuthContext, actor: Actor, partner_id: str, reason: str = ""
     with context.rows.transaction():
         row = _held(context, partner_id, "partner-resume")
         for client_id in row.held_clients:
-            client = context.rows.client(client_id)
+            client = context.rows.client(client_id, held=True)
             if client is not None:
                 context.rows.put_client(replace(client, disabled=False))
                 _record(context, actor, "client-enable", partner_id, client_id=client_id)
@@ -214,7 +203,7 @@ def _shut_out(
         row = _held(context, partner_id, event)
         clients, users = [], []
         for member in context.store.partners.all_members(partner_id):
-            if member.kind == "client" and _is_enabled(context.rows.client(member.name)):
+            if member.kind == "client" and _is_enabled(context.rows.client(member.name, held=True)):
                 context.rows.disable_client(member.name, now)
                 _record(context, actor, "client-disable", partner_id, client_id=member.name)
                 clients.append(member.name)

@@ -90,8 +90,10 @@ class AuthorizationTables:
             self._put("client", rows.client_columns(client), key="client_id")
             connection.execute(_BUMP).fetchone()
 
-    def client(self, client_id: str) -> ClientRow | None:
-        row = self._one("SELECT * FROM client WHERE client_id = :client_id", {"client_id": client_id})
+    def client(self, client_id: str, *, held: bool = False) -> ClientRow | None:
+        lock = self._database.dialect.for_update if held else ""
+        sql = f"SELECT * FROM client WHERE client_id = :client_id {lock}"
+        row = self._one(sql, {"client_id": client_id})
         return rows.client_row(row) if row else None
 
     def clients(self) -> tuple[ClientRow, ...]:
