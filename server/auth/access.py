@@ -7,7 +7,8 @@ Access = what any of the token's scopes allows, where
 - a `user/` scope reaches what the user's role (`policy/roles.json`) may do, too;
 - a `system/` scope reaches all resources of its type.
 Of these a partner organisation's client or user reaches, so far, only what is nobody's chart, and writes nothing.
-A missing claim denies: `patient/` without a patient and `user/` without a user reach nothing. The answer for
+A missing claim denies: `patient/` without a patient, `user/` without a user, and a partner's role without the
+partner's organization reach nothing. The answer for
 instances is a Visibility that storage turns into SQL, so a hidden instance is as if absent (404); a type
 outside the scopes is refused here (403).
 Sources: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html,
@@ -209,6 +210,8 @@ def _scope_reach(principal: Principal, scope: Scope, permissions: str) -> _Reach
         if principal.user is None:
             return None
         held = role(principal.role)
+        if held.partner and principal.organization is None:
+            return None
 
         def rules_of(resource_type: str, criteria: tuple[Clause, ...]) -> Iterable[Rule]:
             if set(letters) & set(held.permissions(resource_type)):

@@ -28,6 +28,7 @@ QUESTIONS: Mapping[str, str] = {
 _LETTERS = (("rs", "see"), ("c", "add"), ("u", "change"), ("d", "delete"))
 _WRITES = frozenset("cud")
 _SOMEBODY = "anybody"  # stands for the user, the patient and the organization of the question
+_ORGANIZATION = f"Organization/{_SOMEBODY}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,22 @@ def who_may(interaction: str, resource_type: str) -> tuple[Answer, ...]:
 def _askers() -> Iterator[tuple[str, Principal]]:
     everything = parse_scopes("user/*.cruds")
     for role in roles().values():
-        yield role.title, Principal(_SOMEBODY, everything, user=f"Practitioner/{_SOMEBODY}", role=role.name)
+        belongs_to = _ORGANIZATION if role.partner else None
+        yield (
+            role.title,
+            Principal(
+                _SOMEBODY,
+                everything,
+                user=f"Practitioner/{_SOMEBODY}",
+                role=role.name,
+                organization=belongs_to,
+            ),
+        )
     in_chart = parse_scopes("patient/*.cruds")
     yield "An app in one patient's chart", Principal(_SOMEBODY, in_chart, patient=_SOMEBODY)
     system = parse_scopes("system/*.cruds")
     yield "A backend service of our own", Principal(_SOMEBODY, system)
-    yield "A partner's backend service", Principal(_SOMEBODY, system, organization=f"Organization/{_SOMEBODY}")
+    yield "A partner's backend service", Principal(_SOMEBODY, system, organization=_ORGANIZATION)
 
 
 def _answer(who: str, principal: Principal, interaction: str, resource_type: str) -> Answer:
