@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from server.auth.audit_heads import head_signer
+from server.settings import Settings
+
 BASE = "http://127.0.0.1:8000"
 
 
@@ -38,6 +41,17 @@ class Console:
         """What asks for the page after this one, "" at the end."""
         found = re.search(r'href="/console/([^"]+)">Next page', self.get(path).text)
         return found[1].replace("&amp;", "&") if found else ""
+
+
+@pytest.fixture
+def seal(store: Any, settings: Settings, authorization: Any, clock: Any) -> Callable[[], None]:
+    """What the worker does: move the segments into the database and seal everything."""
+
+    def run() -> None:
+        store.ingest_audit(settings.home / "audit")
+        store.seal_audit(head_signer(authorization.keys, BASE, clock), clock())
+
+    return run
 
 
 @pytest.fixture

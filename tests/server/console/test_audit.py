@@ -22,17 +22,6 @@ from server.storage.interface import AuditRow
 BASE = "http://127.0.0.1:8000"
 
 
-@pytest.fixture
-def seal(store: Any, settings: Settings, authorization: Any, clock: Any) -> Callable[[], None]:
-    """What the worker does: move the segments into the database and seal everything."""
-
-    def run() -> None:
-        store.ingest_audit(settings.home / "audit")
-        store.seal_audit(head_signer(authorization.keys, BASE, clock), clock())
-
-    return run
-
-
 def test_what_was_done_to_a_patients_record_is_listed(
     sign_in: Callable[[str], FlaskClient], fhir: Any, seal: Callable[[], None]
 ) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -109,8 +111,6 @@ def test_a_place_by_number_reads_back_and_no_other(number: int) -> None:
 
 @pytest.mark.parametrize("text", ["\0", "%", "'", "<script>alert(1)</script>", "é" * 500, "\ud800"])
 def test_no_text_is_too_strange_to_look_for(engineer: Any, text: str) -> None:
-    from urllib.parse import quote
-
     page = engineer.get("clients?text=" + quote(text, errors="replace"))
     assert page.status_code == 200
     assert "<script>alert" not in page.text
@@ -134,7 +134,7 @@ def test_a_backend_service_is_registered_by_its_keys(administrator: Any, authori
     assert page.status_code == 201, page.text
     assert only(authorization).jwks == json.loads(JWKS)
     assert KEY.kid in page.text
-    assert "id=\"secret\"" not in page.text
+    assert 'id="secret"' not in page.text
 
 
 def test_keys_by_url_are_left_to_the_worker(administrator: Any, authorization: Any) -> None:
@@ -219,12 +219,12 @@ def test_keys_by_value_are_replaced(administrator: Any, authorization: Any) -> N
 
 
 def test_a_page_says_when_a_client_last_did_something(
-    engineer: Any, authorization: Any, clock: Any, store: Any
+    engineer: Any, authorization: Any, seal: Callable[[], None]
 ) -> None:
     add(authorization, "c1", "Growth chart")
     assert "none in the sealed audit trail" in engineer.get("clients/c1").text
     mint(authorization, Claims("c1", "system/*.rs"), timedelta(hours=1))
-    store.seal_audit(lambda *_: ("signature", "key"), clock())
+    seal()
     assert "2024-05-17 12:00 UTC" in engineer.get("clients/c1").text.partition("Last activity")[2][:200]
 
 

@@ -5,6 +5,7 @@ Covers server/console/partners.py, partner_views.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -16,7 +17,7 @@ from server.auth.clients import PUBLIC, Registration
 from server.auth.tokens import Claims, mint
 from server.console.partners import agreements_shown, permissions_shown
 from server.policy.partner_agreements import agreement_kinds
-from server.storage.authorization import UserRow
+from server.storage.authorization import BrowserSessionRow, UserRow
 from server.storage.partners import Agreement, Member
 
 TREATMENT = Agreement("treatment", date(2024, 1, 1), date(2024, 12, 31), "Contract 17")
@@ -89,9 +90,6 @@ def test_a_page_shows_what_binds_a_partner_and_who_acts_for_it(engineer: Any, su
 
 def test_it_warns_where_no_agreement_is_in_force(engineer: Any, sunrise: Any, clock: Any) -> None:
     clock.advance(days=300)
-    sunrise.rows.put_user(sunrise.rows.user("engineer"))
-    from server.storage.authorization import BrowserSessionRow
-
     now = clock()
     sunrise.rows.add_browser_session(
         BrowserSessionRow(sunrise.hash("later"), "login", "engineer", now, now, now.replace(year=now.year + 1))
@@ -102,11 +100,13 @@ def test_it_warns_where_no_agreement_is_in_force(engineer: Any, sunrise: Any, cl
     assert "not in force today" in text
 
 
-def test_it_says_when_the_partner_last_asked(engineer: Any, sunrise: Any, store: Any, clock: Any) -> None:
+def test_it_says_when_the_partner_last_asked(
+    engineer: Any, sunrise: Any, seal: Callable[[], None], clock: Any
+) -> None:
     assert "none in the sealed audit trail" in engineer.get("partners/sunrise").text
     clock.advance(minutes=5)
     mint(sunrise, Claims("records", "system/*.rs"), sunrise.lifetimes.access_token)
-    store.seal_audit(lambda *_: ("signature", "key"), clock())
+    seal()
     text = engineer.get("partners/sunrise").text
     assert "2024-05-17 12:05 UTC" in text.partition("Last activity")[2][:200]
 
