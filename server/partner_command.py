@@ -42,8 +42,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def partner() -> None:
     """Take on partner organisations, see them, shut them out.
 
-    A partner is a home health agency, a food bank, a payer ... with an agreement, a purpose of use, and systems or
-    people that ask in its name. A change takes effect at once in every process of a running server.
+    A partner is a home health agency, a food bank, a payer ... with an agreement, a purpose of use, and systems
+    or people that ask in its name. A change takes effect at once in every process of a running server.
     """
 
 
@@ -52,11 +52,16 @@ def partner() -> None:
 @click.option("--name", required=True, help="The organisation's name.")
 @click.option("--kind", required=True, type=click.Choice(list(partner_kinds())))
 @click.option(
-    "--purpose", required=True, type=click.Choice(list(purposes_of_use())), help="For which it asks: v3 PurposeOfUse."
+    "--purpose",
+    required=True,
+    type=click.Choice(list(purposes_of_use())),
+    help="For which it asks: v3 PurposeOfUse.",
 )
 @click.option("--organization", metavar="Organization/ID", help="Its Organization here; one is made otherwise.")
 @click.option("--contact", "contacts", metavar="TEXT", multiple=True, help="Whom to reach, a line each.")
-@click.option("--agreement", type=click.Choice(list(agreement_kinds())), help="What was signed; invited without.")
+@click.option(
+    "--agreement", type=click.Choice(list(agreement_kinds())), help="What was signed; invited without."
+)
 @click.option("--from", "starts", type=_DAY, help="First day of the agreement (UTC).")
 @click.option("--until", "ends", type=_DAY, help="Last day of the agreement.")
 @click.option("--document", default="", help="Where the signed paper is found.")
@@ -163,7 +168,7 @@ def suspend(partner_id: str, reason: str, as_json: bool) -> None:
 @click.option("--reason", default="", help="Kept with the partner.")
 @_JSON
 def resume(partner_id: str, reason: str, as_json: bool) -> None:
-    """Let a suspended partner in again. What its suspension disabled is enabled; its tokens do not come back."""
+    """Let a suspended partner in again, with the clients and accounts of before; tokens do not come back."""
     with _told() as context:
         _tell(context, partner_changes.resume(context, OPERATOR, partner_id, reason), as_json)
 
@@ -188,7 +193,9 @@ def end(partner_id: str, reason: str, as_json: bool) -> None:
     help="File with its public keys as a JWKS (RS384 or ES384).",
 )
 @click.option("--jwks-uri", metavar="URL", help="Where it publishes that JWKS instead.")
-@click.option("--redirect-uri", "redirect_uris", metavar="URL", multiple=True, help="For people to sign in to it.")
+@click.option(
+    "--redirect-uri", "redirect_uris", metavar="URL", multiple=True, help="For people to sign in to it."
+)
 @click.option("--client-id", metavar="ID", help="Chosen id; a random one otherwise.")
 @_JSON
 def add_client(
@@ -229,7 +236,9 @@ def add_client(
 @partner.command("add-user")
 @click.argument("partner_id")
 @click.argument("username")
-@click.option("--role", default="partner", show_default=True, help="One that policy has for people of partners.")
+@click.option(
+    "--role", default="partner", show_default=True, help="One that policy has for people of partners."
+)
 @click.option("--practitioner", metavar="Practitioner/ID", default="", help="Whom the person acts as.")
 @click.option("--name", default="", help="Shown to people on the pages.")
 @password_option

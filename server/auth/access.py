@@ -6,11 +6,11 @@ Access = what any of the token's scopes allows, where
   it may see refers to them; it never writes those, and other types of no compartment it never sees;
 - a `user/` scope reaches what the user's role (`policy/roles.json`) may do, too;
 - a `system/` scope reaches all resources of its type.
-Of these a partner organisation's client or user reaches, so far, only what is nobody's chart, and writes nothing.
+Of these a partner organisation's client or user reaches, so far, only what is nobody's chart, and writes
+nothing.
 A missing claim denies: `patient/` without a patient, `user/` without a user, and a partner's role without the
-partner's organization reach nothing. The answer for
-instances is a Visibility that storage turns into SQL, so a hidden instance is as if absent (404); a type
-outside the scopes is refused here (403).
+partner's organization reach nothing. The answer for instances is a Visibility that storage turns into SQL, so a
+hidden instance is as if absent (404); a type outside the scopes is refused here (403).
 Sources: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html,
 hl7.org/fhir/R4/compartmentdefinition-patient.html
 """

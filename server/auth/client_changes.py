@@ -1,4 +1,4 @@
-"""Clients are registered, disabled, enabled and given other secrets and keys on pages; each change is audited."""
+"""Clients are registered, disabled, enabled and given other secrets and keys on pages, each time audited."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def rotate_secret(context: AuthContext, actor: Actor, client_id: str) -> str:
 
 
 def replace_keys(context: AuthContext, actor: Actor, client_id: str, jwks: Mapping[str, Any]) -> None:
-    """Other public keys by value; those of before are good for nothing from now on. Raises: RegistrationError."""
+    """Other public keys by value; those of before are good for nothing any more. Raises: RegistrationError."""
     check_key_set(jwks)
     with context.rows.transaction():
         row = _known(context, client_id)

@@ -1,8 +1,8 @@
 """Partners are taken on, agreed with, suspended and ended: what each change needs, and its audit rows.
 
-States: invited (no agreement yet) -> active <-> suspended; each of them -> ended, which is final. Suspending and
-ending disables the partner's clients and accounts, so that their tokens, sessions and launches are over at once in
-every process; resuming enables those again that the suspension disabled.
+States: invited (no agreement yet) -> active <-> suspended; each of them -> ended, which is final. Suspending
+and ending disables the partner's clients and accounts, so that their tokens, sessions and launches are over at
+once in every process; resuming enables those again that the suspension disabled.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def add_partner(
     Raises: PartnerError.
     """
     if not PARTNER_ID.fullmatch(partner_id):
-        raise PartnerError("a partner's id is 1 to 48 small letters, digits and '-', such as sunrise-home-health")
+        raise PartnerError(
+            "a partner's id is 1 to 48 small letters, digits and '-', such as sunrise-home-health"
+        )
     _require_line(name, "name")
     if kind not in partner_kinds():
         raise PartnerError(f"there is no such kind of partner; there are: {', '.join(partner_kinds())}")

@@ -31,7 +31,8 @@ def described(row: PartnerRow, members: tuple[Member, ...] | None = None) -> dic
         ],
         "contacts": list(row.contacts),
         "history": [
-            {"at": _moment(one.at), "state": one.state, "by": one.by, "reason": one.reason} for one in row.history
+            {"at": _moment(one.at), "state": one.state, "by": one.by, "reason": one.reason}
+            for one in row.history
         ],
     }
     if members is not None:

@@ -1,8 +1,8 @@
 """Partner organisations: for which one a token acts, and whether it may.
 
-A client or an account that belongs to a partner acts only while the partner is active and an agreement is in force
-that covers its purpose; a client of one partner never acts for the people of another.
-Sources: IUA (IHE ITI-71, client and subject organisation), 45 CFR 164.504(e), server/policy/partner_agreements.json
+A client or an account that belongs to a partner acts only while the partner is active and an agreement is in
+force that covers its purpose; a client of one partner never acts for the people of another.
+Source: server/policy/partner_agreements.json, which names its own
 """
 
 from __future__ import annotations

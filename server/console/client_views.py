@@ -39,7 +39,9 @@ def add_client_pages(pages: Blueprint, auth: AuthContext) -> None:
         return row
 
     def shown(row: ClientRow, status: int = 200, **more: Any) -> Response:
-        grants = auth.store.authorization_pages.grants(GrantQuery(client_id=row.client_id, count=1), auth.clock())
+        grants = auth.store.authorization_pages.grants(
+            GrantQuery(client_id=row.client_id, count=1), auth.clock()
+        )
         values: dict[str, Any] = {"problem": "", "told": "", "secret": "", "jwks": ""}
         return page(
             "console/client.html",

@@ -1,4 +1,4 @@
-"""Clients in the console: the form that registers one, and what is shown of one. Knows neither Flask nor SQL."""
+"""Clients in the console: the form that registers one, and what is shown of one. Neither Flask nor SQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ KINDS: Mapping[str, str] = {
     ASYMMETRIC: "With its own keys",
 }
 STATES: Mapping[str, bool | None] = {"": None, "enabled": False, "disabled": True}
-FIELDS = ("name", "kind", "scope", "redirect_uris", "launch_url", "frame_ancestors", "jwks", "jwks_uri", "backend")
+FIELDS = (
+    "name",
+    "kind",
+    "scope",
+    "redirect_uris",
+    "launch_url",
+    "frame_ancestors",
+    "jwks",
+    "jwks_uri",
+    "backend",
+)
 _FORM_LIMIT = 65_536  # characters of a field
 
 
@@ -70,7 +80,8 @@ ACTIONS: Mapping[str, Action] = {
         "The new secret counts from now on.",
         client_changes.rotate_secret,
         lambda row: row.kind == SYMMETRIC and not row.disabled,
-        "Make a new secret for {name}? The old one is good for nothing at once; the app needs the new one to go on.",
+        "Make a new secret for {name}? The old one is good for nothing at once; the app needs the new one to go"
+        " on.",
     ),
 }
 

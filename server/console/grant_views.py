@@ -1,4 +1,4 @@
-"""The console's page of grants (Flask): what people have allowed programs to do in their name, and taking it back."""
+"""The console's page of grants (Flask): what people have allowed programs to do in their name, and its end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def add_grant_pages(pages: Blueprint, auth: AuthContext, scope_words: ScopeWords
     @pages.get("/grants")
     def grants() -> Response:
         given = {
-            name: request.args.get(name, "").strip()[:TEXT_LIMIT].replace("\0", "") for name in ("user", "client")
+            name: request.args.get(name, "").strip()[:TEXT_LIMIT].replace("\0", "")
+            for name in ("user", "client")
         }
         query = GrantQuery(
             client_id=given["client"],
@@ -62,8 +63,8 @@ def add_grant_pages(pages: Blueprint, auth: AuthContext, scope_words: ScopeWords
         return page(
             "console/question.html",
             heading="Revoke access",
-            question=f"Revoke what {row.username} has allowed {client_name(row.client_id)}? Every token made from it"
-            " ends at once, everywhere; the person may allow it anew.",
+            question=f"Revoke what {row.username} has allowed {client_name(row.client_id)}? Every token made from"
+            " it ends at once, everywhere; the person may allow it anew.",
             button="Revoke",
             action=url_for("console.grant_revoke", grant_id=grant_id),
             back=url_for("console.grants"),

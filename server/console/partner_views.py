@@ -115,7 +115,9 @@ def add_partner_pages(pages: Blueprint, auth: AuthContext) -> None:
         return make_response(redirect(url_for("console.partner", partner_id=partner_id, did=name), 303))
 
 
-def _question(row: PartnerRow, name: str, *, problem: str = "", reason: str = "", status: int = 200) -> Response:
+def _question(
+    row: PartnerRow, name: str, *, problem: str = "", reason: str = "", status: int = 200
+) -> Response:
     action = ACTIONS[name]
     return page(
         "console/question.html",

@@ -1,6 +1,4 @@
-"""Partners in the console: what can be done to one, and what its agreements permit, in words. Knows neither Flask
-nor SQL.
-"""
+"""Partners in the console: what can be done to one, and what its agreements permit. Neither Flask nor SQL."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from datetime import date
 from server.auth import partner_changes
 from server.auth.actor import Actor
 from server.auth.context import AuthContext
-from server.auth.partner_changes import ENDED, INVITED, SUSPENDED
+from server.auth.partner_changes import INVITED, SUSPENDED
 from server.auth.partners import ACTIVE, in_force
 from server.policy.partner_agreements import Basis, agreement_kinds, record_classes
 from server.storage.partners import PartnerRow
@@ -63,8 +61,8 @@ ACTIONS: Mapping[str, Action] = {
         "Ended for good.",
         partner_changes.end,
         (INVITED, ACTIVE, SUSPENDED),
-        "End the partnership with {name} for good? Its tokens and sessions end at once, everywhere, and do not come"
-        " back. What the audit trail says of it stays.",
+        "End the partnership with {name} for good? Its tokens and sessions end at once, everywhere, and do not"
+        " come back. What the audit trail says of it stays.",
         True,
     ),
 }
@@ -108,5 +106,6 @@ def permissions_shown(agreement: str) -> tuple[tuple[str, str], ...]:
     """What a kind of agreement lets go out: each class of record, and on what basis."""
     kind = agreement_kinds().get(agreement)
     return tuple(
-        (words, _BASIS[kind.basis(name)] if kind else _BASIS["never"]) for name, words in record_classes().items()
+        (words, _BASIS[kind.basis(name)] if kind else _BASIS["never"])
+        for name, words in record_classes().items()
     )

@@ -1,4 +1,4 @@
-"""Policies in the console: roles and types as a table, and who may do something, asked of the access decision itself.
+"""Policies in the console: roles and types as a table, and who may do something, by the access decision itself.
 
 Knows neither Flask nor SQL.
 """

@@ -1,4 +1,4 @@
-"""The console's page of policies (Flask): what they say, where that comes from, and who may do something by them."""
+"""The console's page of policies (Flask): what they say and where from, and who may do something by them."""
 
 from __future__ import annotations
 

@@ -75,7 +75,9 @@ def blueprint(
     @pages.get("/", strict_slashes=False)
     def home() -> Response:
         mine = role(g.staff.role)
-        start = "console.clients" if mine.administers else "console.resources" if mine.console else "console.audit"
+        start = (
+            "console.clients" if mine.administers else "console.resources" if mine.console else "console.audit"
+        )
         return make_response(redirect(url_for(start), 302))
 
     @pages.get("/resources")

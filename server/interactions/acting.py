@@ -2,9 +2,9 @@
 
 A user acts for itself, for the PractitionerRoles of its Practitioner that are in force, for the organizations
 of these, and for the CareTeams that have any of them as a participant. These are facts of the server's own
-about the caller, read whatever the token may see. A token without a user acts by its `system/` scopes: that of a
-partner's client for the partner's organization and its teams, another one for anyone; a token without both acts
-for nobody.
+about the caller, read whatever the token may see. A token without a user acts by its `system/` scopes: that of
+a partner's client for the partner's organization and its teams, another one for anyone; a token without both
+acts for nobody.
 Sources: hl7.org/fhir/R4/practitionerrole.html, careteam.html, task.html (requester, owner)
 """
 

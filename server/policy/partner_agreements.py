@@ -1,7 +1,7 @@
 """Partner organisations as policy sees them: kinds, purposes of use, and what each kind of agreement permits.
 
-Read from `partner_kinds.json`, `purposes_of_use.json` and `partner_agreements.json` (pure data). What a file does
-not name is permitted by nothing.
+Read from `partner_kinds.json`, `purposes_of_use.json` and `partner_agreements.json` (pure data). What a file
+does not name is permitted by nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AgreementKind:
     minimum_necessary: bool
 
     def basis(self, record_class: str) -> Basis:
-        """On what basis a class of record may be disclosed; "never" for one that the agreement does not name."""
+        """On what basis a class of record may be disclosed; "never" where the agreement does not name it."""
         return self.permits.get(record_class, "never")
 
 

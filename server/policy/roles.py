@@ -14,8 +14,8 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """types: resource type or "*" -> letters of "cruds". console: may use the engineer's console. administers: may
-    change clients, partners and grants there. partner: for the people of partner organisations.
+    """types: resource type or "*" -> letters of "cruds". console: may use the engineer's console. administers:
+    may change clients, partners and grants there. partner: for the people of partner organisations.
     """
 
     name: str

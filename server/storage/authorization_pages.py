@@ -1,4 +1,4 @@
-"""Clients and standing grants a page at a time, for those who look after them. As quick however many there are."""
+"""Clients and standing grants, a page at a time: as quick however many there are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from server.storage.folded_names import beginning
 from server.storage.instants import instant, milliseconds
 from server.storage.logic_sql import all_of
 
-# Written into the SQL as it stands in the indexes. What a client holds for itself lives minutes and is not listed.
+# As it stands in the indexes. What a client holds for itself lives minutes and is not listed.
 _STANDING = "revoked IS NULL AND username <> ''"
 
 

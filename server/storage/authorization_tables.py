@@ -107,7 +107,8 @@ class AuthorizationTables:
             # All at once: a backend service has as many grants as it ever asked for tokens.
             values = {"client_id": client_id, "now": milliseconds(now)}
             connection.execute(
-                "UPDATE access_grant SET revoked = :now WHERE client_id = :client_id AND revoked IS NULL", values
+                "UPDATE access_grant SET revoked = :now WHERE client_id = :client_id AND revoked IS NULL",
+                values,
             )
             for end in _END_OF_CLIENT:
                 connection.execute(end, values)
@@ -206,7 +207,8 @@ class AuthorizationTables:
     def _stands_until(connection: Connection, grant_id: str, moment: datetime) -> None:
         """The grant can act until then at least."""
         connection.execute(
-            "UPDATE access_grant SET stands_until = :until WHERE grant_id = :grant_id AND stands_until < :until",
+            "UPDATE access_grant SET stands_until = :until"
+            " WHERE grant_id = :grant_id AND stands_until < :until",
             {"grant_id": grant_id, "until": milliseconds(moment)},
         )
 

@@ -1,4 +1,4 @@
-"""Partner organisations and who acts for them, as values and as the interface to keep them by. No rules, no SQL.
+"""Partner organisations and who acts for them: values, and the interface to keep them by. No rules, no SQL.
 
 Every change raises the security epoch: what a token of a partner stands for is worked out anew everywhere.
 """
@@ -15,8 +15,8 @@ MemberKind = Literal["client", "user"]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """An agreement that was signed. kind: as in `policy/partner_agreements.json`. starts, ends: days in UTC, both
-    included; ends is None for one without an end. document: by which the paper is found, "" for none.
+    """An agreement that was signed. kind: as in `policy/partner_agreements.json`. starts, ends: days in UTC,
+    both included; ends is None for one without an end. document: by which the paper is found, "" for none.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """That a partner came into a state. by: who did it, as the audit trail names them. reason: in their words."""
+    """A partner came into a state. by: who did it, as the audit trail names them. reason: in their words."""
 
     at: datetime
     state: str
@@ -39,9 +39,10 @@ class StateChange:
 class PartnerRow:
     """An organisation that exchanges records with this one.
 
-    organization_id: id of its Organization. kind: as in `policy/partner_kinds.json`. purpose: for which it asks, a
-    code of v3-PurposeOfUse. state: invited, active, suspended or ended. contacts: lines of text. history: the
-    states it went through, oldest first. held_clients, held_users: what its suspension disabled, to be enabled again.
+    organization_id: id of its Organization. kind: as in `policy/partner_kinds.json`. purpose: for which it asks,
+    a code of v3-PurposeOfUse. state: invited, active, suspended or ended. contacts: lines of text. history: the
+    states it went through, oldest first. held_clients, held_users: what its suspension disabled, to be enabled
+    again.
     """
 
     partner_id: str

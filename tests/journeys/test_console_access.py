@@ -88,8 +88,8 @@ def test_a_suspended_partner_is_out_at_once_and_its_page_says_why(
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"keys": [{**key.as_dict(private=False), "kid": key.kid}]}))
     baton.baton(
-        "partner", "add", "evening-star", "--name", "Evening Star Hospice", "--kind", "hospice", "--purpose", "TREAT",
-        "--agreement", "treatment", "--from", "2020-01-01",
+        "partner", "add", "evening-star", "--name", "Evening Star Hospice", "--kind", "hospice",
+        "--purpose", "TREAT", "--agreement", "treatment", "--from", "2020-01-01",
     )  # fmt: skip
     client = baton.baton(
         "partner", "add-client", "evening-star", "--name", "Evening Star records", "--jwks", str(keys),
@@ -113,7 +113,13 @@ def test_a_suspended_partner_is_out_at_once_and_its_page_says_why(
 
 def access(baton: Any, client_id: str, key: ECKey) -> str:
     url = f"{baton.base_url}/oauth2/token"
-    claims = {"iss": client_id, "sub": client_id, "aud": url, "exp": int(time.time()) + 60, "jti": str(uuid.uuid4())}
+    claims = {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": url,
+        "exp": int(time.time()) + 60,
+        "jti": str(uuid.uuid4()),
+    }
     assertion = jwt.encode({"alg": "ES384", "kid": key.kid}, claims, key, ["ES384"])
     form = {
         "grant_type": "client_credentials",

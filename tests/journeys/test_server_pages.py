@@ -49,7 +49,8 @@ class Site:
         self.partner = "sunrise"
         deployment.baton(
             "partner", "add", self.partner, "--name", "Sunrise Home Health", "--kind", "home-health",
-            "--purpose", "TREAT", "--agreement", "treatment", "--from", "2026-01-01", "--contact", "Intake desk",
+            "--purpose", "TREAT", "--agreement", "treatment", "--from", "2020-01-01",
+            "--contact", "Intake desk",
         )  # fmt: skip
         deployment.baton("partner", "add-user", self.partner, "intake.sunrise", "--name", "Intake desk")
 

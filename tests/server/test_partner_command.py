@@ -113,7 +113,17 @@ def test_a_system_by_key_set(baton: Any, authorization: Any, tmp_path: Path) -> 
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps(JWKS))
     shown = told(
-        baton("add-client", "sunrise", "--name", "Records", "--jwks", str(path), "--scope", "system/Task.rus", "--json")
+        baton(
+            "add-client",
+            "sunrise",
+            "--name",
+            "Records",
+            "--jwks",
+            str(path),
+            "--scope",
+            "system/Task.rus",
+            "--json",
+        )
     )
     assert shown["grant_types"] == ["client_credentials"]
     assert told(baton("show", "sunrise", "--json"))["clients"] == [shown["client_id"]]
@@ -133,7 +143,9 @@ def test_a_system_by_the_url_of_its_keys(baton: Any, authorization: Any) -> None
     assert (row.jwks, row.jwks_uri) == (JWKS, "https://sunrise.example/jwks")
 
 
-@pytest.mark.parametrize("keys", [(), ("--jwks-uri", "https://a.example/k", "--jwks", __file__), ("--jwks", __file__)])
+@pytest.mark.parametrize(
+    "keys", [(), ("--jwks-uri", "https://a.example/k", "--jwks", __file__), ("--jwks", __file__)]
+)
 def test_a_system_needs_keys_that_can_be_read(baton: Any, keys: tuple[str, ...]) -> None:
     baton(*SUNRISE, *SIGNED)
     assert baton("add-client", "sunrise", "--name", "R", "--scope", "system/Task.rs", *keys).exit_code != 0

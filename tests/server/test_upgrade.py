@@ -161,8 +161,12 @@ def test_every_byte_of_every_row_is_kept(upgraded: Upgraded) -> None:
 
 
 def test_clients_are_listed_by_name_and_grants_by_the_end_of_their_tokens(upgraded: Upgraded) -> None:
-    clients = upgraded.before.execute("SELECT client_id, json_extract(document, '$.name') FROM client").fetchall()
-    assert dict(upgraded.rows("client", ("client_id", "name_key"))) == {id: name.lower() for id, name in clients}
+    clients = upgraded.before.execute(
+        "SELECT client_id, json_extract(document, '$.name') FROM client"
+    ).fetchall()
+    assert dict(upgraded.rows("client", ("client_id", "name_key"))) == {
+        id: name.lower() for id, name in clients
+    }
     ends: dict[str, int] = {}
     for table in ("access_token", "refresh_token"):
         for grant_id, expires in upgraded.before.execute(f"SELECT grant_id, expires FROM {table}"):

@@ -1,4 +1,4 @@
-"""A partner over HTTP: its system asks for a token, reads what is nobody's chart, no chart, and is audited by name.
+"""A partner over HTTP: its system gets a token, reads what is nobody's chart, no chart, and is audited by name.
 
 Covers hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html for partners; server/auth/partners.py,
 server/interactions/audit.py, server/console for people of partners.
@@ -169,7 +169,9 @@ def test_a_partner_that_was_only_invited_gets_no_token(smart: Any, oauth_error: 
     assert ask(smart).status == 200
 
 
-def test_an_agreement_that_has_run_out_lets_nobody_in(smart: Any, records: str, clock: Any, oauth_error: Any) -> None:
+def test_an_agreement_that_has_run_out_lets_nobody_in(
+    smart: Any, records: str, clock: Any, oauth_error: Any
+) -> None:
     held = token(smart)
     clock.advance(days=300)
     assert smart.fhir("Organization/sunrise", held).status == 401

@@ -108,8 +108,8 @@ class TestPatientScopes:
 class TestPartners:
     """Of a partner's client or person, whatever the scopes: what is nobody's chart, for reading alone.
 
-    A chart opens to a partner once a relationship of its organization to that chart can be told; until then none
-    does.
+    A chart opens to a partner once a relationship of its organization to that chart can be told; until then
+    none does.
     """
 
     ORGANIZATION = "Organization/partner"

@@ -57,7 +57,9 @@ def add_client(context: Any, partner_id: str = "sunrise", client_id: str = "app"
     changes.add_partner_client(context, OPERATOR, partner_id, registration)
 
 
-def add_user(context: Any, partner_id: str = "sunrise", username: str = "intake", role: str = "partner") -> None:
+def add_user(
+    context: Any, partner_id: str = "sunrise", username: str = "intake", role: str = "partner"
+) -> None:
     changes.add_partner_user(context, OPERATOR, partner_id, username, PASSWORD, role=role)
 
 
@@ -169,7 +171,9 @@ class TestTokens:
         change(context, OPERATOR, "sunrise", "leaked")
         assert [authenticator.principal(token) for token in tokens] == [None, None]
 
-    def test_a_token_ends_with_the_agreement_though_nobody_does_anything(self, context: Any, clock: Any) -> None:
+    def test_a_token_ends_with_the_agreement_though_nobody_does_anything(
+        self, context: Any, clock: Any
+    ) -> None:
         take_on(context, agreements=(Agreement("treatment", date(2024, 1, 1), TODAY),))
         add_client(context)
         authenticator = Authenticator(context)

@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from server.auth.audit_heads import head_signer
 from server.console.audit import Filters, audit_query, read_filters, timeline
 from server.errors import FhirError
-from server.settings import Settings
 from server.storage.interface import AuditRow
 
 BASE = "http://127.0.0.1:8000"

@@ -36,7 +36,9 @@ JWKS = json.dumps({"keys": [{**KEY.as_dict(private=False), "kid": KEY.kid}]})
 
 
 def add(authorization: Any, client_id: str, name: str, **more: Any) -> None:
-    row = ClientRow(client_id, name, more.pop("kind", "public"), authorization.clock(), scope="patient/*.rs", **more)
+    row = ClientRow(
+        client_id, name, more.pop("kind", "public"), authorization.clock(), scope="patient/*.rs", **more
+    )
     authorization.rows.put_client(row)
 
 
@@ -63,7 +65,9 @@ def test_without_a_client_the_page_says_how_to_register_one(engineer: Any) -> No
     assert "baton client add" in page.text
 
 
-def test_clients_are_listed_by_name_and_found_by_its_beginning_or_their_id(engineer: Any, authorization: Any) -> None:
+def test_clients_are_listed_by_name_and_found_by_its_beginning_or_their_id(
+    engineer: Any, authorization: Any
+) -> None:
     add(authorization, "c1", "Warehouse")
     add(authorization, "c2", "growth chart")
     add(authorization, "c3", "Growth curves", disabled=True)
@@ -228,7 +232,9 @@ def test_a_page_says_when_a_client_last_did_something(
     assert "2024-05-17 12:00 UTC" in engineer.get("clients/c1").text.partition("Last activity")[2][:200]
 
 
-@pytest.mark.parametrize("path", ["clients/nobody", "clients/nobody/disable", "clients/c1/fly", "clients/c1/enable"])
+@pytest.mark.parametrize(
+    "path", ["clients/nobody", "clients/nobody/disable", "clients/c1/fly", "clients/c1/enable"]
+)
 def test_what_is_not_there_is_not_found(administrator: Any, authorization: Any, path: str) -> None:
     add(authorization, "c1", "Growth chart")
     page = administrator.get(path)

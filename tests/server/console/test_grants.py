@@ -24,7 +24,12 @@ def growth(authorization: Any) -> str:
 
 
 def grant(authorization: Any, **claims: Any) -> str:
-    given: dict[str, Any] = {"client_id": "growth", "scope": SCOPE, "username": "rn", "patient": "secret-patient"}
+    given: dict[str, Any] = {
+        "client_id": "growth",
+        "scope": SCOPE,
+        "username": "rn",
+        "patient": "secret-patient",
+    }
     return mint(authorization, Claims(**given | claims), timedelta(hours=1))
 
 
@@ -38,7 +43,13 @@ def test_without_a_grant_the_page_says_so(engineer: Any) -> None:
 
 def test_a_grant_is_told_in_words_without_whose_chart(engineer: Any, growth: str) -> None:
     text = engineer.get("grants").text
-    for shown in ("rn", "Growth chart", "Results, vital signs and other observations", "Tasks", "see, add and change"):
+    for shown in (
+        "rn",
+        "Growth chart",
+        "Results, vital signs and other observations",
+        "Tasks",
+        "see, add and change",
+    ):
         assert shown in text, shown
     assert "secret-patient" not in text
     assert growth not in text

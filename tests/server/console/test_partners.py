@@ -27,7 +27,9 @@ TREATMENT = Agreement("treatment", date(2024, 1, 1), date(2024, 12, 31), "Contra
 def sunrise(authorization: Any, administrator: Any) -> Any:
     """An active partner with a client and an account; the authorization server's parts."""
     take_on(authorization, "sunrise", "Sunrise Home Health", agreements=(TREATMENT,), contacts=("Intake desk",))
-    registration = Registration("records", "Records", PUBLIC, "patient/*.rs", redirect_uris=("https://a.example/",))
+    registration = Registration(
+        "records", "Records", PUBLIC, "patient/*.rs", redirect_uris=("https://a.example/",)
+    )
     partner_changes.add_partner_client(authorization, OPERATOR, "sunrise", registration)
     authorization.rows.put_user(UserRow("intake", "", "partner", display="Intake desk of Sunrise"))
     authorization.store.partners.add_member("sunrise", Member("user", "intake"), authorization.clock())
@@ -166,7 +168,9 @@ def test_a_form_from_elsewhere_is_refused(administrator: Any, sunrise: Any) -> N
     assert sunrise.store.partners.partner("sunrise").state == "active"
 
 
-@pytest.mark.parametrize("path", ["partners/sunset", "partners/Sun%00rise", "partners/sunrise/fly", "partners/a b"])
+@pytest.mark.parametrize(
+    "path", ["partners/sunset", "partners/Sun%00rise", "partners/sunrise/fly", "partners/a b"]
+)
 def test_what_is_not_there_is_not_found(administrator: Any, sunrise: Any, path: str) -> None:
     assert administrator.get(path).status_code == 404
 
@@ -175,7 +179,9 @@ def test_every_kind_of_agreement_says_of_every_class_whether_it_goes_out() -> No
     for name in (*agreement_kinds(), "of no policy"):
         shown = dict(permissions_shown(name))
         assert len(shown) == 4
-        assert shown["Psychotherapy notes, and counselling notes of a substance use disorder programme"] == "never"
+        assert (
+            shown["Psychotherapy notes, and counselling notes of a substance use disorder programme"] == "never"
+        )
     assert set(dict(permissions_shown("of no policy")).values()) == {"never"}
 
 

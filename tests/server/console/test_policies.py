@@ -1,4 +1,4 @@
-"""The console's page of policies: what they say and where from, and who may do something, by the access decision.
+"""The console's page of policies: what they say and where from, and who may do something by them.
 
 Covers server/console/policies.py, policy_views.py.
 """
@@ -58,7 +58,9 @@ def test_types_are_narrowed_by_a_part_of_their_name(engineer: Any) -> None:
 
 
 @pytest.mark.parametrize("interaction", QUESTIONS)
-@pytest.mark.parametrize("resource_type", ["Observation", "AuditEvent", "Practitioner", "MedicationRequest", "Binary"])
+@pytest.mark.parametrize(
+    "resource_type", ["Observation", "AuditEvent", "Practitioner", "MedicationRequest", "Binary"]
+)
 def test_the_answer_is_the_access_decision_for_each_role(interaction: str, resource_type: str) -> None:
     answers = {answer.who: answer for answer in who_may(interaction, resource_type)}
     assert len(answers) == len(roles()) + 3

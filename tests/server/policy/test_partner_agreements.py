@@ -70,7 +70,9 @@ def test_a_community_organisation_gets_nothing_without_consent() -> None:
     assert set(agreement_kinds()["community-consent"].permits.values()) == {"consent"}
 
 
-@pytest.mark.parametrize("name", ["partner_agreements", "partner_kinds", "purposes_of_use", "roles", "open_types"])
+@pytest.mark.parametrize(
+    "name", ["partner_agreements", "partner_kinds", "purposes_of_use", "roles", "open_types"]
+)
 def test_a_policy_says_where_it_comes_from(name: str) -> None:
     document = document_of(name)
     assert document.version

@@ -55,7 +55,9 @@ def test_a_client_that_is_renamed_moves(store: Any) -> None:
     assert names(store) == ["alpha", "Mike"]
 
 
-def grant(store: Any, grant_id: str, *, client_id: str = "app", username: str = "rn", **until: timedelta) -> None:
+def grant(
+    store: Any, grant_id: str, *, client_id: str = "app", username: str = "rn", **until: timedelta
+) -> None:
     """A grant whose access and refresh tokens end after the given times."""
     store.authorization.add_grant(GrantRow(grant_id, client_id, NOW, "patient/*.rs", username))
     for kind, after in until.items():

@@ -45,7 +45,13 @@ SUNRISE = PartnerRow(
 
 def named(partner_id: str, name: str, **more: Any) -> PartnerRow:
     return PartnerRow(
-        partner_id, name, f"org-{partner_id}", more.get("kind", "payer"), "HPAYMT", more.get("state", "active"), NOW
+        partner_id,
+        name,
+        f"org-{partner_id}",
+        more.get("kind", "payer"),
+        "HPAYMT",
+        more.get("state", "active"),
+        NOW,
     )
 
 
@@ -83,7 +89,10 @@ def test_a_client_and_an_account_act_for_one_partner(store: Any) -> None:
     of = store.partners.of
     assert [row.partner_id for row in of([Member("client", "app")])] == ["sunrise"]
     assert [row.partner_id for row in of([Member("user", "app")])] == ["payer"]
-    assert {row.partner_id for row in of([Member("client", "app"), Member("user", "app")])} == {"sunrise", "payer"}
+    assert {row.partner_id for row in of([Member("client", "app"), Member("user", "app")])} == {
+        "sunrise",
+        "payer",
+    }
     assert of([Member("client", "another"), Member("user", "")]) == ()
 
 
@@ -148,7 +157,9 @@ def test_filters_narrow_a_page(store: Any) -> None:
 
 
 @pytest.mark.sqlite("PostgreSQL shows its plans in another way")
-@pytest.mark.parametrize("where", ["", "state = 'active'", "kind = 'payer'", "name_key >= 'a' AND name_key < 'b'"])
+@pytest.mark.parametrize(
+    "where", ["", "state = 'active'", "kind = 'payer'", "name_key >= 'a' AND name_key < 'b'"]
+)
 def test_a_page_is_read_along_an_index_and_never_sorted(store: Any, where: str) -> None:
     sql = f"SELECT * FROM partner {f'WHERE {where}' if where else ''} ORDER BY name_key, partner_id LIMIT 50"
     with store.database.reading() as connection:
