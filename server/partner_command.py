@@ -13,7 +13,6 @@ from typing import IO, Any
 
 import click
 
-from server.app import make_context
 from server.auth import partner_changes
 from server.auth.accounts import AccountError
 from server.auth.actor import OPERATOR
@@ -22,19 +21,14 @@ from server.auth.context import AuthContext
 from server.auth.key_sets import fetch_key_set
 from server.auth.partner_changes import PartnerError
 from server.auth.partner_description import described, lines
-from server.auth.principal import Principal
-from server.auth.scopes import parse_scopes
-from server.command_context import command_context, command_settings, plain_words
-from server.errors import FhirError
-from server.interactions.perform import perform
-from server.interactions.request import InteractionRequest
+from server.command_context import command_context, plain_words
+from server.partner_organization import require_organization
 from server.policy.partner_agreements import agreement_kinds, partner_kinds, purposes_of_use
 from server.storage.partners import Agreement, PartnerQuery, PartnerRow
 from server.user_command import chosen_password, password_option
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 _PAGE = 200
-_ORGANIZATION_TYPES = "http://terminology.hl7.org/CodeSystem/organization-type"
 _JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 
 
@@ -103,7 +97,7 @@ def add(
                 agreements=signed,
                 contacts=contacts,
             )
-            _require_organization(context, row, is_new=organization is None)
+            require_organization(context, row, is_new=organization is None)
         _tell(context, row, as_json)
 
 
@@ -280,30 +274,6 @@ def _agreement(kind: str, starts: datetime | None, ends: datetime | None, docume
     if starts is None:
         raise click.UsageError("an agreement has a first day: --from")
     return Agreement(kind, starts.date(), ends.date() if ends else None, document.strip())
-
-
-def _require_organization(context: AuthContext, row: PartnerRow, *, is_new: bool) -> None:
-    """The partner's Organization must be there, or is made."""
-    fhir = make_context(command_settings(), context.store)
-    operator = Principal("baton-partner", parse_scopes("system/Organization.cru"))
-    if is_new:
-        organization = {
-            "resourceType": "Organization",
-            "id": row.organization_id,
-            "active": True,
-            "type": [{"coding": [{"system": _ORGANIZATION_TYPES, "code": partner_kinds()[row.kind].type}]}],
-            "name": row.name,
-        }
-        perform(
-            fhir, operator, InteractionRequest("update", "Organization", row.organization_id, body=organization)
-        )
-        return
-    try:
-        perform(fhir, operator, InteractionRequest("read", "Organization", row.organization_id))
-    except FhirError as error:
-        if error.status >= 500:
-            raise
-        raise PartnerError("there is no such Organization; leave --organization out to make one") from None
 
 
 def _read_key_set(path: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def administrator(auth: AuthContext, event: str) -> Actor:
 
 
 def last_asked(store: Store, *, client_id: str = "", principal: str = "") -> datetime | None:
-    """When a client or a principal last did something, by the sealed audit trail; None where that says nothing."""
+    """When a client or a principal last did something, by the sealed audit trail; None for never."""
     try:
         page = store.search_audit(AuditQuery(client_id=client_id, principal=principal, count=1))
     except FhirError as error:

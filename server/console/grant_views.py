@@ -63,8 +63,8 @@ def add_grant_pages(pages: Blueprint, auth: AuthContext, scope_words: ScopeWords
         return page(
             "console/question.html",
             heading="Revoke access",
-            question=f"Revoke what {row.username} has allowed {client_name(row.client_id)}? Every token made from"
-            " it ends at once, everywhere; the person may allow it anew.",
+            question=f"Revoke what {row.username} has allowed {client_name(row.client_id)}? Every token made"
+            " from it ends at once, everywhere; the person may allow it anew.",
             button="Revoke",
             action=url_for("console.grant_revoke", grant_id=grant_id),
             back=url_for("console.grants"),

@@ -39,7 +39,7 @@ class StateChange:
 class PartnerRow:
     """An organisation that exchanges records with this one.
 
-    organization_id: id of its Organization. kind: as in `policy/partner_kinds.json`. purpose: for which it asks,
+    organization_id: of its Organization. kind: as in `policy/partner_kinds.json`. purpose: for which it asks,
     a code of v3-PurposeOfUse. state: invited, active, suspended or ended. contacts: lines of text. history: the
     states it went through, oldest first. held_clients, held_users: what its suspension disabled, to be enabled
     again.
