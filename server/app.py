@@ -19,7 +19,7 @@ from server.api.pages import pages_blueprint
 from server.api.protection import protected
 from server.api.rates import Rate, counted
 from server.api.representation import represented
-from server.api.scope_words import consent_groups
+from server.api.scope_words import scope_sentences
 from server.api.smart import smart_blueprint
 from server.auth.build import authorization_server
 from server.auth.context import AuthContext, auth_context
@@ -109,7 +109,7 @@ def create_app(
     app.register_blueprint(pages_blueprint(oauth2, partial(perform, context), demo=settings.demo))
     app.register_blueprint(
         console_blueprint(
-            context, authorization, login_url=LOGIN_URL, demo=settings.demo, scope_words=consent_groups
+            context, authorization, login_url=LOGIN_URL, demo=settings.demo, scope_words=scope_sentences
         )
     )
     if settings.demo:

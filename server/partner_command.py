@@ -18,7 +18,6 @@ from server.auth.accounts import AccountError
 from server.auth.actor import OPERATOR
 from server.auth.clients import ASYMMETRIC, Registration, RegistrationError, description
 from server.auth.context import AuthContext
-from server.auth.key_sets import fetch_key_set
 from server.auth.partner_changes import PartnerError
 from server.auth.partner_description import described, lines
 from server.command_context import command_context, plain_words
@@ -202,7 +201,8 @@ def add_client(
     client_id: str | None,
     as_json: bool,
 ) -> None:
-    """Register a system of a partner. It signs in with its own key (private_key_jwt).
+    """Register a system of a partner. It signs in with its own key (private_key_jwt). Keys that it publishes by
+    URL are fetched by the worker, within minutes.
 
     \b
     Examples:
@@ -220,7 +220,7 @@ def add_client(
             scope=scope,
             backend=not redirect_uris or "system/" in scope,
             redirect_uris=redirect_uris,
-            jwks=_read_key_set(jwks) if jwks is not None else fetch_key_set(jwks_uri or ""),
+            jwks=_read_key_set(jwks) if jwks is not None else None,
             jwks_uri=jwks_uri or "",
         )
         row = partner_changes.add_partner_client(context, OPERATOR, partner_id, registration)

@@ -71,6 +71,14 @@ def consent_groups(scopes: Iterable[str]) -> tuple[Group, ...]:
     )
 
 
+def scope_sentences(scope: str) -> tuple[str, ...]:
+    """What a granted scope lets a program do: one sentence for each set of records it reaches."""
+    return tuple(
+        f"{group.title}: {', '.join(f'{one.title} ({one.text.lower()})' for one in group.entries)}."
+        for group in consent_groups(scope.split())
+    )
+
+
 def _entry(number: int, scope: Scope) -> Entry:
     title = _TYPES.get(scope.resource_type)
     if title is None:

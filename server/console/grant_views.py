@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 from flask import Blueprint, Response, make_response, redirect, request, url_for
 
@@ -15,8 +14,8 @@ from server.staff_area import page
 from server.storage.authorization import GrantRow
 from server.storage.authorization_pages import GrantQuery
 
-# Scopes -> groups of them in words: objects with a title and entries, which have a title and a text.
-ScopeWords = Callable[[Iterable[str]], Iterable[Any]]
+# A granted scope -> what it lets a program do, in sentences.
+ScopeWords = Callable[[str], tuple[str, ...]]
 
 
 def add_grant_pages(pages: Blueprint, auth: AuthContext, scope_words: ScopeWords) -> None:
@@ -48,7 +47,7 @@ def add_grant_pages(pages: Blueprint, auth: AuthContext, scope_words: ScopeWords
         names = {id: client_name(id) for id in {one.grant.client_id for one in found.rows}}
         return page(
             "console/grants.html",
-            rows=[(one.grant, one.until, list(scope_words(one.grant.scope.split()))) for one in found.rows],
+            rows=[(one.grant, one.until, scope_words(one.grant.scope)) for one in found.rows],
             names=names,
             following=place_text(found.next_after),
             given=given,
