@@ -47,8 +47,7 @@ def test_a_grant_is_told_in_words_without_whose_chart(engineer: Any, growth: str
         "rn",
         "Growth chart",
         "Results, vital signs and other observations",
-        "Tasks",
-        "see, add and change",
+        "Tasks (see, add and change)",
     ):
         assert shown in text, shown
     assert "secret-patient" not in text
