@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from server.auth.context import AuthContext
-from server.auth.key_states import key_states
+from server.auth.key_states import KeyState, key_states
 from server.auth.keys import ALGORITHM, SigningKeyError
 from server.staff_area import page
 
@@ -22,7 +22,8 @@ def add_key_pages(pages: Blueprint, auth: AuthContext) -> None:
 
     @pages.get("/keys")
     def keys() -> Response:
-        problem, rows = "", ()
+        problem = ""
+        rows: tuple[KeyState, ...] = ()
         try:
             rows = tuple(key_states(auth.keys, auth.clock()))
         except SigningKeyError as error:

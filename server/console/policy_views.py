@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from server.auth.access import resource_types
 from server.console.administration import TEXT_LIMIT
 from server.console.partners import permissions_shown
-from server.console.policies import QUESTIONS, all_machines, type_lines, who_may
+from server.console.policies import QUESTIONS, Answer, all_machines, type_lines, who_may
 from server.policy.if_match_required import if_match_required
 from server.policy.open_types import open_types
 from server.policy.partner_agreements import agreement_kinds, document_of, record_classes
@@ -21,7 +21,8 @@ def add_policy_pages(pages: Blueprint) -> None:
     @pages.get("/policies")
     def policies() -> Response:
         asked, resource_type = request.args.get("may", ""), request.args.get("type", "")
-        text, problem, answers = request.args.get("text", "").strip()[:TEXT_LIMIT], "", ()
+        text, problem = request.args.get("text", "").strip()[:TEXT_LIMIT], ""
+        answers: tuple[Answer, ...] = ()
         if asked or resource_type:
             if asked in QUESTIONS and resource_type in resource_types():
                 answers = who_may(asked, resource_type)
