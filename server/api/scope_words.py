@@ -42,6 +42,10 @@ _LEVELS = {
     "patient": "In this patient's record",
     "user": "In every record you may use",
 }
+_OF_OTHERS = {
+    _LEVELS["patient"]: "In one patient's record",
+    _LEVELS["user"]: "In every record the person may use",
+}
 _VERBS = (("rs", "see"), ("c", "add"), ("u", "change"), ("d", "delete"))
 
 
@@ -72,9 +76,9 @@ def consent_groups(scopes: Iterable[str]) -> tuple[Group, ...]:
 
 
 def scope_sentences(scope: str) -> tuple[str, ...]:
-    """What a granted scope lets a program do: one sentence for each set of records it reaches."""
+    """What a granted scope lets a program do, told to others: one sentence for each set of records it reaches."""
     return tuple(
-        f"{group.title}: {', '.join(f'{one.title} ({one.text.lower()})' for one in group.entries)}."
+        f"{_OF_OTHERS[group.title]}: {', '.join(f'{one.title} ({one.text.lower()})' for one in group.entries)}."
         for group in consent_groups(scope.split())
     )
 

@@ -46,7 +46,8 @@ def test_a_grant_is_told_in_words_without_whose_chart(engineer: Any, growth: str
     for shown in (
         "rn",
         "Growth chart",
-        "Results, vital signs and other observations",
+        "In one patient&#39;s record: Results, vital signs and other observations (see).",
+        "In every record the person may use: ",
         "Tasks (see, add and change)",
     ):
         assert shown in text, shown
