@@ -76,7 +76,7 @@ def consent_groups(scopes: Iterable[str]) -> tuple[Group, ...]:
 
 
 def scope_sentences(scope: str) -> tuple[str, ...]:
-    """What a granted scope lets a program do, told to others: one sentence for each set of records it reaches."""
+    """What a granted scope lets a program do, told to others: a sentence for each set of records it reaches."""
     return tuple(
         f"{_OF_OTHERS[group.title]}: {', '.join(f'{one.title} ({one.text.lower()})' for one in group.entries)}."
         for group in consent_groups(scope.split())
