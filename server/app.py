@@ -22,6 +22,7 @@ from server.api.protection import protected
 from server.api.rates import Rate, counted
 from server.api.registration import registration_blueprint
 from server.api.representation import represented
+from server.api.scope_words import scope_sentences
 from server.api.smart import smart_blueprint
 from server.auth.build import authorization_server
 from server.auth.context import AuthContext, auth_context
@@ -127,7 +128,11 @@ def create_app(
     provider = _provider(settings, authorization)
     pages = pages_blueprint(oauth2, partial(perform, context), provider=provider, demo=settings.demo)
     app.register_blueprint(pages)
-    app.register_blueprint(console_blueprint(context, authorization, login_url=LOGIN_URL, demo=settings.demo))
+    app.register_blueprint(
+        console_blueprint(
+            context, authorization, login_url=LOGIN_URL, demo=settings.demo, scope_words=scope_sentences
+        )
+    )
     if settings.demo:
         _register_demo_ehr(app, context, authorization)
     front = "/ehr" if settings.demo else "/console"

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from server.auth.context import AuthContext, record
+from server.auth.key_states import key_states
 from server.auth.keys import SigningKeyError, SigningKeys, rotate
 from server.command_context import command_context, command_settings
 from server.settings import Settings
@@ -152,17 +153,8 @@ def _now() -> datetime:
 def _rows(settings: Settings, signing: SigningKeys) -> Iterator[Row]:
     """Every key as the commands show it."""
     now = _now()
-    begun_here = signing.exist()  # looking makes no key
-    current = signing.signing() if begun_here else None
-    for key in signing.schedule() if begun_here else ():
-        if key.published_until is not None and key.published_until <= now:
-            state = "retired"
-        elif key.signs_from > now:
-            state = "coming"
-        else:
-            state = "signs" if key == current else "accepted"
-        began = key.signs_from if key.signs_from.year > 1970 else None
-        yield _row(SIGNING, state, str(signing.pair(key).kid), began, key.published_until)
+    for own in key_states(signing, now):
+        yield _row(SIGNING, own.state, own.kid, own.signs_from, own.published_until)
     for point in sorted(entry_points(group="baton.keys"), key=lambda point: point.name):
         schedule = point.load().key_schedule(settings.home)
         for key in schedule:

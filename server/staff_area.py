@@ -111,7 +111,15 @@ def sentences(error: FhirError) -> str:
 def staff_principal(client_id: str) -> Principal:
     """Who reads for a page: the person signed in, by the rights of their role, and never writing."""
     staff: Session = g.staff
-    return Principal(client_id, _READ_ALL, user=staff.fhir_user, role=staff.role, username=staff.username)
+    return Principal(
+        client_id,
+        _READ_ALL,
+        user=staff.fhir_user,
+        role=staff.role,
+        username=staff.username,
+        organization=staff.organization,
+        purpose=staff.purpose,
+    )
 
 
 def page(template: str, status: int = 200, **values: Any) -> Response:

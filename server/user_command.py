@@ -24,7 +24,7 @@ _GENERATED = 23
 # One line of the longest password, in UTF-8, and then some: a wrong file is not read whole.
 _MOST_READ = 8192
 
-_password_file = click.option(
+password_option = click.option(
     "--password-file",
     type=click.File("rb"),
     metavar="FILE",
@@ -50,7 +50,7 @@ def user() -> None:
     help="Whom the person acts as; without it the user/ scopes of apps reach nothing.",
 )
 @click.option("--name", default="", help="Shown to people on the pages.")
-@_password_file
+@password_option
 def add(username: str, role: str, practitioner: str, name: str, password_file: IO[bytes] | None) -> None:
     """Make an account and print it as JSON. A generated password is shown this once.
 
@@ -60,7 +60,7 @@ def add(username: str, role: str, practitioner: str, name: str, password_file: I
       baton user add ops --role engineer --name Operations --password-file - < password
     """
     with _told() as context:
-        password, made = _password(password_file)
+        password, made = chosen_password(password_file)
         row = accounts.add_account(context, username, password, role=role, practitioner=practitioner, name=name)
     shown = _description(context, row)
     click.echo(json.dumps(shown | ({"password": password} if made else {}), indent=2, ensure_ascii=False))
@@ -100,11 +100,11 @@ def enable(username: str) -> None:
 
 @user.command("password")
 @click.argument("username")
-@_password_file
+@password_option
 def password(username: str, password_file: IO[bytes] | None) -> None:
     """Set another password and end what was begun with the old one. A generated one is printed alone."""
     with _told() as context:
-        value, made = _password(password_file)
+        value, made = chosen_password(password_file)
         accounts.change_password(context, username, value)
     click.echo(value if made else "changed")
 
@@ -168,7 +168,7 @@ def _told() -> Iterator[AuthContext]:
         raise click.ClickException(str(error)) from None
 
 
-def _password(file: IO[bytes] | None, choice: Callable[[str], str] = secrets.choice) -> tuple[str, bool]:
+def chosen_password(file: IO[bytes] | None, choice: Callable[[str], str] = secrets.choice) -> tuple[str, bool]:
     """The password, and whether it was made here."""
     if file is None:
         return "".join(choice(_LETTERS) for _ in range(_GENERATED)), True

@@ -15,6 +15,10 @@ _LEVELS = {
     "patient": "In this patient's record",
     "user": "In every record you may use",
 }
+_OF_OTHERS = {
+    _LEVELS["patient"]: "In one patient's record",
+    _LEVELS["user"]: "In every record the person may use",
+}
 _VERBS = (("rs", "see"), ("c", "add"), ("u", "change"), ("d", "delete"))
 
 
@@ -64,6 +68,19 @@ def consent_groups(asked: str) -> tuple[Group, ...]:
         for level, title in _LEVELS.items()
         if any(of == level for of, _ in entries)
     )
+
+
+def scope_sentences(scope: str) -> tuple[str, ...]:
+    """What a granted scope lets a program do, told to others: a sentence for each set of records it reaches."""
+    return tuple(
+        f"{_OF_OTHERS[group.title]}: {', '.join(map(_in_short, group.holdings))}."
+        for group in held_groups(scope)
+    )
+
+
+def _in_short(holding: Holding) -> str:
+    only = f", only {', '.join(holding.kinds)}" if holding.kinds else ""
+    return f"{holding.title} ({holding.verbs}{only})"
 
 
 def held_groups(granted: str) -> tuple[Held, ...]:

@@ -13,6 +13,8 @@ relationship.
 A missing claim denies: `patient/` without a patient and `user/` without a user reach nothing. The answer for
 instances is a Visibility that storage turns into SQL, so a hidden instance is as if absent (404); a type
 outside the scopes and the role is refused here (403).
+Of all these a partner organisation's client or user reaches, so far, only what is nobody's chart, and writes
+nothing; a partner's role without the partner's organization reaches nothing.
 Sources: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html,
 hl7.org/fhir/R4/compartmentdefinition-patient.html
 """
@@ -249,6 +251,8 @@ def _scope_reach(
     elif scope.level == "user":
         if principal.user is None:
             return None
+        if held.partner and principal.organization is None:
+            return None
 
         def rules_of(resource_type: str, criteria: tuple[Clause, ...]) -> Iterable[Rule]:
             if letters.intersection(held.permissions(resource_type)):
@@ -261,6 +265,8 @@ def _scope_reach(
 
     def reach(resource_type: str) -> Iterable[Rule]:
         if scope.resource_type not in ("*", resource_type):
+            return ()
+        if principal.organization is not None and not _open_to_partners(resource_type, letters):
             return ()
         criteria = clauses(resource_type, scope.criteria)
         return () if criteria is None else rules_of(resource_type, criteria)
@@ -283,6 +289,15 @@ def _within(
             yield Rule(criteria=criteria)
     elif in_patient_compartment(resource_type) or all(limit.is_for_some for limit in limits):
         yield Rule(criteria=criteria, limits=limits)
+
+
+def _open_to_partners(resource_type: str, letters: Iterable[str]) -> bool:
+    """Whether a partner may do this to a type: read what is nobody's chart.
+
+    Charts are closed to partners altogether as long as nothing here says to which of them an organisation has a
+    relationship.
+    """
+    return resource_type in open_types() and not _WRITES.issuperset(letters)
 
 
 @lru_cache(maxsize=4096)

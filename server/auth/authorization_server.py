@@ -19,6 +19,7 @@ from server.auth.client_assertion import PrivateKeyJwt
 from server.auth.clients import Client
 from server.auth.context import AuthContext, record
 from server.auth.discovery import GRANT_TYPES
+from server.auth.partners import may_act
 from server.auth.throttle import Throttled
 from server.auth.token_throttle import authentication_failed, require_open_for
 
@@ -101,7 +102,9 @@ class AuthorizationServer(GrantRegistry):
         if not client_id.isascii() or not client_id.isprintable() or len(client_id) > _CLIENT_ID_LIMIT:
             return None
         row = self.context.rows.client(client_id)
-        return None if row is None or row.disabled else Client(row, self.context.token_key)
+        if row is None or row.disabled or not may_act(self.context, client_id):
+            return None
+        return Client(row, self.context.token_key)
 
     def authenticate_client(self, request: Request, methods: Sequence[str], endpoint: str = "token") -> Client:
         """The client that proves itself by one of the methods; every failure is a 401."""

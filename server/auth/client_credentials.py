@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from authlib.oauth2.rfc6749.errors import InvalidScopeError
+from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidScopeError
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant as Grant
 
 from server.auth.access import resource_types
 from server.auth.context import AuthContext, record
+from server.auth.partners import PartnerClosed, acting_for
 from server.auth.scopes import is_known, negotiate
 from server.auth.tokens import Claims, add_access_token
 from server.storage.authorization import GrantRow
@@ -51,6 +52,10 @@ class ClientCredentialsGrant(Grant):
     def save_token(self, token: dict[str, Any]) -> None:
         context, client_id = self._context, self.request.client.client_id
         grant_id = context.new_secret()
+        try:
+            acting = acting_for(context, client_id)
+        except PartnerClosed:  # since the client proved itself
+            raise InvalidClientError("The client may not act now.", status_code=401) from None
         with context.rows.transaction():
             context.rows.add_grant(
                 GrantRow(grant_id=grant_id, client_id=client_id, created=context.clock(), scope=token["scope"])
@@ -66,8 +71,9 @@ class ClientCredentialsGrant(Grant):
                 context,
                 "token-issue",
                 200,
-                principal=f"Client/{client_id}",
+                principal=acting.organization if acting is not None else f"Client/{client_id}",
                 client_id=client_id,
                 request_id=self.request.request_id,
+                purpose=acting.purpose if acting is not None else "",
                 detail=token["scope"],
             )

@@ -120,11 +120,12 @@ def record(
     patient: str = "",
     request_id: str = "",
     detail: str = "",
+    purpose: str = "",
 ) -> None:
     """Keep one audit row; durable on return, and part of the surrounding transaction where there is one.
 
     event: e.g. "login", "token-issue". outcome: the HTTP status of the answer it led to. username: the account
-    that acted. detail: as in AuditRow, e.g. the scope that was granted.
+    that acted. detail: as in AuditRow, e.g. the scope that was granted. purpose: of use, a code.
     """
     at = origin()
     row = AuditRow(
@@ -139,6 +140,7 @@ def record(
         outcome=outcome,
         request_id=request_id or at.request_id,
         username=username,
+        purpose=purpose,
         address=at.address,
         detail=detail,
     )

@@ -141,7 +141,7 @@ def arrive(
     user = account_of(context, identity.issuer, identity.subject)
     if user is None:
         raise _refused(context, "not-linked", None, subject=identity.subject)
-    if not may_sign_in(user):
+    if not may_sign_in(context, user):
         raise _refused(context, "disabled", None)
     if row.data["again"] and not _is_new(identity, row.created):
         raise _refused(context, "auth_time", session)

@@ -16,6 +16,8 @@ class Principal:
     scopes: what was granted. patient, encounter: ids of the launch context. role: the user's role
     (`policy`), "" for none. username: the account that acts, "" for none. token_hash: by which the token is
     found again, b"" without one. token_id: a piece of it, for audit; never the token.
+    organization: "Organization/id" of the partner that the client or the user belongs to, None for our own.
+    purpose: for which the partner asks, a code of v3-PurposeOfUse, "" where none is known.
     decisions: what `access` already worked out for this value; a principal lives as long as its token is
     cached, so an access decision costs one dictionary look-up after the first.
     """
@@ -29,13 +31,18 @@ class Principal:
     token_id: str = ""
     username: str = ""
     token_hash: bytes = b""
+    organization: str | None = None
+    purpose: str = ""
     decisions: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        """Whom the audit trail names: the user, else the account, else the client; "" for nobody."""
+        """Whom the audit trail names: the user, else the account, else the partner's organization, else the
+        client; "" for nobody."""
         if self.user:
             return self.user
         if self.username:
             return f"User/{self.username}"
+        if self.organization:
+            return self.organization
         return f"Client/{self.client_id}" if self.client_id else ""

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from server.auth.context import AuthContext, record
 from server.auth.credentials import keyed_hash
+from server.auth.partners import PartnerClosed, acting_for, may_act
 from server.storage.authorization import BrowserSessionRow, UserRow
 
 COOKIE = "__Host-baton-web"
@@ -28,6 +29,7 @@ class Session:
     """A person signed in. fhir_user: "Practitioner/id" or None. csrf: what the session's forms carry.
 
     session_hash: names the login for as long as it lasts. proved: when the person last proved who they are.
+    organization, purpose: of the partner whose person this is, as in Principal.
     """
 
     session_hash: bytes
@@ -38,6 +40,8 @@ class Session:
     created: datetime
     csrf: str
     proved: datetime
+    organization: str | None = None
+    purpose: str = ""
 
     @property
     def principal(self) -> str:
@@ -65,9 +69,12 @@ def fhir_user(user: UserRow) -> str | None:
     return f"Practitioner/{user.practitioner_id}" if user.practitioner_id else None
 
 
-def may_sign_in(user: UserRow) -> bool:
-    """Whether the account is one that people are signed in by, at every step and with every request."""
-    return not user.disabled
+def may_sign_in(context: AuthContext, user: UserRow) -> bool:
+    """Whether the account is one that people are signed in by, at every step and with every request.
+
+    One of a partner is only as long as the partner may act.
+    """
+    return not user.disabled and may_act(context, "", user.username)
 
 
 def open_session(context: AuthContext, user: UserRow, *, method: str, browser: str) -> str:
@@ -106,7 +113,11 @@ def session_of(context: AuthContext, cookie: str | None, *, keeps_alive: bool = 
     """
     row = live_row(context, cookie, AREA)
     user = context.rows.user(row.username) if row else None
-    if row is None or cookie is None or user is None or not may_sign_in(user):
+    if row is None or cookie is None or user is None or user.disabled:
+        return None
+    try:
+        acting = acting_for(context, "", user.username)
+    except PartnerClosed:
         return None
     now = context.clock()
     if keeps_alive and now - row.last_used >= _TOUCH_EVERY:
@@ -121,6 +132,8 @@ def session_of(context: AuthContext, cookie: str | None, *, keeps_alive: bool = 
         created=row.created,
         csrf=csrf_token(context, cookie),
         proved=datetime.fromisoformat(proved) if proved else row.created,
+        organization=acting.organization if acting is not None else None,
+        purpose=acting.purpose if acting is not None else "",
     )
 
 

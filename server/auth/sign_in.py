@@ -83,7 +83,7 @@ def log_in(context: AuthContext, username: str, password: str, place: Place) -> 
     user = _account(context, username)
     # Hashing also for unknown accounts, and for those without a password: the time taken tells nothing.
     right = verify_password(password, user.password_hash if user else "")
-    if user is None or not right or not may_sign_in(user):
+    if user is None or not right or not may_sign_in(context, user):
         # What was typed as a name of no account is not kept: it may be a password.
         record(
             context,
@@ -132,7 +132,7 @@ def step_of(context: AuthContext, cookie: str | None) -> Step | None:
     """The step that a cookie value stands for, None when there is none in force."""
     row = live_row(context, cookie, _STEP_AREA)
     user = context.rows.user(row.username) if row else None
-    if row is None or user is None or not may_sign_in(user):
+    if row is None or user is None or not may_sign_in(context, user):
         return None
     return Step(str(row.data["step"]), user, str(row.data["method"]), row.login)
 

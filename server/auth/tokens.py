@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from server.auth.context import AuthContext, record
+from server.auth.partners import Acting, PartnerClosed, acting_for, may_act
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.errors import FhirError
@@ -65,7 +66,13 @@ class Authenticator:
                 return None
             if len(known) >= _CACHE_LIMIT:
                 known.clear()
-            found = known[token] = (_principal(self._context, row), row.expires)
+            try:
+                acting = acting_for(self._context, row.client_id, row.username)
+            except PartnerClosed:  # since the line before
+                return None
+            # No token outlives the agreement that lets a partner ask.
+            ends = row.expires if acting is None or acting.until is None else min(row.expires, acting.until)
+            found = known[token] = (_principal(self._context, row, acting), ends)
         principal, expires = found
         return principal if self._context.clock() < expires else None
 
@@ -76,7 +83,7 @@ def _unauthorized(text: str, error: str) -> FhirError:
 
 
 def active_token(context: AuthContext, token: str) -> TokenRow | None:
-    """The row of an access token in force: not expired, not revoked, its client and user enabled."""
+    """The row of an access token in force: not expired, not revoked, its client, user and partner admitted."""
     row = _standing(context, context.hash(token))
     return row if row is not None and context.clock() < row.expires else None
 
@@ -88,11 +95,17 @@ def standing_principal(context: AuthContext, token_hash: bytes) -> Principal | N
     so long ago that its row is gone.
     """
     row = _standing(context, token_hash)
-    return _principal(context, row) if row is not None else None
+    if row is None:
+        return None
+    try:
+        return _principal(context, row, acting_for(context, row.client_id, row.username))
+    except PartnerClosed:
+        return None
 
 
 def _standing(context: AuthContext, token_hash: bytes) -> TokenRow | None:
-    """The row of an access token, expired or not, unless it was revoked or its client or user disabled."""
+    """The row of an access token, expired or not, unless it was revoked, its client or user disabled, or the
+    partner that they belong to may not act."""
     row = context.rows.token(token_hash)
     if row is None or row.revoked is not None:
         return None
@@ -103,10 +116,10 @@ def _standing(context: AuthContext, token_hash: bytes) -> TokenRow | None:
         user = context.rows.user(row.username)
         if user is None or user.disabled:
             return None
-    return row
+    return row if may_act(context, row.client_id, row.username) else None
 
 
-def _principal(context: AuthContext, row: TokenRow) -> Principal:
+def _principal(context: AuthContext, row: TokenRow, acting: Acting | None) -> Principal:
     # The role is the user's of today, not of the day the token was made.
     user = context.rows.user(row.username) if row.username else None
     return Principal(
@@ -119,6 +132,8 @@ def _principal(context: AuthContext, row: TokenRow) -> Principal:
         token_id=row.token_hash.hex()[:16],
         token_hash=row.token_hash,
         username=row.username,
+        organization=acting.organization if acting is not None else None,
+        purpose=acting.purpose if acting is not None else "",
     )
 
 

@@ -12,7 +12,12 @@ from flask import Blueprint, Response, g, make_response, redirect, request, url_
 from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.console.audit_views import AUDIT_PAGES, add_audit_pages, may_see_audit
+from server.console.client_views import add_client_pages
 from server.console.comparison import add_comparison_page
+from server.console.grant_views import ScopeWords, add_grant_pages
+from server.console.key_views import add_key_pages
+from server.console.partner_views import add_partner_pages
+from server.console.policy_views import add_policy_pages
 from server.console.queue_views import POLLED, add_queue_pages, is_dangerous
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
@@ -27,13 +32,25 @@ CLIENT_ID = "console"
 NAVIGATION = (
     ("Data", (("Resources", "console.resources"), ("Search explained", "console.search_explain"))),
     ("Operation", (("Queue", "console.queue"),)),
+    (
+        "Access",
+        (
+            ("Clients", "console.clients"),
+            ("Partners", "console.partners"),
+            ("Grants", "console.grants"),
+            ("Signing keys", "console.keys"),
+            ("Policies", "console.policies"),
+        ),
+    ),
     ("Oversight", (("Audit trail", "console.audit"),)),
 )
 DEFAULT_TYPE = "Patient"
 
 
-def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool) -> Blueprint:
-    """The pages below /console."""
+def blueprint(
+    context: Context, auth: AuthContext, *, login_url: str, demo: bool, scope_words: ScopeWords
+) -> Blueprint:
+    """The pages below /console. scope_words: SMART scopes in plain words, for the page of grants."""
     pages = staff_area(
         "console",
         __name__,
@@ -58,7 +75,10 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
 
     @pages.get("/", strict_slashes=False)
     def home() -> Response:
-        start = "console.resources" if role(g.staff.role).console else "console.audit"
+        mine = role(g.staff.role)
+        start = (
+            "console.clients" if mine.administers else "console.resources" if mine.console else "console.audit"
+        )
         return make_response(redirect(url_for(start), 302))
 
     @pages.get("/resources")
@@ -91,12 +111,19 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
     add_comparison_page(pages, context)
     add_search_explain_pages(pages, context)
     add_queue_pages(pages, auth)
+    add_client_pages(pages, auth)
+    add_partner_pages(pages, auth)
+    add_grant_pages(pages, auth, scope_words)
+    add_key_pages(pages, auth)
+    add_policy_pages(pages)
     add_audit_pages(pages, context.store, auth)
     return pages
 
 
 def _enter(auth: AuthContext, session: Session) -> None:
     endpoint = request.endpoint or ""
+    if session.organization is not None:
+        raise FhirError("forbidden", "The console is not for the people of partner organisations.")
     if not _may_open(role(session.role), endpoint):
         if endpoint in AUDIT_PAGES:
             who = session.fhir_user or f"User/{session.username}"

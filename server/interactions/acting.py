@@ -2,8 +2,9 @@
 
 A user acts for itself, for the PractitionerRoles of its Practitioner that are in force, for the organizations
 of these, and for the CareTeams that have any of them as a participant. These are facts of the server's own
-about the caller, read whatever the token may see. A token without a user acts by its `system/` scopes: which
-organization such a client belongs to is not known, so it acts for anyone; a token with neither acts for nobody.
+about the caller, read whatever the token may see. A token without a user acts by its `system/` scopes: that of
+a partner's client for the partner's organization and its teams, another one for anyone; a token without both
+acts for nobody.
 Sources: hl7.org/fhir/R4/practitionerrole.html, careteam.html, task.html (requester, owner)
 """
 
@@ -30,10 +31,11 @@ def acting(call: Call[Writer]) -> Callable[[str], bool]:
     What the caller is part of is read when it is first asked for, and once.
     """
     principal = call.principal
-    if principal.user is None:
-        by_system = any(scope.level == "system" for scope in principal.scopes)
+    by_system = principal.user is None and any(scope.level == "system" for scope in principal.scopes)
+    named = principal.user or (principal.organization if by_system else None)
+    if named is None:
         return lambda reference: by_system
-    user = _local(call, principal.user)
+    user = _local(call, named)
     parties = cache(partial(_parties, call, user))
 
     def acts_for(reference: str) -> bool:
@@ -46,7 +48,7 @@ def acting(call: Call[Writer]) -> Callable[[str], bool]:
 
 
 def _parties(call: Call[Writer], user: Local | None) -> frozenset[Local]:
-    """A user, its roles in force, the people and organizations they are of."""
+    """A user, its roles in force, the people and organizations they are of; an organization alone."""
     found = {user} if user is not None else set()
     for role in _roles(call, user):
         named = (_refers(call, role.get(element)) for element in ("practitioner", "organization"))

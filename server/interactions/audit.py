@@ -37,10 +37,21 @@ def audit_row(
         request_id=request.request_id or at.request_id,
         username=principal.username,
         token_id=principal.token_id,
+        purpose=principal.purpose,
         address=at.address,
         results=response.results,
-        detail=f"${request.operation} {response.detail}".rstrip() if request.operation else response.detail,
+        detail=_detail(principal, request, response),
     )
+
+
+def _detail(principal: Principal, request: InteractionRequest, response: InteractionResponse) -> str:
+    """What was asked by name; and whose person asked, where that is a partner's."""
+    parts = (
+        f"${request.operation}" if request.operation else "",
+        response.detail,
+        principal.organization if principal.organization and principal.name != principal.organization else "",
+    )
+    return " ".join(part for part in parts if part)
 
 
 def is_id(text: str) -> bool:

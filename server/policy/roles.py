@@ -30,7 +30,8 @@ _LETTERS = re.compile(r"c?r?u?d?s?")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _ORGANIZATION = re.compile(r"Organization/[A-Za-z0-9\-.]{1,64}")
 _EMERGENCY_MOST = 24 * 60
-_ROLE_KEYS = frozenset({"title", "note", "types", "console", "reach", "emergency_minutes"})
+_FLAGS = ("console", "administers", "partner")
+_ROLE_KEYS = frozenset({"title", "note", "types", "reach", "emergency_minutes", *_FLAGS})
 
 
 class PolicyError(ValueError):
@@ -42,7 +43,8 @@ class Role:
     """types: resource type or "*" -> letters of "cruds". console: may use the engineer's console.
 
     reach: one of REACHES. emergency_minutes: how long a chart out of reach may be opened in an emergency, 0: it
-    may not.
+    may not. administers: may change clients, partners and grants on the console. partner: for the people of
+    partner organisations.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Role:
     console: bool = False
     reach: str = "related"
     emergency_minutes: int = 0
+    administers: bool = False
+    partner: bool = False
 
     def permissions(self, resource_type: str) -> str:
         """The letters this role has for a type."""
@@ -153,8 +157,10 @@ def _role(name: str, row: Any) -> Role:
             raise PolicyError(f"role {name}: {resource_type}: letters of cruds, in this order")
     if row.get("reach") not in REACHES:
         raise PolicyError(f"role {name}: reach is one of {', '.join(REACHES)}")
-    if not isinstance(row.get("console", False), bool):
-        raise PolicyError(f"role {name}: console is true or false")
+    flags = {flag: row.get(flag, False) for flag in _FLAGS}
+    for flag, value in flags.items():
+        if not isinstance(value, bool):
+            raise PolicyError(f"role {name}: {flag} is true or false")
     if isinstance(minutes, bool) or not isinstance(minutes, int) or not 0 <= minutes <= _EMERGENCY_MOST:
         raise PolicyError(f"role {name}: emergency_minutes is a number from 0 to {_EMERGENCY_MOST}")
-    return Role(name, title, types, row.get("console", False), row["reach"], minutes)
+    return Role(name, title, types, reach=row["reach"], emergency_minutes=minutes, **flags)

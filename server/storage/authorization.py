@@ -189,7 +189,8 @@ class AuthorizationStore(Protocol):
     def put_client(self, client: ClientRow) -> None:
         """Add or replace. Bumps the epoch."""
 
-    def client(self, client_id: str) -> ClientRow | None: ...
+    def client(self, client_id: str, *, held: bool = False) -> ClientRow | None:
+        """held: within a transaction; nobody else changes it before its end."""
 
     def clients(self) -> tuple[ClientRow, ...]:
         """All, disabled ones too, in the order of client_id."""

@@ -21,6 +21,7 @@ from server.storage.authorization import (
     TokenRow,
     UserRow,
 )
+from server.storage.folded_names import folded
 from server.storage.instants import (
     instant,
     milliseconds,
@@ -65,6 +66,7 @@ def client_columns(row: ClientRow) -> Columns:
         "client_id": row.client_id,
         "disabled": int(row.disabled),
         "created": milliseconds(row.created),
+        "name_key": folded(row.name),
         "document": to_json(document),
     }
 

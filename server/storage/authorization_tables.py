@@ -25,6 +25,12 @@ from server.storage.registrations import RegistrationTables
 
 _ROTATING = "SELECT * FROM refresh_token WHERE token_hash = :hash"
 _BUMP = "UPDATE security_epoch SET value = value + 1 RETURNING value"
+_OF_CLIENT = "grant_id IN (SELECT grant_id FROM access_grant WHERE client_id = :client_id AND revoked = :now)"
+_END_OF_CLIENT = (
+    f"UPDATE access_token SET revoked = :now WHERE revoked IS NULL AND {_OF_CLIENT}",
+    f"DELETE FROM refresh_token WHERE {_OF_CLIENT}",
+    f"UPDATE authorization_code SET used = :now WHERE used IS NULL AND {_OF_CLIENT}",
+)
 _KEPT_AFTER_EXPIRY = timedelta(days=1)  # so that a late second use is still recognised as one
 
 # A refresh token that was rotated is kept until it expires, to recognise its theft.
@@ -88,8 +94,10 @@ class AuthorizationTables:
             self._put("client", rows.client_columns(client), key="client_id")
             connection.execute(_BUMP).fetchone()
 
-    def client(self, client_id: str) -> ClientRow | None:
-        row = self._one("SELECT * FROM client WHERE client_id = :client_id", {"client_id": client_id})
+    def client(self, client_id: str, *, held: bool = False) -> ClientRow | None:
+        lock = self._database.dialect.for_update if held else ""
+        sql = f"SELECT * FROM client WHERE client_id = :client_id {lock}"
+        row = self._one(sql, {"client_id": client_id})
         return rows.client_row(row) if row else None
 
     def clients(self) -> tuple[ClientRow, ...]:
@@ -100,9 +108,14 @@ class AuthorizationTables:
             changed = connection.execute(
                 "UPDATE client SET disabled = 1 WHERE client_id = :client_id", {"client_id": client_id}
             ).rowcount
-            for grant in self.grants(client_id=client_id):
-                if grant.revoked is None:
-                    self._end_grant(connection, grant.grant_id, now)
+            # All at once: a backend service has as many grants as it ever asked for tokens.
+            values = {"client_id": client_id, "now": milliseconds(now)}
+            connection.execute(
+                "UPDATE access_grant SET revoked = :now WHERE client_id = :client_id AND revoked IS NULL",
+                values,
+            )
+            for end in _END_OF_CLIENT:
+                connection.execute(end, values)
             connection.execute(_BUMP).fetchone()
         return changed == 1
 
@@ -173,6 +186,15 @@ class AuthorizationTables:
         ).fetchone()
         return row[0] if row else None
 
+    @staticmethod
+    def _stands_until(connection: Connection, grant_id: str, moment: datetime) -> None:
+        """The grant can act until then at least."""
+        connection.execute(
+            "UPDATE access_grant SET stands_until = :until"
+            " WHERE grant_id = :grant_id AND stands_until < :until",
+            {"grant_id": grant_id, "until": milliseconds(moment)},
+        )
+
     # -- codes and launches
 
     def add_code(self, code: CodeRow) -> None:
@@ -216,6 +238,7 @@ class AuthorizationTables:
             revoked = self._hold_grant(connection, token.grant_id)
             columns = rows.token_columns(token)
             self._put("access_token", columns if revoked is None else {**columns, "revoked": revoked})
+            self._stands_until(connection, token.grant_id, token.expires)
 
     def token(self, token_hash: bytes) -> TokenRow | None:
         row = self._one("SELECT * FROM access_token WHERE token_hash = :hash", {"hash": token_hash})
@@ -236,6 +259,7 @@ class AuthorizationTables:
         with self._database.writing() as connection:
             if self._hold_grant(connection, token.grant_id) is None:
                 self._put("refresh_token", rows.refresh_token_columns(token))
+                self._stands_until(connection, token.grant_id, token.expires)
 
     def refresh_token(self, token_hash: bytes) -> RefreshTokenRow | None:
         row = self._one(_ROTATING, {"hash": token_hash})

@@ -26,6 +26,7 @@ from server.storage import (
 )
 from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
+from server.storage.authorization_pages import AuthorizationPages
 from server.storage.authorization_tables import AuthorizationTables
 from server.storage.custom_parameters import KnownParameters, ParameterState
 from server.storage.database import Connection, Database, Overtaken
@@ -50,6 +51,8 @@ from server.storage.interface import (
 from server.storage.jobs import Jobs
 from server.storage.migrations import migrations, upgrade
 from server.storage.outbox import Outbox
+from server.storage.partner_tables import PartnerTables
+from server.storage.partners import PartnerStore
 from server.storage.relationships import Relationships
 from server.storage.search import Search
 from server.storage.search_explain import explain
@@ -233,6 +236,7 @@ class DatabaseStore:
     outbox: the relay's side of the outbox; dead_letters: people's side of it. jobs: work in the background.
     asynchronous: requests that are answered later. workers: the worker processes that live. relationships,
     emergency_access: who is related to whose chart, and who opened one without.
+    authorization_pages: lists of clients and grants.
     """
 
     def __init__(self, database: Database) -> None:
@@ -246,6 +250,8 @@ class DatabaseStore:
         self.emergency_access = EmergencyAccesses(database)
         self._authorization = AuthorizationTables(database)
         self._sign_in = SignInTables(database)
+        self.authorization_pages = AuthorizationPages(database)
+        self._partners = PartnerTables(database)
         self._schema = migrations(database.dialect.name)[-1].number
         self._known = KnownParameters()
 
@@ -256,6 +262,10 @@ class DatabaseStore:
     @property
     def sign_in(self) -> SignInStore:
         return self._sign_in
+
+    @property
+    def partners(self) -> PartnerStore:
+        return self._partners
 
     @contextmanager
     def reading(self) -> Iterator[DatabaseReader]:

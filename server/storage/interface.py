@@ -19,11 +19,13 @@ from server.fhir.search_query import SearchParameter, SearchQuery
 from server.fhir.visibility import Limit, Visibility
 from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
+from server.storage.authorization_pages import AuthorizationPages
 from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
 from server.storage.emergency_access import EmergencyAccesses
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
+from server.storage.partners import PartnerStore
 from server.storage.relationships import Relationships
 from server.storage.sign_in import SignInStore
 from server.storage.worker_rows import WorkerRows
@@ -397,6 +399,14 @@ class Store(Protocol):
     @property
     def sign_in(self) -> SignInStore:
         """Second factors, accounts elsewhere, failed attempts; its calls join a surrounding `writing()`."""
+
+    @property
+    def authorization_pages(self) -> AuthorizationPages:
+        """Clients and grants, a page at a time."""
+
+    @property
+    def partners(self) -> PartnerStore:
+        """Partner organisations; its calls join a surrounding `writing()` of the thread."""
 
     @property
     def outbox(self) -> Outbox:

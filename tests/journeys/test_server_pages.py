@@ -46,6 +46,15 @@ class Site:
         token = deployment.token("system/*.rs")
         self.patient = deployment.patients_with_discharge(token)[0]
         self.two_versions = self._two_versions()
+        account = deployment.baton("user", "add", "administrator", "--role", "administrator")
+        self.administrator = json.loads(account)["password"]
+        self.partner = "sunrise"
+        deployment.baton(
+            "partner", "add", self.partner, "--name", "Sunrise Home Health", "--kind", "home-health",
+            "--purpose", "TREAT", "--agreement", "treatment", "--from", "2020-01-01",
+            "--contact", "Intake desk",
+        )  # fmt: skip
+        deployment.baton("partner", "add-user", self.partner, "intake.sunrise", "--name", "Intake desk")
 
     def _two_versions(self) -> str:
         """A CarePlan of the patient that was changed once."""
@@ -92,6 +101,15 @@ def signed_in(site: Site, chromium: Browser, people: ModuleType) -> dict[str, An
         people.sign_in(context.new_page(), site.deployment, role)
         kept[role] = context.storage_state()
         context.close()
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{site.base}/console")
+    page.get_by_label("User name").fill("administrator")
+    page.get_by_label("Password").fill(site.administrator)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Clients")).to_be_visible()
+    kept["administrator"] = context.storage_state()
+    context.close()
     return kept
 
 
@@ -294,6 +312,63 @@ def console_discard(page: Page, site: Site) -> None:
     expect(page.get_by_role("button", name="Discard")).to_be_visible()
 
 
+def console_clients(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/clients")
+    expect(page.get_by_role("link", name="Growth chart")).to_be_visible()
+
+
+def console_clients_none(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/clients?text=Zzyzx")
+    expect(page.get_by_text("No client matches.")).to_be_visible()
+
+
+def console_client(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/clients/baton-app")
+    expect(page.get_by_role("heading", name="Keys")).to_be_visible()
+
+
+def console_registration(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/client-registration")
+    page.get_by_label("Name, as people see it").fill("Medication review")
+    page.get_by_label("The most it may be granted").fill("patient/Unicorn.rs")
+    page.get_by_role("button", name="Register").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+def console_partners(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/partners")
+    expect(page.get_by_role("link", name="Sunrise Home Health")).to_be_visible()
+
+
+def console_partner(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/partners/{site.partner}")
+    expect(page.get_by_role("heading", name="Agreements")).to_be_visible()
+
+
+def console_partner_suspended(page: Page, site: Site) -> None:
+    console_partner(page, site)
+    page.get_by_role("link", name="Suspend").click()
+    expect(page.get_by_label("Reason")).to_be_visible()
+
+
+def console_grants(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/grants")
+    expect(page.get_by_role("heading", name="Grants")).to_be_visible()
+
+
+def console_keys(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/keys")
+    expect(page.get_by_text("signs now")).to_be_visible()
+
+
+def console_policies(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/policies")
+    page.locator("#may").select_option("create")
+    page.locator("#type").select_option("Task")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("region", name="Answer")).to_be_visible()
+
+
 PAGES: dict[Callable[[Page, Site], None], str] = {
     sign_in: "",
     sign_in_failed: "",
@@ -327,6 +402,16 @@ PAGES: dict[Callable[[Page, Site], None], str] = {
     console_missing: "engineer",
     console_queue: "engineer",
     console_discard: "engineer",
+    console_clients: "administrator",
+    console_clients_none: "engineer",
+    console_client: "administrator",
+    console_registration: "administrator",
+    console_partners: "engineer",
+    console_partner: "administrator",
+    console_partner_suspended: "administrator",
+    console_grants: "administrator",
+    console_keys: "engineer",
+    console_policies: "engineer",
     console_refused: "rn",
 }
 every_page = pytest.mark.parametrize("opened", PAGES, ids=lambda opened: opened.__name__)
@@ -395,7 +480,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
     # Start before the first element, also where a field has the focus to begin with.
     page.evaluate("document.body.tabIndex = -1; document.body.focus()")
     expected = page.locator(
-        ":is(a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']):visible"
+        ":is(a[href], button, input:not([type=hidden]), select, summary, textarea, [tabindex='0']):visible"
     ).count()
     stops: list[dict[str, Any]] = []
     for _ in range(4 * expected + 1):

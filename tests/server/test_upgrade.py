@@ -163,6 +163,23 @@ def test_every_byte_of_every_row_is_kept(upgraded: Upgraded) -> None:
     assert compared > 10_000
 
 
+def test_clients_are_listed_by_name_and_grants_by_the_end_of_their_tokens(upgraded: Upgraded) -> None:
+    clients = upgraded.before.execute(
+        "SELECT client_id, json_extract(document, '$.name') FROM client"
+    ).fetchall()
+    assert dict(upgraded.rows("client", ("client_id", "name_key"))) == {
+        id: name.lower() for id, name in clients
+    }
+    ends: dict[str, int] = {}
+    for table in ("access_token", "refresh_token"):
+        for grant_id, expires in upgraded.before.execute(f"SELECT grant_id, expires FROM {table}"):
+            ends[grant_id] = max(ends.get(grant_id, 0), expires)
+    grants = upgraded.rows("access_grant", ("grant_id", "stands_until"))
+    assert clients
+    assert ends
+    assert dict(grants) == {grant_id: ends.get(grant_id, 0) for grant_id, _ in grants}
+
+
 def test_events_that_were_not_handled_still_wait(upgraded: Upgraded) -> None:
     columns = ("rid", "type", "resource_id", "version", "method", "patient", "created")
     before = upgraded.before.execute(f"SELECT {', '.join(columns)} FROM outbox").fetchall()

@@ -109,6 +109,49 @@ class TestPatientScopes:
         assert decision.writable.of("Observation") == ()
 
 
+class TestPartners:
+    """Of a partner's client or person, whatever the scopes: what is nobody's chart, for reading alone.
+
+    A chart opens to a partner once a relationship of its organization to that chart can be told; until then
+    none does.
+    """
+
+    ORGANIZATION = "Organization/partner"
+    TOKENS = (
+        who("system/*.cruds", organization=ORGANIZATION),
+        who("user/*.cruds", user="Practitioner/p", role="clinician", organization=ORGANIZATION),
+        who("user/*.cruds", user="Practitioner/p", role="partner", organization=ORGANIZATION),
+        who("patient/*.cruds", patient="one", organization=ORGANIZATION),
+    )
+
+    @pytest.mark.parametrize("principal", TOKENS, ids=["system", "clinician", "partner", "patient"])
+    def test_every_type_that_may_be_somebodys_chart_is_closed(self, principal: Principal) -> None:
+        for resource_type in resource_types() - open_types():
+            for interaction, permission in PERMISSION.items():
+                if permission:
+                    assert refused(principal, interaction, resource_type), (interaction, resource_type)
+        assert set(decide(principal, "search-system").visible.rules) <= open_types()
+        assert decide(principal, "read", "Organization").visible.of("Patient") == ()
+
+    @pytest.mark.parametrize("principal", TOKENS, ids=["system", "clinician", "partner", "patient"])
+    def test_nothing_is_written_and_nothing_is_defined(self, principal: Principal) -> None:
+        for resource_type in resource_types():
+            for interaction in ("create", "update", "patch", "delete"):
+                assert refused(principal, interaction, resource_type)
+
+    def test_what_is_nobodys_chart_is_read(self) -> None:
+        for resource_type in open_types():
+            assert decide(self.TOKENS[0], "read", resource_type).visible.of(resource_type) == (ALL,)
+
+    def test_a_partners_role_reaches_nothing_without_a_partner(self) -> None:
+        lost = who("user/*.cruds", user="Practitioner/p", role="partner")
+        for resource_type in resource_types():
+            assert refused(lost, "read", resource_type)
+
+    def test_without_a_partner_nothing_changes(self) -> None:
+        assert decide(who("system/*.cruds"), "read", "Patient").visible.whole("Patient")
+
+
 class TestGranularScopes:
     def test_criteria_become_clauses_and_scopes_add_up(self) -> None:
         principal = who(

@@ -13,24 +13,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from server.auth.audit_heads import head_signer
 from server.console.audit import Filters, audit_query, read_filters, timeline
 from server.errors import FhirError
-from server.settings import Settings
 from server.storage.interface import AuditRow
 
 BASE = "http://127.0.0.1:8000"
-
-
-@pytest.fixture
-def seal(store: Any, settings: Settings, authorization: Any, clock: Any) -> Callable[[], None]:
-    """What the worker does: move the segments into the database and seal everything."""
-
-    def run() -> None:
-        store.ingest_audit(settings.home / "audit")
-        store.seal_audit(head_signer(authorization.keys, BASE, clock), clock())
-
-    return run
 
 
 def test_what_was_done_to_a_patients_record_is_listed(
