@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 
 from server.auth.context import AuthContext, record
 from server.console.audit import (
     Filters,
     audit_query,
+    events,
     lines,
     next_key,
     read_filters,
@@ -20,6 +21,8 @@ from server.staff_area import page, sentences, staff_principal
 from server.storage.interface import Store
 
 CLIENT_ID = "console"
+# AuditEvents of one file; `baton audit export` writes any number.
+EXPORTED = 2_000
 # What a row's interaction can be, for the form; source: interactions.request, and `record` in server/auth.
 INTERACTIONS = (
     "read",
@@ -62,9 +65,13 @@ INTERACTIONS = (
     "user-role",
     "audit-search",
     "audit-read",
+    "audit-export",
+    "audit-archive",
+    "disclosures-read",
+    "console-refused",
     "audit-malformed",
 )
-AUDIT_PAGES = frozenset({"console.audit", "console.audit_row"})
+AUDIT_PAGES = frozenset({"console.audit", "console.audit_row", "console.audit_export"})
 
 
 def may_see_audit(held: Role) -> bool:
@@ -113,10 +120,24 @@ def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
             lines=lines(found) if found else (),
             plot=plot,
             after=after,
+            exported=EXPORTED,
             numbers=request.args.get("numbers", "") == "1",
             following=next_key(found) if found else "",
             problem=problem,
         )
+
+    @pages.get("/audit/export")
+    def audit_export() -> Response:
+        filters = read_filters(request.args, auth.clock())
+        query = audit_query(filters, request.args.get("after", ""), count=EXPORTED)
+        note("audit-export", filters.patient, filters)
+        found = store.search_audit(query)
+        answer = Response(events(found, auth.fhir_base), mimetype="application/fhir+ndjson")
+        answer.headers["Content-Disposition"] = 'attachment; filename="audit-events.ndjson"'
+        if following := next_key(found):
+            more = url_for("console.audit_export", after=following, **filters.used())
+            answer.headers["Link"] = f'<{more}>; rel="next"'
+        return answer
 
     @pages.get("/audit/<key>")
     def audit_row(key: str) -> Response:

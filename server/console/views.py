@@ -13,6 +13,7 @@ from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.console.audit_views import AUDIT_PAGES, add_audit_pages, may_see_audit
 from server.console.comparison import add_comparison_page
+from server.console.disclosures_views import DISCLOSURE_PAGES, add_disclosure_pages
 from server.console.queue_views import POLLED, add_queue_pages
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
@@ -27,9 +28,11 @@ CLIENT_ID = "console"
 NAVIGATION = (
     ("Data", (("Resources", "console.resources"), ("Search explained", "console.search_explain"))),
     ("Operation", (("Queue", "console.queue"),)),
-    ("Oversight", (("Audit trail", "console.audit"),)),
+    ("Oversight", (("Audit trail", "console.audit"), ("Disclosures", "console.disclosures"))),
 )
 DEFAULT_TYPE = "Patient"
+# For those who may search the audit trail; all other pages are for roles with a console.
+OVERSIGHT_PAGES = AUDIT_PAGES | DISCLOSURE_PAGES
 
 
 def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool) -> Blueprint:
@@ -91,21 +94,22 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
     add_search_explain_pages(pages, context)
     add_queue_pages(pages, auth)
     add_audit_pages(pages, context.store, auth)
+    add_disclosure_pages(pages, context, auth)
     return pages
 
 
 def _enter(auth: AuthContext, session: Session) -> None:
     endpoint = request.endpoint or ""
     if not _may_open(role(session.role), endpoint):
-        if endpoint in AUDIT_PAGES:
-            who = session.fhir_user or f"User/{session.username}"
-            record(auth, "audit-search", 403, principal=who, client_id=CLIENT_ID, username=session.username)
+        who = session.fhir_user or f"User/{session.username}"
+        event = "audit-search" if endpoint in OVERSIGHT_PAGES else "console-refused"
+        record(auth, event, 403, principal=who, client_id=CLIENT_ID, username=session.username, detail=endpoint)
         raise FhirError("forbidden", "Your role may not use the console. Ask whoever administers Baton.")
 
 
 def _may_open(held: Role, endpoint: str) -> bool:
     """The audit trail is for those who may search it, every other page for roles with a console."""
-    if endpoint in AUDIT_PAGES:
+    if endpoint in OVERSIGHT_PAGES:
         return may_see_audit(held)
     either = endpoint in ("console.home", "console.sign_out") and may_see_audit(held)
     return held.console or either

@@ -16,6 +16,8 @@ from server.storage.interface import AuditRow
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _DETAIL_LENGTH = 1_000
+# Of one row. Only a resource that itself names so many, such as a Group, leads to more.
+PATIENTS_MAXIMUM = 10_000
 
 
 def audit_row(
@@ -23,6 +25,10 @@ def audit_row(
 ) -> AuditRow:
     """The row of an interaction that was answered with `response`, or refused with its status."""
     at = origin()
+    patients = _patients(principal, request, response)
+    detail = f"${request.operation} {response.detail}".rstrip() if request.operation else response.detail
+    if len(patients) > PATIENTS_MAXIMUM:
+        detail = f"{detail} patients={len(patients)}".lstrip()
     id = response.id or request.id
     return AuditRow(
         recorded=context.clock(),
@@ -32,15 +38,28 @@ def audit_row(
         resource_type=request.resource_type,
         id=id if is_id(id) else "",
         version_id=response.version_id,
-        patient=" ".join(sorted(response.patients)) or principal.patient or "",
+        patient=" ".join(patients[:PATIENTS_MAXIMUM]),
         outcome=response.status,
         request_id=request.request_id or at.request_id,
         username=principal.username,
         token_id=principal.token_id,
+        purpose=principal.purpose,
         address=at.address,
         results=response.results,
-        detail=f"${request.operation} {response.detail}".rstrip() if request.operation else response.detail,
+        detail=detail,
+        organization=principal.organization or "",
     )
+
+
+def _patients(principal: Principal, request: InteractionRequest, response: InteractionResponse) -> list[str]:
+    """Whose records were touched: those of whom something went out, and whom the request itself names; where that
+    is nobody, the patient of the token."""
+    named = set(response.patients)
+    asked = (request.id if request.resource_type == "Patient" else "", request.compartment)
+    named.update(id for text in asked if is_id(id := text.removeprefix("Patient/")))
+    if principal.user is not None and principal.user.startswith("Patient/"):
+        named.add(principal.user.removeprefix("Patient/"))
+    return sorted(named) or [principal.patient or ""]
 
 
 def is_id(text: str) -> bool:
