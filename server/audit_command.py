@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from server.audit_archive import ArchiveError, joined, read_archive
+from server.audit_archive_command import archive_command, archived_end, retention_command
 from server.audit_search_command import disclosures_command, export_command, moment, search_command
 from server.audit_verification import Report, verify
 from server.auth.audit_heads import HeadError, key_thumbprints, note_end, noted_end
@@ -29,7 +31,7 @@ def audit() -> None:
     """The audit trail: check that it is whole, search it, account for disclosures."""
 
 
-for command in (search_command, export_command, disclosures_command):
+for command in (search_command, export_command, disclosures_command, retention_command, archive_command):
     audit.add_command(command)
 
 
@@ -45,13 +47,25 @@ for command in (search_command, export_command, disclosures_command):
 @click.option("--note", type=_FILE, help="Note the end of the chain in this file. Keep it on another machine.")
 @click.option("--jwks", type=_FILE, help="Trust these signing keys (a JWKS) as well, such as retired ones.")
 @click.option(
+    "--archive",
+    "archives",
+    type=_FILE,
+    multiple=True,
+    help="Check these archives as well, which together must be the beginning of the chain; repeatable.",
+)
+@click.option(
     "--known-malformed",
     type=click.IntRange(0),
     default=0,
     help="So many notes of unreadable rows were looked into before; only more are a finding.",
 )
 def verify_command(
-    as_json: bool, heads: tuple[Path, ...], note: Path | None, jwks: Path | None, known_malformed: int
+    as_json: bool,
+    heads: tuple[Path, ...],
+    note: Path | None,
+    jwks: Path | None,
+    archives: tuple[Path, ...],
+    known_malformed: int,
 ) -> None:
     """Check every row of the audit trail against its hash, its number and the signed heads.
 
@@ -65,7 +79,12 @@ def verify_command(
       baton audit verify --head /mnt/other/audit-head.json
     """
     settings = command_settings()
-    with plain_words(DatabaseUrlError, HeadError, SigningKeyError):
+    with plain_words(DatabaseUrlError, HeadError, SigningKeyError, ArchiveError):
+        archived = archived_end(settings.home)
+        read = [read_archive(path) for path in archives]
+        if read:
+            joined(read, max((archived, *(one.end for one in read)), key=lambda end: end.sequence))
+            archived = max((one.end for one in read), key=lambda end: end.sequence)
         store = open_store(settings.database_url)
         require_schema(store)
         folder = settings.home / "audit"
@@ -74,6 +93,7 @@ def verify_command(
                 store.database,
                 folder,
                 _trusted(settings, jwks),
+                archived=archived,
                 noted=_noted((*heads, *(path for path in [folder / HEAD_FILE] if path.exists()))),
                 progress=progress,
             )
@@ -106,6 +126,7 @@ def _document(report: Report) -> dict[str, Any]:
     first = report.findings[0] if report.findings else None
     return {
         "rows": report.rows,
+        "archived": report.archived,
         "sealed": report.end.sequence,
         "signed": report.signed_until,
         "heads": report.heads,
@@ -132,6 +153,8 @@ def _text(report: Report) -> str:
         f"waiting   {waiting}" + (f", the oldest since {moment(oldest)}" if oldest else ""),
         f"head      {report.end.sequence} {report.end.hash.hex()}",
     ]
+    if report.archived:
+        lines.append(f"archived  the first {report.archived} rows")
     if report.malformed or report.waiting.malformed:
         lines.append(f"malformed {report.malformed} noted, {report.waiting.malformed} waiting")
     lines += [f"FINDING   row {row.sequence}: {row.text}" for row in report.findings]

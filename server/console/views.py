@@ -14,10 +14,13 @@ from server.auth.sessions import Session
 from server.console.audit_views import AUDIT_PAGES, add_audit_pages, may_see_audit
 from server.console.comparison import add_comparison_page
 from server.console.disclosures_views import DISCLOSURE_PAGES, add_disclosure_pages
+from server.console.emergency_views import EMERGENCY_PAGES, add_emergency_pages
+from server.console.emergency_views import NAVIGATION as EMERGENCY_LINK
 from server.console.queue_views import POLLED, add_queue_pages
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
 from server.console.search_explain import add_search_explain_pages
+from server.emergencies import EmergencyAccesses
 from server.errors import FhirError
 from server.fhir.validation import RESOURCE_TYPES
 from server.interactions.request import Context
@@ -32,11 +35,18 @@ NAVIGATION = (
 )
 DEFAULT_TYPE = "Patient"
 # For those who may search the audit trail; all other pages are for roles with a console.
-OVERSIGHT_PAGES = AUDIT_PAGES | DISCLOSURE_PAGES
+OVERSIGHT_PAGES = AUDIT_PAGES | DISCLOSURE_PAGES | EMERGENCY_PAGES
 
 
-def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool) -> Blueprint:
-    """The pages below /console."""
+def blueprint(
+    context: Context,
+    auth: AuthContext,
+    *,
+    login_url: str,
+    demo: bool,
+    emergencies: EmergencyAccesses | None = None,
+) -> Blueprint:
+    """The pages below /console. emergencies: None for a server where no chart can be opened in an emergency."""
     pages = staff_area(
         "console",
         __name__,
@@ -47,11 +57,14 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
         polled=POLLED,
     )
 
+    more = {} if emergencies is None else {"Oversight": (EMERGENCY_LINK,)}
+    navigation = [(group, (*rows, *more.get(group, ()))) for group, rows in NAVIGATION]
+
     @pages.context_processor
     def shell() -> dict[str, object]:
         mine = role(g.staff.role)
         items = []
-        for group, rows in NAVIGATION:
+        for group, rows in navigation:
             mine_here = [(label, name) for label, name in rows if _may_open(mine, name)]
             if mine_here:
                 links = [{"label": label, "endpoint": name, "url": url_for(name)} for label, name in mine_here]
@@ -95,6 +108,8 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
     add_queue_pages(pages, auth)
     add_audit_pages(pages, context.store, auth)
     add_disclosure_pages(pages, context, auth)
+    if emergencies is not None:
+        add_emergency_pages(pages, context, auth, emergencies)
     return pages
 
 
