@@ -138,7 +138,7 @@ def _line(cells: list[str]) -> str:
 
 def _disclosure(sequence: int, row: AuditRow, patient: str) -> Disclosure:
     rule = accounting()
-    person = "" if row.principal == f"Client/{row.client_id}" else row.principal
+    person = "" if row.principal in (f"Client/{row.client_id}", row.organization) else row.principal
     return Disclosure(
         recorded=instant(row.recorded),
         recipient=row.organization,

@@ -68,6 +68,7 @@ INTERACTIONS = (
     "audit-export",
     "audit-archive",
     "disclosures-read",
+    "emergency-review",
     "console-refused",
     "audit-malformed",
 )
