@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
 
-from server.auth.context import AuthContext
+from server.auth.context import AuthContext, record
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.auth.sessions import COOKIE, Session, log_out, session_of
@@ -57,6 +57,11 @@ def staff_area(
         g.staff = session
         enter(session)
         if request.method == "POST" and not session.is_csrf(request.form.get("csrf_token", "")):
+            who = session.fhir_user or f"User/{session.username}"
+            form = request.endpoint or ""
+            record(
+                auth, "form-refused", 403, principal=who, client_id=name, username=session.username, detail=form
+            )
             raise FhirError("forbidden", "The form has expired; open the page again.")
         return None
 

@@ -70,6 +70,7 @@ INTERACTIONS = (
     "disclosures-read",
     "emergency-review",
     "console-refused",
+    "form-refused",
     "audit-malformed",
 )
 AUDIT_PAGES = frozenset({"console.audit", "console.audit_row", "console.audit_export"})

@@ -47,10 +47,12 @@ def audit_query(query: SearchQuery, base_url: str) -> AuditQuery:
     """
     if query.includes:
         raise _unsupported("_include", "what audit events refer to is searched on its own")
-    conditions = tuple(_condition(condition, base_url) for condition in query.conditions)
+    conditions = [_condition(condition, base_url) for condition in query.conditions]
+    # A patient whom all rows must name leads to them: by the list of that patient's rows.
+    leading = next((found for found in conditions if _named_patient(found)), ())
     return AuditQuery(
-        patient=_driving_patient(conditions),
-        conditions=conditions,
+        patient=_named_patient(leading),
+        conditions=tuple(found for found in conditions if found is not leading),
         ascending=_ascending(query),
         count=query.count,
     )
@@ -64,12 +66,11 @@ def _ascending(query: SearchQuery) -> bool:
     return False
 
 
-def _driving_patient(conditions: tuple[AuditCondition, ...]) -> str:
-    """The patient all rows must name, whose list of rows then leads to them; "" where there is none."""
-    for condition in conditions:
-        match condition:
-            case ((AuditTest("patient", (str(id),), False),),):
-                return id
+def _named_patient(condition: AuditCondition) -> str:
+    """The one patient that a condition asks for, "" for any other condition."""
+    match condition:
+        case ((AuditTest("patient", (str(id),), False),),):
+            return id
     return ""
 
 
