@@ -49,10 +49,10 @@ def audit_query(query: SearchQuery, base_url: str) -> AuditQuery:
         raise _unsupported("_include", "what audit events refer to is searched on its own")
     conditions = [_condition(condition, base_url) for condition in query.conditions]
     # A patient whom all rows must name leads to them: by the list of that patient's rows.
-    leading = next((found for found in conditions if _named_patient(found)), ())
+    patient = next((id for found in conditions if (id := _named_patient(found))), "")
     return AuditQuery(
-        patient=_named_patient(leading),
-        conditions=tuple(found for found in conditions if found is not leading),
+        patient=patient,
+        conditions=tuple(found for found in conditions if not patient or _named_patient(found) != patient),
         ascending=_ascending(query),
         count=query.count,
     )
