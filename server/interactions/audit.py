@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 
 from server.auth.principal import Principal
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
@@ -18,20 +19,21 @@ _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _DETAIL_LENGTH = 1_000
 # Of one row. Only a resource that itself names so many, such as a Group, leads to more.
 PATIENTS_MAXIMUM = 10_000
+BREAK_GLASS = "BTG"  # of the value set v3-PurposeOfUse
 
 
 def audit_row(
     context: Context, principal: Principal, request: InteractionRequest, response: InteractionResponse
 ) -> AuditRow:
     """The row of an interaction that was answered with `response`, or refused with its status."""
-    at = origin()
+    at, now = origin(), context.clock()
     patients = _patients(principal, request, response)
     detail = f"${request.operation} {response.detail}".rstrip() if request.operation else response.detail
     if len(patients) > PATIENTS_MAXIMUM:
         detail = f"{detail} patients={len(patients)}".lstrip()
     id = response.id or request.id
     return AuditRow(
-        recorded=context.clock(),
+        recorded=now,
         principal=principal.name,
         client_id=principal.client_id,
         interaction=request.interaction,
@@ -43,12 +45,19 @@ def audit_row(
         request_id=request.request_id or at.request_id,
         username=principal.username,
         token_id=principal.token_id,
-        purpose=principal.purpose,
+        purpose=_purpose(principal, patients, now),
         address=at.address,
         results=response.results,
         detail=detail,
         organization=principal.organization or "",
     )
+
+
+def _purpose(principal: Principal, patients: list[str], now: datetime) -> str:
+    """The purpose of use: that the glass was broken, of what touches a chart that was opened so."""
+    if any(id in patients and now < until for id, until in principal.emergencies):
+        return BREAK_GLASS
+    return principal.purpose
 
 
 def _patients(principal: Principal, request: InteractionRequest, response: InteractionResponse) -> list[str]:
