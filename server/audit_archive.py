@@ -1,7 +1,7 @@
 """Archives of the audit trail: the beginning of the chain in a file that can be checked without a database.
 
-A file is gzipped JSON lines: a heading with the end of what was archived before, the rows in their order (number,
-columns in the order of `audit_chain.ENCODED`, hash), the head that is signed over the last of them.
+A file is gzipped JSON lines: a heading with the end of what was archived before, the rows in their order
+(number, columns in the order of `audit_chain.ENCODED`, hash), the head that is signed over the last of them.
 """
 
 from __future__ import annotations
@@ -96,14 +96,13 @@ def read_archive(path: Path) -> Archived:
             if heading["format"] != FORMAT or columns != ENCODED[: len(columns)]:
                 raise ArchiveError(f"{path.name} was written by another release")
             after = ChainEnd(heading["after"]["sequence"], bytes.fromhex(heading["after"]["hash"]))
-            end, rows = after, 0
-            for line in stream:
+            end = after
+            for rows, line in enumerate(stream):
                 content = json.loads(line)
                 if isinstance(content, dict):
                     return _ended(path, after, end, rows, content)
                 sequence, *values, hash = content
                 end = _followed(path, end, sequence, values, bytes.fromhex(hash))
-                rows += 1
     except (ValueError, TypeError, KeyError, EOFError, StopIteration, gzip.BadGzipFile):
         pass
     raise ArchiveError(f"{path.name} is no whole archive of an audit trail")
@@ -137,4 +136,6 @@ def joined(archives: Collection[Archived], until: ChainEnd) -> None:
             raise ArchiveError(f"no archive holds the rows from {end.sequence + 1} to {one.after.sequence}")
         end = one.end
     if end != until:
-        raise ArchiveError(f"the chain was archived as far as row {until.sequence}, the archives end at {end.sequence}")
+        raise ArchiveError(
+            f"the chain was archived as far as row {until.sequence}, the archives end at {end.sequence}"
+        )

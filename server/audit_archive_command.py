@@ -65,10 +65,12 @@ def retention_command(as_json: bool) -> None:
     help="Only rows recorded before this day (UTC); without it, all that are older than they have to be kept.",
 )
 def archive_command(file: Path, before: datetime | None) -> None:
-    """Move the beginning of the audit trail into FILE, as far as a signed head. Keep the file: rows are nowhere else.
+    """Move the beginning of the audit trail into FILE, as far as a signed head. Keep the file: rows are nowhere
+    else.
 
-    FILE is checked before anything is removed. `baton audit verify --archive FILE` checks it again, with all the
-    files before it. Runs beside a server; when it is interrupted, run it again with another FILE name or none.
+    FILE is checked before anything is removed. `baton audit verify --archive FILE` checks it again, with all
+    the files before it. Runs beside a server; when it is interrupted, run it again with another FILE name or
+    none.
 
     \b
     Examples:

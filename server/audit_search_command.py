@@ -29,7 +29,16 @@ from server.storage.interface import AuditQuery, AuditRow, Store
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 _PAGE = 500
 # Fields of AuditQuery whose names are noted when somebody looks.
-_NOTED = ("client_id", "interaction", "organization", "outcome", "patient", "principal", "request_id", "username")
+_NOTED = (
+    "client_id",
+    "interaction",
+    "organization",
+    "outcome",
+    "patient",
+    "principal",
+    "request_id",
+    "username",
+)
 
 Command = Callable[..., None]
 
@@ -121,9 +130,7 @@ def disclosures_command(
         detail = "everything" if everything else ""
         record(context, "disclosures-read", 200, principal="operator", patient=patient, detail=detail)
         first = _utc(since) or accounting().since(context.clock())
-        found = list(
-            disclosures(context.store, patient, since=first, until=_utc(until), everything=everything)
-        )
+        found = list(disclosures(context.store, patient, since=first, until=_utc(until), everything=everything))
         from server.app import make_context  # the whole server, which the other commands do without
 
         names = dict(

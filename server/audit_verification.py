@@ -44,10 +44,10 @@ class Finding:
 class Report:
     """What `verify` saw.
 
-    unsealed, waiting: on the way into the chain. rows, heads: checked. archived: the last row that was taken out of the
-    database, 0 for none. signed_until: the last row that a head
-    of a trusted key is over. malformed: notes in the chain of what could not be read. findings: the first ones,
-    finding_count: all. end: the last row that was read. head: the newest one, None for none.
+    unsealed, waiting: on the way into the chain. rows, heads: checked. archived: the last row that was taken
+    out of the database, 0 for none. signed_until: the last row that a head of a trusted key is over. malformed:
+    notes in the chain of what could not be read. findings: the first ones, finding_count: all. end: the last
+    row that was read. head: the newest one, None for none.
     """
 
     unsealed: Unsealed

@@ -1,7 +1,8 @@
 """The accounting of disclosures of one patient: who outside got what, when and for which purpose.
 
-Made from the sealed audit trail: what went out to partner organisations, by the rule of `policy/disclosures.json`.
-What the site's own people and apps read is a use, no disclosure; `baton audit search` shows that.
+Made from the sealed audit trail: what went out to partner organisations, by the rule of
+`policy/disclosures.json`. What the site's own people and apps read is a use, no disclosure; `baton audit
+search` shows that.
 Source: 45 CFR 164.528
 """
 
@@ -32,9 +33,9 @@ _READER = Principal("disclosures", parse_scopes("system/Organization.rs"))
 class Disclosure:
     """One time something of a patient went out to a partner.
 
-    recorded: an instant. recipient: "Organization/id". app, person: the client and, where it was one, who used it.
-    what: in words; resources: how many. purpose: a code, purpose_text: in words. excluded: the paragraph by which
-    it is left out of an accounting, "" where it counts. row: its number in the audit trail.
+    recorded: an instant. recipient: "Organization/id". app, person: the client and, where it was one, who used
+    it. what: in words; resources: how many. purpose: a code, purpose_text: in words. excluded: the paragraph by
+    which it is left out of an accounting, "" where it counts. row: its number in the audit trail.
     """
 
     recorded: str
@@ -72,8 +73,8 @@ def disclosures(
 ) -> Iterator[Disclosure]:
     """The disclosures of a patient's record, the latest first.
 
-    since, until: recorded at or after, and before. everything: those that do not count as well. Raises: FhirError
-    too-costly.
+    since, until: recorded at or after, and before. everything: those that do not count as well. Raises:
+    FhirError too-costly.
     """
     rule = accounting()
     outside = (

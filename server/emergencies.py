@@ -30,8 +30,8 @@ _NOTIFIER = Principal("emergency-access", parse_scopes("system/Task.crus"))
 class EmergencyAccess(Protocol):
     """One opened chart. actor: "Practitioner/id". patient: an id. reason: a code, comment: in words.
 
-    until: when it ends by itself. ended: when it was ended before, None if not. reviewed, reviewed_by, finding: of
-    whoever looked at it afterwards; None and "" before.
+    until: when it ends by itself. ended: when it was ended before, None if not. reviewed, reviewed_by, finding:
+    of whoever looked at it afterwards; None and "" before.
     """
 
     @property
@@ -156,14 +156,14 @@ def conclude(context: Context, access: EmergencyAccess) -> None:
     version = task["meta"]["versionId"]
     _perform(
         context,
-        InteractionRequest("update", "Task", task["id"], body={**task, "status": "completed"}, if_match=version),
+        InteractionRequest(
+            "update", "Task", task["id"], body={**task, "status": "completed"}, if_match=version
+        ),
     )
 
 
 def _task(context: Context, access: EmergencyAccess) -> dict[str, Any] | None:
-    found = _perform(
-        context, InteractionRequest("search-type", "Task", query=(("_id", _task_id(access)),))
-    )
+    found = _perform(context, InteractionRequest("search-type", "Task", query=(("_id", _task_id(access)),)))
     entries = decode(found.body).get("entry", ())
     return entries[0]["resource"] if entries else None
 

@@ -1,7 +1,7 @@
 """Who may read the audit trail: part of the access decision, for the one row source that is no resource (pure).
 
-The trail is readable as a whole or not at all: a row names other patients and the staff, so no rule about a patient
-or a criterion can cut it to size.
+The trail is readable as a whole or not at all: a row names other patients and the staff, so no rule about a
+patient or a criterion can cut it to size.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def require_audit_reader(principal: Principal, permission: str) -> None:
     if not may_read_audit(principal, permission):
         raise FhirError(
             "forbidden",
-            "The audit trail is open to a user/ scope of a role that reads AuditEvents, and to a system/ scope that"
-            " names AuditEvent; not to granular scopes",
+            "The audit trail is open to a user/ scope of a role that reads AuditEvents, and to a system/ scope"
+            " that names AuditEvent; not to granular scopes",
             headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
         )
 
 
 def decide_stored(principal: Principal, interaction: str, resource_type: str = "") -> Decision:
-    """`access.decide`, of resources that are stored: whatever lies under the name of a type that is not (a client
-    of an earlier release could store AuditEvents) is visible and writable to nobody.
+    """`access.decide`, of resources that are stored: whatever lies under the name of a type that is not (a
+    client of an earlier release could store AuditEvents) is visible and writable to nobody.
 
     Raises: as `decide`.
     """

@@ -17,8 +17,8 @@ class Principal:
     scopes: what was granted. patient, encounter: ids of the launch context. role: the user's role
     (`policy`), "" for none. username: the account that acts, "" for none. token_hash: by which the token is
     found again, b"" without one. token_id: a piece of it, for audit; never the token.
-    organization: the partner that acts, as "Organization/id", None for the site's own people and apps. purpose: of
-    use, a code of v3-PurposeOfUse, "" where none was stated.
+    organization: "Organization/id" of the partner that the client or the user belongs to, None for our own.
+    purpose: for which the partner asks, a code of v3-PurposeOfUse, "" where none is known.
     emergencies: the patients whose charts the user opened in an emergency, each with the moment until which.
     decisions: what `access` already worked out for this value; a principal lives as long as its token is
     cached, so an access decision costs one dictionary look-up after the first.

@@ -7,7 +7,14 @@ from flask import Blueprint, Response, g, make_response, redirect, request, url_
 from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.console.audit import lines
-from server.emergencies import EmergencyAccess, EmergencyAccesses, conclude, looked_at, refuse_reviewer, state_of
+from server.emergencies import (
+    EmergencyAccess,
+    EmergencyAccesses,
+    conclude,
+    looked_at,
+    refuse_reviewer,
+    state_of,
+)
 from server.errors import FhirError
 from server.interactions.request import Context
 from server.policy.emergency_review import emergency_review

@@ -61,8 +61,9 @@ def _purpose(principal: Principal, patients: list[str], now: datetime) -> str:
 
 
 def _patients(principal: Principal, request: InteractionRequest, response: InteractionResponse) -> list[str]:
-    """Whose records were touched: those of whom something went out, and whom the request itself names; where that
-    is nobody, the patient of the token."""
+    """Whose records were touched: those of whom something went out, and whom the request itself names; where
+    that is nobody, the patient of the token.
+    """
     named = set(response.patients)
     asked = (request.id if request.resource_type == "Patient" else "", request.compartment)
     named.update(id for text in asked if is_id(id := text.removeprefix("Patient/")))

@@ -1,7 +1,8 @@
 """A sealed audit row as a FHIR AuditEvent, shaped by IHE's Basic Audit Log Patterns (BALP 1.1.4).
 
-What kind of event an interaction is stands in `policy/audit_events.json`. A profile is claimed only where all it
-asks for is there. One row is one event, whoever many patients it names; BALP would have one for each patient.
+What kind of event an interaction is stands in `policy/audit_events.json`. A profile is claimed only where all
+it asks for is there. One row is one event, whoever many patients it names; BALP would have one for each
+patient.
 Sources: profiles.ihe.net/ITI/BALP, hl7.org/fhir/R4/auditevent.html
 """
 
@@ -19,14 +20,18 @@ BALP = "https://profiles.ihe.net/ITI/BALP/"
 TYPE = "AuditEvent"
 # Systems of the identifiers by which events name whom and what no resource stands for.
 SERVER_SYSTEM, CLIENT_SYSTEM, USER_SYSTEM = "urn:ietf:rfc:3986", "urn:baton:client", "urn:baton:user"
-TOKEN_PREFIX = "urn:ietf:params:oauth:jti:"
+TOKEN_PREFIX = "urn:ietf:params:oauth:jti:"  # noqa: S105 - of the name of one
 PURPOSE_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 
 # HTTP status, from which on -> outcome. Source: hl7.org/fhir/R4/valueset-audit-event-outcome.html
 OUTCOMES = ((500, "8"), (400, "4"), (0, "0"))
 DENIALS = (401, 403)
 
-_PERSON = {"system": "http://terminology.hl7.org/CodeSystem/audit-entity-type", "code": "1", "display": "Person"}
+_PERSON = {
+    "system": "http://terminology.hl7.org/CodeSystem/audit-entity-type",
+    "code": "1",
+    "display": "Person",
+}
 _OBJECT = {**_PERSON, "code": "2", "display": "System Object"}
 _ROLES = "http://terminology.hl7.org/CodeSystem/object-role"
 _PATIENT_ROLE = {"system": _ROLES, "code": "1", "display": "Patient"}

@@ -1,7 +1,7 @@
 """What R4's search parameters of AuditEvent ask of audit rows: the one table of those that are answered (pure).
 
-A clause becomes a condition on the fields that an event is made of (`audit_event`), so that a search finds exactly
-the events that say what was asked. What is not in the table is refused, never ignored.
+A clause becomes a condition on the fields that an event is made of (`audit_event`), so that a search finds
+exactly the events that say what was asked. What is not in the table is refused, never ignored.
 Source: hl7.org/fhir/R4/auditevent.html#search
 """
 
@@ -86,9 +86,7 @@ def _condition(condition: object, base_url: str) -> AuditCondition:
         listed = ", ".join(f":{name}" for name in sorted(readers) if name) or "none"
         raise _unsupported(code, f"modifier not supported here. Of this parameter: {listed}")
     return tuple(
-        alternative
-        for value in condition.values
-        for alternative in read(condition.parameter, value, base_url)
+        alternative for value in condition.values for alternative in read(condition.parameter, value, base_url)
     )
 
 

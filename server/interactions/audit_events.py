@@ -1,7 +1,8 @@
 """AuditEvent: read and search, answered from the sealed audit trail. Nothing else can be asked of it.
 
-No client writes an AuditEvent, and none is stored as a resource: what is served under this name is what the server
-itself saw, sealed against change. So other row sources (includes, chains, `_has`, histories, records) have none.
+No client writes an AuditEvent, and none is stored as a resource: what is served under this name is what the
+server itself saw, sealed against change. So other row sources (includes, chains, `_has`, histories, records)
+have none.
 Sources: hl7.org/fhir/R4/auditevent.html, docs/decisions/0017-audit-events.md
 """
 
@@ -161,7 +162,9 @@ def _entry(query: SearchQuery, sequence: int, row: AuditRow, base_url: str) -> d
 
 def _version(sequence: int, row: AuditRow, base_url: str) -> StoredVersion:
     """An event as what `answer_version` shows: it has one version, as old as itself."""
-    return StoredVersion(TYPE, str(sequence), 1, row.recorded, encode(audit_event(sequence, row, base_url)), "POST")
+    return StoredVersion(
+        TYPE, str(sequence), 1, row.recorded, encode(audit_event(sequence, row, base_url)), "POST"
+    )
 
 
 def _of_compartment(request: InteractionRequest) -> Pairs:

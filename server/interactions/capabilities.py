@@ -181,8 +181,8 @@ def _audit_events() -> dict[str, Any]:
         "extension": [{"url": _SORTABLE_URL, "valueCode": code} for code in sorted(ORDERS)],
         "type": TYPE,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{TYPE}",
-        "documentation": "What the server itself recorded: read and searched, never created, changed or deleted."
-        " The latest event comes first; events are found some seconds after they happened.",
+        "documentation": "What the server itself recorded: read and searched, never created, changed or"
+        " deleted. The latest event comes first; events are found some seconds after they happened.",
         "interaction": [{"code": code} for code in HANDLERS],
         "versioning": "no-version",
         "readHistory": False,

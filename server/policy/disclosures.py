@@ -1,4 +1,6 @@
-"""What an accounting of disclosures counts, read from `disclosures.json` (45 CFR 164.528; pure data and one rule)."""
+"""What an accounting of disclosures counts, read from `disclosures.json` (45 CFR 164.528; pure data and one
+rule).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """years: how far back. interactions: by which something goes out. individual: the paragraph by which what the
-    patients themselves read is left out. purposes: by code. not_stated: of a row without one.
+    """years: how far back. interactions: by which something goes out. individual: the paragraph by which what
+    the patients themselves read is left out. purposes: by code. not_stated: of a row without one.
     """
 
     years: int

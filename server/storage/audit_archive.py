@@ -35,7 +35,8 @@ def aged(database: Database, before: datetime) -> Aged:
 
 
 def archivable(database: Database, before: datetime) -> SignedHead | None:
-    """The last head up to which every row was recorded before a moment and which has rows after it; None for none.
+    """The last head up to which every row was recorded before a moment and which has rows after it; None for
+    none.
 
     Rows are numbered as they are sealed, which is not quite the order in which they were recorded.
     """
@@ -59,7 +60,9 @@ def remove(database: Database, until: int) -> int:
     removed = 0
     while True:
         with database.writing() as connection:
-            first = _number(connection, "SELECT min(sequence) FROM audit_chain WHERE sequence > :value", -(2**62))
+            first = _number(
+                connection, "SELECT min(sequence) FROM audit_chain WHERE sequence > :value", -(2**62)
+            )
             if first is None or first > until:
                 connection.execute("DELETE FROM audit_head WHERE sequence < :until", {"until": until})
                 return removed

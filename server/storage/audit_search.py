@@ -1,8 +1,8 @@
 """Searching the sealed audit rows: a page by keyset, a total, and counts over time for a plot.
 
-The usual conditions have an index whose end is the order of the page, so a page costs about its rows; others are
-asked row by row in that order, under the time limit of every search. What waits to be sealed is not searched: it
-is there within seconds, and `baton audit verify` says how much waits.
+The usual conditions have an index whose end is the order of the page, so a page costs about its rows; others
+are asked row by row in that order, under the time limit of every search. What waits to be sealed is not
+searched: it is there within seconds, and `baton audit verify` says how much waits.
 """
 
 from __future__ import annotations
@@ -135,7 +135,9 @@ def _tested(test: AuditTest | AuditRange, parameters: Parameters) -> str:
     column = "a.sequence" if test.field == "sequence" else f"a.{COLUMNS[test.field]}"
     if isinstance(test, AuditRange):
         bounds = ((">=", test.low), ("<", test.high))
-        return all_of(f"{column} {sign} {parameters.bind(bound)}" for sign, bound in bounds if bound is not None)
+        return all_of(
+            f"{column} {sign} {parameters.bind(bound)}" for sign, bound in bounds if bound is not None
+        )
     values = tuple(value for value in test.values if not (isinstance(value, str) and "\0" in value))
     if not values:
         return all_of(()) if test.negated else FALSE

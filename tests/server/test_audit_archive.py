@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,9 @@ from server.storage.interface import AuditQuery, AuditRow
 BASE = "http://127.0.0.1:8000"
 NOW = datetime.now(UTC).replace(microsecond=0)
 OLD = NOW - timedelta(days=8 * 365)
-ROW = AuditRow(OLD, "Practitioner/p", "app", "read", "Patient", "a", 1, "a", 200, "ü", organization="Organization/q")
+ROW = AuditRow(
+    OLD, "Practitioner/p", "app", "read", "Patient", "a", 1, "a", 200, "ü", organization="Organization/q"
+)
 
 
 @pytest.fixture
@@ -37,8 +39,12 @@ def write(store: Any, authorization: Any) -> Callable[..., None]:
         with store.writing() as writer:
             for number in range(count):
                 organization = ROW.organization if number % 2 else ""
-                writer.audit(replace(ROW, recorded=recorded, request_id=f"r-{number}", organization=organization))
-        store.seal_audit(head_signer(authorization.keys, BASE, lambda: recorded), recorded, sign_every=timedelta())
+                writer.audit(
+                    replace(ROW, recorded=recorded, request_id=f"r-{number}", organization=organization)
+                )
+        store.seal_audit(
+            head_signer(authorization.keys, BASE, lambda: recorded), recorded, sign_every=timedelta()
+        )
 
     return made
 
@@ -53,14 +59,16 @@ def trail(write: Callable[..., None], store: Any) -> Any:
 
 
 @pytest.fixture
-def baton(monkeypatch: pytest.MonkeyPatch, settings: Settings, app: Any) -> Iterator[Callable[..., Result]]:
+def baton(monkeypatch: pytest.MonkeyPatch, settings: Settings, app: Any) -> Callable[..., Result]:
     monkeypatch.setattr(command_context, "read_settings", lambda environment, demo: settings)
-    yield lambda *arguments: CliRunner().invoke(audit_command.audit, [str(argument) for argument in arguments])
+    return lambda *arguments: CliRunner().invoke(audit_command.audit, [str(argument) for argument in arguments])
 
 
 def verified(baton: Any, *more: object) -> tuple[int, dict[str, Any]]:
     result = baton("verify", "--json", *more)
-    return result.exit_code, json.loads(result.stdout) if result.stdout.startswith("{") else {"said": result.output}
+    return result.exit_code, json.loads(result.stdout) if result.stdout.startswith("{") else {
+        "said": result.output
+    }
 
 
 def test_retention_says_what_is_older_and_changes_nothing(trail: Any, baton: Any) -> None:
@@ -197,7 +205,9 @@ def test_a_changed_archive_is_found(trail: Any, baton: Any, tmp_path: Path, line
     assert baton("verify", "--archive", file).exit_code == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing", gzip.compress(b""), gzip.compress(b"{}\n"), gzip.compress(b"[]\n")])
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing", gzip.compress(b""), gzip.compress(b"{}\n"), gzip.compress(b"[]\n")]
+)
 def test_what_is_no_archive_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.gz").write_bytes(content)
     with pytest.raises(ArchiveError, match="archive"):

@@ -1,5 +1,6 @@
 """A walk over every route of the server: each access leaves a row that names who, what, whose record and how it
-ended, and each refusal does. What leaves none is listed here with the reason; a new route has to be on one side.
+ended, and each refusal does. What leaves none is listed here with the reason; a new route has to be on one
+side.
 
 Covers server/interactions/audit.py, server/api/exchange.py, server/console, server/demo_ehr, server/auth.
 """
@@ -125,7 +126,12 @@ def test_every_fhir_route_leaves_a_row_whoever_asks(
     rows()
     form = {"Content_Type": FORM} if path.endswith("_search") else {}
     body = b"" if form else ({"resourceType": "Observation"} if method in ("POST", "PUT", "PATCH") else None)
-    for caller, who in ((chart, "Client/tests"), (anonymous, ""), (nobody, "Client/tests"), (other, "Practitioner/a")):
+    for caller, who in (
+        (chart, "Client/tests"),
+        (anonymous, ""),
+        (nobody, "Client/tests"),
+        (other, "Practitioner/a"),
+    ):
         answer = caller(method, path, body, **form)
         found = rows()
         assert found, (method, path, answer.status)
@@ -210,7 +216,10 @@ def test_every_page_of_a_record_names_who_looked_and_whose_it_is(
         assert "one" in {row.patient for row in found}
 
 
-@pytest.mark.parametrize("path", ["/console/resources", "/console/queue", "/console/audit", "/console/disclosures", "/console/audit/export"])
+@pytest.mark.parametrize(
+    "path",
+    ["/console/resources", "/console/queue", "/console/audit", "/console/disclosures", "/console/audit/export"],
+)
 def test_a_page_that_a_role_may_not_open_leaves_the_refusal(
     sign_in: Callable[[str], FlaskClient], rows: Callable[[], list[AuditRow]], path: str
 ) -> None:

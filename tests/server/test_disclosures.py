@@ -1,6 +1,8 @@
-"""The accounting of disclosures: what went out to partners, by the rule, as operators and privacy officers get it.
+"""The accounting of disclosures: what went out to partners, by the rule, as operators and privacy officers get
+it.
 
-Covers server/disclosures.py, server/console/disclosures_views.py, `baton audit disclosures`. Source: 45 CFR 164.528.
+Covers server/disclosures.py, server/console/disclosures_views.py, `baton audit disclosures`. Source: 45 CFR
+164.528.
 """
 
 from __future__ import annotations
@@ -79,7 +81,9 @@ def baton(monkeypatch: pytest.MonkeyPatch, settings: Settings, app: Any) -> Call
     return lambda *arguments: CliRunner().invoke(audit_command.audit, [str(argument) for argument in arguments])
 
 
-def test_what_counts_is_what_went_out_to_a_partner_for_another_purpose_than_care(partners: Any, clock: Any) -> None:
+def test_what_counts_is_what_went_out_to_a_partner_for_another_purpose_than_care(
+    partners: Any, clock: Any
+) -> None:
     since = clock() - timedelta(days=6 * 365)
     found = list(disclosures(partners, "one", since=since, until=None))
     assert [(one.recipient, one.purpose, one.resources) for one in found] == [
@@ -94,7 +98,11 @@ def test_what_counts_is_what_went_out_to_a_partner_for_another_purpose_than_care
 
 def test_everything_shows_what_does_not_count_and_why(partners: Any) -> None:
     found = list(disclosures(partners, "one", since=None, until=None, everything=True))
-    reasons = {one.recipient if one.excluded.endswith("(i)") else one.person: one.excluded for one in found if one.excluded}
+    reasons = {
+        one.recipient if one.excluded.endswith("(i)") else one.person: one.excluded
+        for one in found
+        if one.excluded
+    }
     assert reasons == {"Organization/clinic": "164.528(a)(1)(i)", "Patient/one": "164.528(a)(1)(ii)"}
     assert len(found) == 6  # with the one of seven years ago
 
@@ -110,7 +118,7 @@ def test_a_cell_cannot_pass_for_a_formula(partners: Any) -> None:
     found = list(disclosures(partners, "one", since=None, until=None))
     text = "".join(as_csv(found, {"Organization/formula": '=cmd|"x"'}))
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert rows[0]["recipient_name"] == "'=cmd|\"x\""
+    assert rows[0]["recipient_name"] == '\'=cmd|"x"'
     assert len(rows) == len(found)
 
 
@@ -150,10 +158,10 @@ def test_the_page_shows_recipients_and_each_disclosure(
     assert "Purpose: public health. 2 times" in paper.text
 
 
-@pytest.mark.parametrize("query", ["patient=Smith%20J", "patient=one&since=yesterday", "patient=one&until=2026-02-31"])
-def test_a_form_that_cannot_be_is_answered_in_words(
-    sign_in: Callable[[str], FlaskClient], query: str
-) -> None:
+@pytest.mark.parametrize(
+    "query", ["patient=Smith%20J", "patient=one&since=yesterday", "patient=one&until=2026-02-31"]
+)
+def test_a_form_that_cannot_be_is_answered_in_words(sign_in: Callable[[str], FlaskClient], query: str) -> None:
     page = sign_in("privacy").get(f"/console/disclosures?{query}", base_url=BASE)
     assert page.status_code == 400
     assert "The accounting was not made." in page.text
@@ -168,6 +176,8 @@ def test_the_partner_is_part_of_what_is_sealed(partners: Any, settings: Settings
     folder = settings.home / "audit"
     before = verify(partners.database, folder, ())
     with partners.database.writing() as connection:
-        connection.execute("UPDATE audit_chain SET organization = '' WHERE organization = 'Organization/clinic'")
+        connection.execute(
+            "UPDATE audit_chain SET organization = '' WHERE organization = 'Organization/clinic'"
+        )
     after = verify(partners.database, folder, ())
     assert after.finding_count == before.finding_count + 1

@@ -68,7 +68,14 @@ class Kept:
 def kept(clock: Any) -> Kept:
     opened = clock() - timedelta(hours=2)
     first = Access(
-        1, "rn", "Practitioner/demo-rn", "one", "ETREAT", "unconscious at the door", opened, opened + timedelta(hours=1)
+        1,
+        "rn",
+        "Practitioner/demo-rn",
+        "one",
+        "ETREAT",
+        "unconscious at the door",
+        opened,
+        opened + timedelta(hours=1),
     )
     second = replace(
         first, number=2, username="supervisor", actor="Practitioner/demo-supervisor",
@@ -84,7 +91,9 @@ def context(settings: Settings, store: Any, clock: Any) -> Any:
 
 
 @pytest.fixture
-def demo_app(settings: Settings, store: Any, clock: Any, context: Any, authorization: AuthContext, kept: Kept) -> Flask:
+def demo_app(
+    settings: Settings, store: Any, clock: Any, context: Any, authorization: AuthContext, kept: Kept
+) -> Flask:
     """A server with the console alone, and these accesses."""
     app = Flask("server")
     pages = blueprint(context, authorization, login_url="/oauth2/login", demo=False, emergencies=kept)
@@ -111,7 +120,9 @@ def test_what_was_done_in_the_chart_meanwhile_is_shown(
     sign_in: Callable[[str], FlaskClient], kept: Kept, store: Any, seal_trail: Callable[[], None]
 ) -> None:
     access = kept.rows[1]
-    row = AuditRow(access.opened, access.actor, "app", "read", "Observation", "o-1", 1, "one", 200, "r", purpose="BTG")
+    row = AuditRow(
+        access.opened, access.actor, "app", "read", "Observation", "o-1", 1, "one", 200, "r", purpose="BTG"
+    )
     with store.writing() as writer:
         writer.audit(row)
         writer.audit(replace(row, id="o-2", recorded=access.opened + timedelta(minutes=30), outcome=404))
@@ -135,7 +146,9 @@ def test_a_supervisor_reviews_and_the_task_is_completed(
     browser = sign_in("supervisor")
     token = csrf(browser.get("/console/emergencies/1", base_url=BASE).text)
     answer = browser.post(
-        "/console/emergencies/1", data={"csrf_token": token, "finding": "Justified:  seen in the ED."}, base_url=BASE
+        "/console/emergencies/1",
+        data={"csrf_token": token, "finding": "Justified:  seen in the ED."},
+        base_url=BASE,
     )
     assert answer.status_code == 303
     row = kept.rows[1]
@@ -143,7 +156,9 @@ def test_a_supervisor_reviews_and_the_task_is_completed(
     assert fhir.get("Task/emergency-access-1").json["status"] == "completed"
     (noted,) = [row for row in store.audit_rows(limit=20) if row.interaction == "emergency-review"]
     assert (noted.username, noted.patient, noted.detail) == ("supervisor", "one", "access 1")
-    again = browser.post("/console/emergencies/1", data={"csrf_token": token, "finding": "again"}, base_url=BASE)
+    again = browser.post(
+        "/console/emergencies/1", data={"csrf_token": token, "finding": "again"}, base_url=BASE
+    )
     assert again.status_code == 409
     listed = browser.get("/console/emergencies", base_url=BASE).text
     assert "1 reviewed" in listed

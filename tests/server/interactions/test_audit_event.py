@@ -50,10 +50,21 @@ ROWS = st.builds(
         lambda moment: moment.replace(tzinfo=UTC, microsecond=moment.microsecond // 1000 * 1000)
     ),
     principal=st.sampled_from(
-        ["", "Practitioner/p", "PractitionerRole/r", "Patient/a", "User/rn", "Client/app", "operator", "Organization/q"]
+        [
+            "",
+            "Practitioner/p",
+            "PractitionerRole/r",
+            "Patient/a",
+            "User/rn",
+            "Client/app",
+            "operator",
+            "Organization/q",
+        ]
     ),
     client_id=st.sampled_from(["", "app", "console"]),
-    interaction=st.sampled_from([*sorted(name for name in kinds() if name), "queue-retry", "of-a-later-release"]),
+    interaction=st.sampled_from(
+        [*sorted(name for name in kinds() if name), "queue-retry", "of-a-later-release"]
+    ),
     resource_type=st.sampled_from(["", "Patient", "Observation"]),
     id=_IDS,
     version_id=st.sampled_from([0, 1, 12]),
@@ -88,7 +99,15 @@ def test_exactly_one_agent_asked_for_it(row: AuditRow) -> None:
 @given(ROWS)
 def test_nothing_of_a_row_is_lost(row: AuditRow) -> None:
     text = json.dumps(audit_event(1, row, BASE))
-    for said in (row.username, row.client_id, row.token_id, row.purpose, row.address, row.request_id, row.organization):
+    for said in (
+        row.username,
+        row.client_id,
+        row.token_id,
+        row.purpose,
+        row.address,
+        row.request_id,
+        row.organization,
+    ):
         assert json.dumps(said)[1:-1] in text
     assert all(f'"Patient/{id}"' in text for id in row.patient.split())
     if row.resource_type and row.id:
@@ -111,7 +130,11 @@ def test_a_read_of_a_patients_record_is_balps_patient_read() -> None:
     assert user["policy"] == ["urn:ietf:params:oauth:jti:0123456789abcdef"]
     assert "network" not in user
     patient, data, request = event["entity"]
-    assert (patient["what"]["reference"], patient["type"]["code"], patient["role"]["code"]) == ("Patient/a", "1", "1")
+    assert (patient["what"]["reference"], patient["type"]["code"], patient["role"]["code"]) == (
+        "Patient/a",
+        "1",
+        "1",
+    )
     assert data["what"]["reference"] == "Observation/o1/_history/3"
     assert (data["type"]["code"], data["role"]["code"]) == ("2", "4")
     assert (request["type"]["code"], request["what"]["identifier"]["value"]) == ("XrequestId", "request-1")
@@ -145,14 +168,18 @@ def test_a_search_tells_the_names_of_its_parameters_and_every_patient() -> None:
     event = audit_event(7, row, BASE)
     assert event["action"] == "E"
     assert [coding["code"] for coding in event["subtype"]] == ["search", "search-type"]
-    patients = [entity["what"]["reference"] for entity in event["entity"] if entity.get("role", {}).get("code") == "1"]
+    patients = [
+        entity["what"]["reference"] for entity in event["entity"] if entity.get("role", {}).get("code") == "1"
+    ]
     assert patients == ["Patient/a", "Patient/b"]
     (query,) = [entity for entity in event["entity"] if "query" in entity]
     assert b64decode(query["query"]).decode() == "Observation?_sort&patient"
     assert query["detail"] == [{"type": "results", "valueString": "1"}]
 
 
-@pytest.mark.parametrize(("outcome", "code"), [(200, "0"), (304, "0"), (400, "4"), (404, "4"), (500, "8"), (507, "8")])
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(200, "0"), (304, "0"), (400, "4"), (404, "4"), (500, "8"), (507, "8")]
+)
 def test_the_outcome_is_by_the_status(outcome: int, code: str) -> None:
     event = audit_event(7, replace(READ, outcome=outcome), BASE)
     assert (event["outcome"], event["outcomeDesc"]) == (code, f"HTTP {outcome}")

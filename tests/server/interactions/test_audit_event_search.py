@@ -1,6 +1,7 @@
 """Searching AuditEvents: what the database finds in the rows is what matches the events themselves.
 
-The second opinion is the one every other search is tested against: the event's own index values, matched in memory.
+The second opinion is the one every other search is tested against: the event's own index values, matched in
+memory.
 Covers server/interactions/audit_event_search.py, server/storage/audit_search.py.
 """
 
@@ -20,7 +21,7 @@ from server.fhir.search_parsing import parse_search
 from server.interactions.audit_event import audit_event
 from server.interactions.audit_event_search import ANSWERED, audit_query
 from server.policy.audit_events import kinds
-from server.storage.audit_chain import ChainEnd, SignedHead
+from server.storage.audit_chain import SignedHead
 from server.storage.interface import AuditRow
 
 BASE = "http://127.0.0.1:8000/fhir"
@@ -35,11 +36,15 @@ def made(count: int) -> list[AuditRow]:
     names = [name for name in sorted(kinds()) if name]
     rows = []
     for _ in range(count):
-        interaction = chance.choice(["read", "search-type", "create", "login", chance.choice(names), "queue-retry"])
+        interaction = chance.choice(
+            ["read", "search-type", "create", "login", chance.choice(names), "queue-retry"]
+        )
         resource_type = chance.choice(["Patient", "Observation", ""])
         id = chance.choice(["a", "b", "c"]) if resource_type else ""
         patients = set(chance.choice(["", "a", "b", "a b"]).split())
-        principal = chance.choice(["Practitioner/p", "Practitioner/a", "User/rn", "Client/app", "operator", "Patient/c"])
+        principal = chance.choice(
+            ["Practitioner/p", "Practitioner/a", "User/rn", "Client/app", "operator", "Patient/c"]
+        )
         # As `interactions.audit` makes rows: whoever the request names is among the patients.
         patients |= {id} if resource_type == "Patient" and id else set()
         patients |= {"c"} if principal == "Patient/c" else set()
@@ -68,9 +73,7 @@ ROWS = made(400)
 
 @pytest.fixture(scope="module")
 def events() -> list[Indexed]:
-    return [
-        indexed(audit_event(sequence, row, BASE), base_url=BASE) for sequence, row in enumerate(ROWS, 1)
-    ]
+    return [indexed(audit_event(sequence, row, BASE), base_url=BASE) for sequence, row in enumerate(ROWS, 1)]
 
 
 @pytest.fixture
@@ -85,10 +88,13 @@ def trail(store: Any) -> Any:
 _DATES = st.builds(
     lambda prefix, offset, form: prefix + (NOW + timedelta(milliseconds=offset)).strftime(form),
     st.sampled_from(["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb"]),
-    st.integers(-1_000_000, 201_000_000) | st.sampled_from(ROWS).map(lambda row: (row.recorded - NOW) // timedelta(milliseconds=1)),
+    st.integers(-1_000_000, 201_000_000)
+    | st.sampled_from(ROWS).map(lambda row: (row.recorded - NOW) // timedelta(milliseconds=1)),
     st.sampled_from(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m", "%Y"]),
 )
-_EXACT = st.sampled_from(ROWS).map(lambda row: row.recorded.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+_EXACT = st.sampled_from(ROWS).map(
+    lambda row: row.recorded.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+)
 _PAIRS = st.one_of(
     st.tuples(st.sampled_from(["date", "_lastUpdated"]), _DATES | _EXACT),
     st.tuples(st.just("patient"), st.sampled_from(["a", "Patient/b", f"{BASE}/Patient/c", "a,b", "nobody"])),

@@ -72,7 +72,9 @@ def test_a_refused_read_is_found_by_the_patient_that_was_asked_for(trail: Any, a
     assert entry["resource"]["outcomeDesc"] == "HTTP 404"
 
 
-def test_pages_follow_one_another_without_gaps(trail: Any, auditor: Any, seal_trail: Callable[[], None]) -> None:
+def test_pages_follow_one_another_without_gaps(
+    trail: Any, auditor: Any, seal_trail: Callable[[], None]
+) -> None:
     for _ in range(7):
         trail.get("Patient/one")
     seal_trail()
@@ -264,7 +266,9 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize(("path", "expression"), ELSEWHERE)
-def test_no_other_search_reaches_them(trail: Any, as_token: Callable[..., Any], path: str, expression: str) -> None:
+def test_no_other_search_reaches_them(
+    trail: Any, as_token: Callable[..., Any], path: str, expression: str
+) -> None:
     answer = as_token("system/*.rs system/AuditEvent.rs").get(path)
     assert (answer.status, answer.codes) == (400, ["not-supported"])
     assert answer.paths == [expression]
@@ -296,7 +300,9 @@ def test_what_an_earlier_release_let_clients_store_is_seen_by_nobody(
         assert answer.status == 200, (path, answer.body)
         assert b"forged" not in answer.body, path
     assert reader.get("AuditEvent/forged").status == 404
-    assert not decide_stored(Principal("x", parse_scopes("system/*.cruds")), "read", "Patient").visible.of("AuditEvent")
+    assert not decide_stored(Principal("x", parse_scopes("system/*.cruds")), "read", "Patient").visible.of(
+        "AuditEvent"
+    )
 
 
 def test_the_capability_statement_says_what_can_be_asked(anonymous: Any) -> None:

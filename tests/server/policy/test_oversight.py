@@ -1,4 +1,5 @@
-"""The policies of oversight: what counts as a disclosure, how long rows stay, who reviews and who reads the trail.
+"""The policies of oversight: what counts as a disclosure, how long rows stay, who reviews and who reads the
+trail.
 
 Covers server/policy/disclosures.py, audit_retention.py, emergency_review.py, audit_readers.py, audit_events.py.
 """
@@ -34,7 +35,9 @@ LEAP = datetime(2028, 2, 29, 12, tzinfo=UTC)
         ("PUBHLTH", "Patient/other", ""),
     ],
 )
-def test_what_the_rule_leaves_out_is_left_out_and_nothing_else(purpose: str, principal: str, excluded: str) -> None:
+def test_what_the_rule_leaves_out_is_left_out_and_nothing_else(
+    purpose: str, principal: str, excluded: str
+) -> None:
     assert accounting().excluded(purpose, principal, "p") == excluded
 
 

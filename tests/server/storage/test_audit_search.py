@@ -83,10 +83,7 @@ def fits(row: AuditRow, query: AuditQuery) -> bool:
         (query.since is None or row.recorded >= query.since)
         and (query.until is None or row.recorded < query.until)
         and query.patient in ("", *row.patient.split())
-        and all(
-            getattr(query, name) in ("", getattr(row, name))
-            for name in _FIELDS
-        )
+        and all(getattr(query, name) in ("", getattr(row, name)) for name in _FIELDS)
         and refused.get(query.outcome, str(row.outcome) == query.outcome)
     )
 
