@@ -14,7 +14,8 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """title: in words. excluded: the paragraph by which disclosures for it are left out, "" where they count."""
+    """title: in words. excluded: the paragraph by which disclosures for it are left out, "" where they
+    count."""
 
     title: str
     excluded: str = ""

@@ -56,7 +56,7 @@ def archivable(database: Database, before: datetime) -> SignedHead | None:
 
 
 def remove(database: Database, until: int) -> int:
-    """Delete the rows up to a number and the heads before it; how many rows. May be done again after a failure."""
+    """Delete the rows up to a number and the heads before it; how many rows. It may be done again."""
     removed = 0
     while True:
         with database.writing() as connection:

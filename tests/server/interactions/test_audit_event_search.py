@@ -20,6 +20,7 @@ from server.fhir.criteria import Indexed, indexed, matches
 from server.fhir.search_parsing import parse_search
 from server.interactions.audit_event import audit_event
 from server.interactions.audit_event_search import ANSWERED, audit_query
+from server.interactions.version import instant
 from server.policy.audit_events import kinds
 from server.storage.audit_chain import SignedHead
 from server.storage.interface import AuditRow
@@ -27,6 +28,7 @@ from server.storage.interface import AuditRow
 BASE = "http://127.0.0.1:8000/fhir"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ACT = "http://hl7.org/fhir/restful-interaction"
+ACTION = "http://hl7.org/fhir/audit-event-action"
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 OWN = "urn:baton:audit-interaction"
 
@@ -85,47 +87,62 @@ def trail(store: Any) -> Any:
     return store
 
 
+# Parameter, with its modifier -> values that are tried.
+VALUES = {
+    "patient": ["a", "Patient/b", f"{BASE}/Patient/c", "a,b", "nobody"],
+    "patient:Patient": ["a"],
+    "agent": [
+        "Practitioner/p",
+        "Practitioner/p,Patient/c",
+        "Organization/q",
+        "a",
+        "c",
+        "http://x.example/Practitioner/p",
+    ],
+    "agent:identifier": [
+        "urn:baton:user|rn",
+        "urn:baton:client|app",
+        "urn:baton:user|",
+        "app",
+        "rn,console",
+        f"urn:ietf:rfc:3986|{BASE}",
+        "urn:x|rn",
+    ],
+    "entity": ["Observation/a", "Patient/a", "Patient/c,Observation/b", "Group/a"],
+    "action": ["R", "E,D", f"{ACTION}|C", "|U", f"{ACTION}|", "x"],
+    "outcome": ["0", "4", "8", "12", "0,8", "http://hl7.org/fhir/audit-event-outcome|4"],
+    "type": ["rest", f"{DCM}|110114", f"{DCM}|", "|rest", "110113,rest", f"{DCM}|110100", "urn:x|rest"],
+    "subtype": [
+        f"{ACT}|read",
+        f"{ACT}|",
+        f"{OWN}|",
+        f"{OWN}|queue-retry",
+        f"{DCM}|110122",
+        "search",
+        "AuthZ-Role",
+        "login",
+        "queue-retry",
+        "nothing",
+    ],
+    "policy": ["urn:ietf:params:oauth:jti:0123456789abcdef", "urn:x", "0123456789abcdef"],
+    "source": ["Device/x", "x"],
+    "source:identifier": [BASE, f"urn:ietf:rfc:3986|{BASE}", "urn:x"],
+    "_id": ["1", "400", "401", "x", "01", "7,8"],
+}
+_DATED = ("date", "_lastUpdated")
+_MILLISECONDS = st.integers(-1_000_000, 201_000_000) | st.sampled_from(ROWS).map(
+    lambda row: (row.recorded - NOW) // timedelta(milliseconds=1)
+)
 _DATES = st.builds(
     lambda prefix, offset, form: prefix + (NOW + timedelta(milliseconds=offset)).strftime(form),
     st.sampled_from(["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb"]),
-    st.integers(-1_000_000, 201_000_000)
-    | st.sampled_from(ROWS).map(lambda row: (row.recorded - NOW) // timedelta(milliseconds=1)),
+    _MILLISECONDS,
     st.sampled_from(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m", "%Y"]),
 )
-_EXACT = st.sampled_from(ROWS).map(
-    lambda row: row.recorded.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+_EXACT = st.sampled_from(ROWS).map(lambda row: instant(row.recorded))
+_PAIRS = st.tuples(st.sampled_from(_DATED), _DATES | _EXACT) | st.sampled_from(
+    [(name, value) for name, values in VALUES.items() for value in values]
 )
-_PAIRS = st.one_of(
-    st.tuples(st.sampled_from(["date", "_lastUpdated"]), _DATES | _EXACT),
-    st.tuples(st.just("patient"), st.sampled_from(["a", "Patient/b", f"{BASE}/Patient/c", "a,b", "nobody"])),
-    st.tuples(st.just("patient:Patient"), st.just("a")),
-    st.tuples(
-        st.just("agent"),
-        st.sampled_from(["Practitioner/p", "a", "Practitioner/p,Patient/c", "Organization/q", "c", "http://x.example/Practitioner/p"]),
-    ),
-    st.tuples(
-        st.just("agent:identifier"),
-        st.sampled_from(["urn:baton:user|rn", "urn:baton:client|app", "app", "rn,console", f"urn:ietf:rfc:3986|{BASE}", "urn:x|rn"]),
-    ),
-    st.tuples(st.just("entity"), st.sampled_from(["Observation/a", "Patient/a", "Patient/c,Observation/b", "Group/a"])),
-    st.tuples(
-        st.just("action"),
-        st.sampled_from(["R", "E,D", "http://hl7.org/fhir/audit-event-action|C", "|U", "http://hl7.org/fhir/audit-event-action|", "x"]),
-    ),
-    st.tuples(st.just("outcome"), st.sampled_from(["0", "4", "8", "12", "0,8", "http://hl7.org/fhir/audit-event-outcome|4"])),
-    st.tuples(
-        st.just("type"),
-        st.sampled_from(["rest", f"{DCM}|110114", f"{DCM}|", "|rest", "110113,rest", f"{DCM}|110100", "urn:x|rest"]),
-    ),
-    st.tuples(
-        st.just("subtype"),
-        st.sampled_from([f"{ACT}|read", "search", "AuthZ-Role", "login", f"{OWN}|", f"{OWN}|queue-retry", "queue-retry", f"{DCM}|110122", f"{ACT}|", "nothing"]),
-    ),
-    st.tuples(st.just("policy"), st.sampled_from(["urn:ietf:params:oauth:jti:0123456789abcdef", "urn:x", "0123456789abcdef"])),
-    st.tuples(st.just("source"), st.sampled_from(["Device/x", "x"])),
-    st.tuples(st.just("source:identifier"), st.sampled_from([BASE, f"urn:ietf:rfc:3986|{BASE}", "urn:x"])),
-    st.tuples(st.just("_id"), st.sampled_from(["1", "400", "401", "x", "01", "7,8"])),
-)  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -142,10 +159,10 @@ def test_the_rows_that_are_found_are_those_whose_events_match(
 
 
 def test_each_parameter_is_tried_above() -> None:
-    tried = {
-        "_id", "_lastUpdated", "action", "agent", "date", "entity", "outcome", "patient", "policy", "source", "subtype", "type",
-    }  # fmt: skip
-    assert tried == set(ANSWERED)
+    assert {name.partition(":")[0] for name in (*VALUES, *_DATED)} == set(ANSWERED)
+    assert {name for name in VALUES if ":" in name} >= {
+        f"{code}:{modifier}" for code, readers in ANSWERED.items() for modifier in readers if modifier
+    }
 
 
 @pytest.mark.parametrize(
