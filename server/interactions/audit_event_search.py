@@ -7,9 +7,11 @@ Source: hl7.org/fhir/R4/auditevent.html#search
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from server.errors import FhirError
+from server.fhir.search_conditions import refusal
 from server.fhir.search_query import (
     Clause,
     DateValue,
@@ -21,6 +23,7 @@ from server.fhir.search_query import (
     UriValue,
     Value,
 )
+from server.fhir.search_results import is_result_parameter
 from server.interactions.audit_event import (
     CLIENT_SYSTEM,
     DENIALS,
@@ -38,6 +41,21 @@ Reader = Callable[[SearchParameter, Value, str], AuditCondition]
 # What `_sort` takes.
 ORDERS = frozenset({"date", "_lastUpdated"})
 _TOKEN_DIGITS = 16
+_unsupported = partial(refusal, "unsupported-search")
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse parameters that are not answered, naming those that are. names: with modifiers.
+
+    Raises: FhirError unsupported-search.
+    """
+    for name in names:
+        if is_result_parameter(name):
+            continue
+        if "." in name:
+            raise _unsupported(name, "audit events are searched by what they say themselves, not by a chain")
+        if name.partition(":")[0] not in ANSWERED:
+            raise _unsupported(name, f"not answered for AuditEvent, which has: {', '.join(sorted(ANSWERED))}")
 
 
 def audit_query(query: SearchQuery, base_url: str) -> AuditQuery:
@@ -76,11 +94,13 @@ def _named_patient(condition: AuditCondition) -> str:
 
 def _condition(condition: object, base_url: str) -> AuditCondition:
     if not isinstance(condition, Clause):
-        raise _unsupported("", "audit events are searched by what they say themselves: no chain, _has or _list")
+        raise FhirError(
+            "unsupported-search",
+            "audit events are searched by what they say themselves: no chain, _has or _list",
+        )
     code, modifier = condition.parameter.code, condition.modifier
-    readers = ANSWERED.get(code, {})
-    if not readers:
-        raise _unsupported(code, f"not answered for AuditEvent, which has: {', '.join(sorted(ANSWERED))}")
+    check_names((code,))
+    readers = ANSWERED[code]
     read = readers.get(modifier)
     if read is None:
         listed = ", ".join(f":{name}" for name in sorted(readers) if name) or "none"
@@ -254,8 +274,3 @@ ANSWERED: Mapping[str, Mapping[str, Reader]] = {
     "subtype": {"": _subtype},
     "type": {"": _type},
 }
-
-
-def _unsupported(code: str, text: str) -> FhirError:
-    lead = f"Search parameter {code}: " if code else ""
-    return FhirError("unsupported-search", lead + text, f"http.{code}" if code else "")

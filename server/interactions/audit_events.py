@@ -20,7 +20,7 @@ from server.fhir.search_query import SearchQuery
 from server.interactions.answer import absent, answer_version
 from server.interactions.audit import parameter_names
 from server.interactions.audit_event import TYPE, audit_event
-from server.interactions.audit_event_search import audit_query, sequence_of
+from server.interactions.audit_event_search import audit_query, check_names, sequence_of
 from server.interactions.call import Call, ReadingHandler
 from server.interactions.cursor import PARAMETER, open_cursor, seal_cursor
 from server.interactions.request import InteractionRequest, InteractionResponse
@@ -74,6 +74,8 @@ def search(call: Call[Reader]) -> InteractionResponse:
     require_audit_reader(call.principal, "s")
     context, request = call.context, call.request
     pairs = tuple(pair for pair in request.query if pair[0] != PARAMETER)
+    if request.prefer_handling != "lenient":
+        check_names(name for name, _ in pairs)
     query = parse_search(
         TYPE,
         (*_of_compartment(request), *pairs),
