@@ -158,7 +158,9 @@ def _found(
     event: str, filters: dict[str, Any], *, limit: int | None, ascending: bool = False
 ) -> Iterator[tuple[int, AuditRow]]:
     resource_type, _, id = filters.pop("resource").partition("/")
-    given = {name: _utc(value) if isinstance(value, datetime) else value for name, value in filters.items()}
+    given: dict[str, Any] = {
+        name: _utc(value) if isinstance(value, datetime) else value for name, value in filters.items()
+    }
     count = min(limit or _PAGE, _PAGE)
     query = AuditQuery(**given, resource_type=resource_type, id=id, count=count, ascending=ascending)
     context = _noted(event, query)

@@ -167,7 +167,7 @@ def _what(row: AuditRow) -> str:
 
 def _named(resource: Mapping[str, Any]) -> str:
     """An Organization's name and its first address on one line."""
-    address = next(iter(resource.get("address", ())), {})
+    address: Mapping[str, Any] = next(iter(resource.get("address", ())), {})
     text = address.get("text") or ", ".join(
         part
         for part in (

@@ -124,9 +124,10 @@ def announce(context: Context, access: EmergencyAccess) -> bool:
     """
     if _task(context, access) is not None:
         return False
-    task = {
+    id = _task_id(access)
+    task: dict[str, Any] = {
         "resourceType": "Task",
-        "id": _task_id(access),
+        "id": id,
         "identifier": [{"system": IDENTIFIER_SYSTEM, "value": str(access.number)}],
         "status": "requested",
         "intent": "order",
@@ -141,7 +142,7 @@ def announce(context: Context, access: EmergencyAccess) -> bool:
         "performerType": [{"text": "Supervisor"}],
         "restriction": {"period": {"end": instant(access.opened + emergency_review().due)}},
     }
-    _perform(context, InteractionRequest("update", "Task", task["id"], body=task))
+    _perform(context, InteractionRequest("update", "Task", id, body=task))
     return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response, request, url_for
 
 from server.auth.context import AuthContext, record
@@ -137,7 +139,8 @@ def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
         answer = Response(events(found, auth.fhir_base), mimetype="application/fhir+ndjson")
         answer.headers["Content-Disposition"] = 'attachment; filename="audit-events.ndjson"'
         if following := next_key(found):
-            more = url_for("console.audit_export", after=following, **filters.used())
+            asked: dict[str, Any] = {**filters.used(), "after": following}
+            more = url_for("console.audit_export", **asked)
             answer.headers["Link"] = f'<{more}>; rel="next"'
         return answer
 

@@ -109,8 +109,8 @@ def instance(
     Raises: FhirError as history and vread would.
     """
     if resource_type in UNSTORED:
-        resource = _answer(context, principal, InteractionRequest("read", resource_type, id))
-        return Instance(resource_type, id, "1", _indented(resource), (), "1", "1", "")
+        event = _answer(context, principal, InteractionRequest("read", resource_type, id))
+        return Instance(resource_type, id, "1", _indented(event), (), "1", "1", "")
     pairs = tuple(parse_qsl(older_query, keep_blank_values=True)) or (("_count", str(VERSIONS)),)
     history = _answer(
         context, principal, InteractionRequest("history-instance", resource_type, id, query=pairs)

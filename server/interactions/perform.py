@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from server.auth.access import decide
+from server.auth.audit_access import TYPE as AUDIT_EVENT
 from server.auth.audit_access import decide_stored
 from server.auth.principal import Principal
 from server.errors import FhirError
@@ -127,7 +128,7 @@ def _run_within(
 
 
 def _reading(request: InteractionRequest) -> ReadingHandler:
-    own = audit_events.HANDLERS if request.resource_type == audit_events.TYPE else {}
+    own = audit_events.HANDLERS if request.resource_type == AUDIT_EVENT else {}
     return own.get(request.interaction) or READING[request.interaction]
 
 
