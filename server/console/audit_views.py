@@ -86,14 +86,14 @@ def may_see_audit(held: Role) -> bool:
 def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
     """Add the pages below /console/audit."""
 
-    def note(event: str, patient: str, filters: Filters | None = None) -> None:
+    def note(event: str, patient: str, filters: Filters | None = None, outcome: int = 200) -> None:
         """Audit that somebody looks, before anything is shown."""
         who = staff_principal(CLIENT_ID)
         asked = filters.used() if filters else {}
         record(
             auth,
             event,
-            200,
+            outcome,
             principal=who.name,
             client_id=CLIENT_ID,
             username=who.username,
@@ -146,6 +146,10 @@ def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
 
     @pages.get("/audit/<key>")
     def audit_row(key: str) -> Response:
-        sequence, line = row_at(store, key)
+        try:
+            sequence, line = row_at(store, key)
+        except FhirError as error:
+            note("audit-read", "", outcome=error.status)
+            raise
         note("audit-read", line.row.patient)
         return page("console/audit_row.html", sequence=sequence, line=line)
