@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request, url_for
 
 from server.auth.context import AuthContext, record
 from server.console.audit import (
+    PAGE,
     Filters,
     audit_query,
     events,
@@ -20,7 +21,7 @@ from server.console.audit import (
 from server.errors import FhirError
 from server.policy.roles import Role
 from server.staff_area import page, sentences, staff_principal
-from server.storage.interface import Store
+from server.storage.interface import AuditQuery, Store
 
 CLIENT_ID = "console"
 # AuditEvents of one file; `baton audit export` writes any number.
@@ -101,6 +102,16 @@ def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
             detail=" ".join(sorted(asked)),
         )
 
+    def asked(event: str, filters: Filters, after: str, count: int = PAGE) -> AuditQuery:
+        """The query of a form, noted whether or not it can be asked. Raises: FhirError."""
+        try:
+            query = audit_query(filters, after, count=count)
+        except FhirError as error:
+            note(event, "", filters, error.status)
+            raise
+        note(event, filters.patient, filters)
+        return query
+
     @pages.get("/audit")
     def audit() -> Response:
         now = auth.clock()
@@ -108,8 +119,7 @@ def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
         after = request.args.get("after", "")
         problem, status, found, plot = "", 200, None, None
         try:
-            query = audit_query(filters, after)
-            note("audit-search", filters.patient, filters)
+            query = asked("audit-search", filters, after)
             found = store.search_audit(query)
             plot = timeline(store, query, now) if not after else None
         except FhirError as error:
@@ -133,14 +143,13 @@ def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
     @pages.get("/audit/export")
     def audit_export() -> Response:
         filters = read_filters(request.args, auth.clock())
-        query = audit_query(filters, request.args.get("after", ""), count=EXPORTED)
-        note("audit-export", filters.patient, filters)
+        query = asked("audit-export", filters, request.args.get("after", ""), count=EXPORTED)
         found = store.search_audit(query)
         answer = Response(events(found, auth.fhir_base), mimetype="application/fhir+ndjson")
         answer.headers["Content-Disposition"] = 'attachment; filename="audit-events.ndjson"'
         if following := next_key(found):
-            asked: dict[str, Any] = {**filters.used(), "after": following}
-            more = url_for("console.audit_export", **asked)
+            further: dict[str, Any] = {**filters.used(), "after": following}
+            more = url_for("console.audit_export", **further)
             answer.headers["Link"] = f'<{more}>; rel="next"'
         return answer
 
