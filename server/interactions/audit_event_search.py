@@ -188,9 +188,12 @@ def _entity(parameter: SearchParameter, value: Value, base_url: str) -> AuditCon
     assert isinstance(value, ReferenceValue)
     if value.url is not None:
         return ()
-    if value.resource_type is None:
-        raise _unsupported("entity", "the type of what was touched is expected: Type/id")
-    itself = (AuditTest("resource_type", (value.resource_type,)), AuditTest("id", (value.id or "",)))
+    itself: tuple[AuditTest, ...] = (
+        AuditTest("id", (value.id or "",)),
+        AuditTest("resource_type", ("",), True),
+    )
+    if value.resource_type is not None:
+        itself = (AuditTest("resource_type", (value.resource_type,)), itself[0])
     named = _patient(parameter, value, base_url)
     return (*named, itself)
 
