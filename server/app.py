@@ -130,7 +130,12 @@ def create_app(
     app.register_blueprint(pages)
     app.register_blueprint(
         console_blueprint(
-            context, authorization, login_url=LOGIN_URL, demo=settings.demo, scope_words=scope_sentences
+            context,
+            authorization,
+            login_url=LOGIN_URL,
+            demo=settings.demo,
+            scope_words=scope_sentences,
+            emergencies=store.emergency_access,
         )
     )
     if settings.demo:

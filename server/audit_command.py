@@ -6,32 +6,33 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from server.audit_archive import ArchiveError, joined, read_archive
+from server.audit_archive_command import archive_command, archived_end, retention_command
+from server.audit_search_command import disclosures_command, export_command, moment, search_command
 from server.audit_verification import Report, verify
 from server.auth.audit_heads import HeadError, key_thumbprints, note_end, noted_end
-from server.auth.context import record
 from server.auth.keys import SigningKeyError, signing_keys
-from server.command_context import command_context, command_settings, plain_words, require_schema
-from server.interactions.audit import is_id
+from server.command_context import command_settings, plain_words, require_schema
 from server.settings import Settings
 from server.storage import DatabaseUrlError, open_store
 from server.storage.audit_chain import ChainEnd
-from server.storage.interface import AuditQuery, AuditRow
 from server.workers.sealing import HEAD_FILE
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
 
 @click.group()
 def audit() -> None:
-    """The audit trail: check that it is whole, and search it."""
+    """The audit trail: check that it is whole, search it, account for disclosures."""
+
+
+for command in (search_command, export_command, disclosures_command, retention_command, archive_command):
+    audit.add_command(command)
 
 
 @audit.command("verify")
@@ -46,13 +47,25 @@ def audit() -> None:
 @click.option("--note", type=_FILE, help="Note the end of the chain in this file. Keep it on another machine.")
 @click.option("--jwks", type=_FILE, help="Trust these signing keys (a JWKS) as well, such as retired ones.")
 @click.option(
+    "--archive",
+    "archives",
+    type=_FILE,
+    multiple=True,
+    help="Check these archives as well, which together must be the beginning of the chain; repeatable.",
+)
+@click.option(
     "--known-malformed",
     type=click.IntRange(0),
     default=0,
     help="So many notes of unreadable rows were looked into before; only more are a finding.",
 )
 def verify_command(
-    as_json: bool, heads: tuple[Path, ...], note: Path | None, jwks: Path | None, known_malformed: int
+    as_json: bool,
+    heads: tuple[Path, ...],
+    note: Path | None,
+    jwks: Path | None,
+    archives: tuple[Path, ...],
+    known_malformed: int,
 ) -> None:
     """Check every row of the audit trail against its hash, its number and the signed heads.
 
@@ -66,7 +79,12 @@ def verify_command(
       baton audit verify --head /mnt/other/audit-head.json
     """
     settings = command_settings()
-    with plain_words(DatabaseUrlError, HeadError, SigningKeyError):
+    with plain_words(DatabaseUrlError, HeadError, SigningKeyError, ArchiveError):
+        archived = archived_end(settings.home)
+        read = [read_archive(path) for path in archives]
+        if read:
+            joined(read, max((archived, *(one.end for one in read)), key=lambda end: end.sequence))
+            archived = max((one.end for one in read), key=lambda end: end.sequence)
         store = open_store(settings.database_url)
         require_schema(store)
         folder = settings.home / "audit"
@@ -75,6 +93,7 @@ def verify_command(
                 store.database,
                 folder,
                 _trusted(settings, jwks),
+                archived=archived,
                 noted=_noted((*heads, *(path for path in [folder / HEAD_FILE] if path.exists()))),
                 progress=progress,
             )
@@ -107,15 +126,16 @@ def _document(report: Report) -> dict[str, Any]:
     first = report.findings[0] if report.findings else None
     return {
         "rows": report.rows,
+        "archived": report.archived,
         "sealed": report.end.sequence,
         "signed": report.signed_until,
         "heads": report.heads,
-        "unsealed": {"rows": report.unsealed.rows, "oldest": _moment(report.unsealed.oldest) or None},
+        "unsealed": {"rows": report.unsealed.rows, "oldest": moment(report.unsealed.oldest) or None},
         "segments": {
             "files": report.waiting.files,
             "rows": report.waiting.rows,
             "malformed": report.waiting.malformed,
-            "oldest": _moment(report.waiting.oldest) or None,
+            "oldest": moment(report.waiting.oldest) or None,
         },
         "malformed": report.malformed,
         "head": {"sequence": report.end.sequence, "hash": report.end.hash.hex()},
@@ -127,112 +147,20 @@ def _document(report: Report) -> dict[str, Any]:
 
 def _text(report: Report) -> str:
     waiting = report.unsealed.rows + report.waiting.rows
-    oldest = min((moment for moment in (report.unsealed.oldest, report.waiting.oldest) if moment), default=None)
+    oldest = min((at for at in (report.unsealed.oldest, report.waiting.oldest) if at), default=None)
     lines = [
         f"rows      {report.rows} sealed, the first {report.signed_until} signed ({report.heads} heads)",
-        f"waiting   {waiting}" + (f", the oldest since {_moment(oldest)}" if oldest else ""),
+        f"waiting   {waiting}" + (f", the oldest since {moment(oldest)}" if oldest else ""),
         f"head      {report.end.sequence} {report.end.hash.hex()}",
     ]
+    if report.archived:
+        lines.append(f"archived  the first {report.archived} rows")
     if report.malformed or report.waiting.malformed:
         lines.append(f"malformed {report.malformed} noted, {report.waiting.malformed} waiting")
     lines += [f"FINDING   row {row.sequence}: {row.text}" for row in report.findings]
     if report.finding_count > len(report.findings):
         lines.append(f"          and {report.finding_count - len(report.findings)} more")
     return "\n".join([*lines, "ok" if not report.finding_count else f"{report.finding_count} findings"])
-
-
-def _patient_id(context: click.Context, option: click.Parameter, value: str) -> str:
-    id = value.removeprefix("Patient/")
-    if value and not is_id(id):
-        raise click.BadParameter("an id is 1 to 64 letters, digits, '-' and '.'")
-    return id
-
-
-@audit.command("search")
-@click.option("--since", type=_MOMENT, help="Recorded at or after (UTC).")
-@click.option("--until", type=_MOMENT, help="Recorded before (UTC).")
-@click.option("--patient", default="", metavar="ID", callback=_patient_id, help="Whose record was touched.")
-@click.option("--principal", default="", help="Who acted: Practitioner/ID, User/NAME, Client/ID.")
-@click.option("--client", "client_id", default="", metavar="ID", help="Through which app.")
-@click.option("--interaction", default="", help="What: read, search-type, update, login, token-issue, ...")
-@click.option("--outcome", default="", help="done, refused, or an HTTP status.")
-@click.option("--resource", default="", metavar="TYPE[/ID]", help="Which resource.")
-@click.option("--request-id", default="", help="Of which request.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def search_command(
-    since: datetime | None,
-    until: datetime | None,
-    patient: str,
-    principal: str,
-    client_id: str,
-    interaction: str,
-    outcome: str,
-    resource: str,
-    request_id: str,
-    limit: int,
-    as_json: bool,
-) -> None:
-    """Print sealed audit rows, the latest first. That somebody looked is audited, too.
-
-    \b
-    Examples:
-      baton audit search --patient 123 --since 2026-01-01
-      baton audit search --outcome refused --limit 20
-    """
-    resource_type, _, id = resource.partition("/")
-    query = AuditQuery(
-        since=since and since.replace(tzinfo=UTC),
-        until=until and until.replace(tzinfo=UTC),
-        patient=patient,
-        principal=principal,
-        client_id=client_id,
-        interaction=interaction,
-        outcome=outcome,
-        resource_type=resource_type,
-        id=id,
-        request_id=request_id,
-        count=min(limit, 500),
-    )
-    context = command_context()
-    asked = {"patient", "principal", "client_id", "interaction", "outcome", "request_id"}
-    record(
-        context,
-        "audit-search",
-        200,
-        principal="operator",
-        patient=query.patient,
-        detail=" ".join(sorted(name for name in asked if getattr(query, name))),
-    )
-    with plain_words(DatabaseUrlError, HeadError, SigningKeyError):
-        for sequence, row in _rows(context.store.search_audit, query, limit):
-            click.echo(_json_line(sequence, row) if as_json else _line(sequence, row))
-
-
-def _rows(search: Callable[[AuditQuery], Any], query: AuditQuery, limit: int) -> Iterator[tuple[int, AuditRow]]:
-    while limit > 0:
-        page = search(query)
-        yield from page.rows[:limit]
-        limit -= len(page.rows)
-        if page.next_after is None:
-            return
-        query = replace(query, after=page.next_after)
-
-
-def _line(sequence: int, row: AuditRow) -> str:
-    resource = "/".join(part for part in (row.resource_type, row.id) if part)
-    what = f"{row.interaction} {resource}".rstrip()
-    who = (row.principal, row.client_id)
-    cells = (str(sequence), _moment(row.recorded), *who, what, str(row.outcome), row.patient)
-    return "\t".join(cell or "-" for cell in cells)
-
-
-def _json_line(sequence: int, row: AuditRow) -> str:
-    return json.dumps({"sequence": sequence, **asdict(row), "recorded": _moment(row.recorded)})
-
-
-def _moment(moment: datetime | None) -> str:
-    return "" if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @contextmanager

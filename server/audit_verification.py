@@ -44,15 +44,17 @@ class Finding:
 class Report:
     """What `verify` saw.
 
-    unsealed, waiting: on the way into the chain. rows, heads: checked. signed_until: the last row that a head
-    of a trusted key is over. malformed: notes in the chain of what could not be read. findings: the first ones,
-    finding_count: all. end: the last row that was read. head: the newest one, None for none.
+    unsealed, waiting: on the way into the chain. rows, heads: checked. archived: the last row that was taken
+    out of the database, 0 for none. signed_until: the last row that a head of a trusted key is over. malformed:
+    notes in the chain of what could not be read. findings: the first ones, finding_count: all. end: the last
+    row that was read. head: the newest one, None for none.
     """
 
     unsealed: Unsealed
     waiting: WaitingSegments
     rows: int = 0
     heads: int = 0
+    archived: int = 0
     signed_until: int = 0
     malformed: int = 0
     finding_count: int = 0
@@ -72,13 +74,15 @@ def verify(
     segments: Path,
     trusted: Collection[str],
     *,
+    archived: ChainEnd = _NO_ROW,
     noted: Collection[ChainEnd] = (),
     progress: Callable[[int, int], None] = lambda done, whole: None,
 ) -> Report:
     """Check the chain as it is now.
 
-    trusted: thumbprints of this deployment's signing keys. noted: ends of the chain that were written down
-    earlier, elsewhere. progress: is told how many rows are done, of how many.
+    trusted: thumbprints of this deployment's signing keys. archived: the end of what was taken out of the
+    database; the chain goes on from there. noted: ends of the chain that were written down earlier, elsewhere;
+    those of archived rows are left alone. progress: is told how many rows are done, of how many.
     """
     report = Report(unsealed=unsealed(database), waiting=waiting_segments(database, segments))
     extent = chain_extent(database)
@@ -87,11 +91,20 @@ def verify(
             min(extent.row, extent.noted.sequence) + 1,
             f"the chain was sealed as far as row {extent.noted.sequence}, and its last row is {extent.row}",
         )
-    signatures = _Heads(heads(database, until=extent.head), trusted, report)
+    kept = heads(database, until=extent.head)
+    if archived != _NO_ROW:
+        kept = (head for head in kept if head.sequence >= archived.sequence)
+    signatures = _Heads(kept, trusted, report)
     known: dict[int, set[bytes]] = {}
     for note in noted:
-        known.setdefault(note.sequence, set()).add(note.hash)
-    for row in _checked(database, extent.row, report):
+        if note.sequence > archived.sequence:
+            known.setdefault(note.sequence, set()).add(note.hash)
+    if archived != _NO_ROW:
+        report.archived = archived.sequence
+        signatures.compare(archived.sequence, archived.hash)
+        if not report.heads:
+            report.found(archived.sequence, "no signed head is over the rows that were archived")
+    for row in _checked(database, extent.row, report, archived):
         report.malformed += row.columns[_INTERACTION] == MALFORMED
         signatures.compare(row.sequence, row.hash)
         if known.pop(row.sequence, set()) - {row.hash}:
@@ -107,10 +120,12 @@ def verify(
     return report
 
 
-def _checked(database: Database, until: int, report: Report) -> Iterator[ChainRow]:
-    """The rows of the chain, each compared with the one before."""
-    end = _NO_ROW
+def _checked(database: Database, until: int, report: Report, archived: ChainEnd) -> Iterator[ChainRow]:
+    """The rows of the chain behind what was archived, each compared with the one before."""
+    end = archived
     for row in chain_rows(database, until=until):
+        if 0 < row.sequence <= archived.sequence:
+            continue  # in the archive, and not removed yet
         if row.sequence != end.sequence + 1:
             report.found(
                 end.sequence + 1,

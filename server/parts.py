@@ -49,6 +49,7 @@ def worker() -> None:
     from server.workers.asynchronous import STATEMENT_SECONDS, Answering
     from server.workers.client_keys import ClientKeys
     from server.workers.consumers import installed_consumers
+    from server.workers.emergency_notices import EmergencyNotices
     from server.workers.housekeeping import tasks
     from server.workers.reindexing import Reindexing
     from server.workers.sealing import sealing
@@ -73,11 +74,13 @@ def worker() -> None:
         outbound=settings.outbound_allow,
     )
     client_keys = ClientKeys(store, authorization)
-    answering = Answering(make_context(settings, store), authorization)
+    context = make_context(settings, store)
+    answering = Answering(context, authorization)
+    notices = EmergencyNotices(context, store.emergency_access)
     reindexing = Reindexing(store, settings.fhir_base, settings.time_zone, now)
     ended = Worker(
         store=store,
-        todo=(*tasks(store, settings.home, now), seal, client_keys.task, reindexing.task),
+        todo=(*tasks(store, settings.home, now), seal, client_keys.task, reindexing.task, notices.task),
         consumers=installed_consumers(),
         redis_url=settings.redis_url,
         clock=now,

@@ -22,7 +22,7 @@ from flask import (
 )
 from werkzeug.exceptions import HTTPException
 
-from server.auth.context import AuthContext
+from server.auth.context import AuthContext, record
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.auth.sessions import COOKIE, Session, is_fresh, log_out, session_of
@@ -72,6 +72,11 @@ def staff_area(
         g.staff = session
         enter(session)
         if request.method == "POST" and not session.is_csrf(request.form.get("csrf_token", "")):
+            who = session.fhir_user or f"User/{session.username}"
+            form = request.endpoint or ""
+            record(
+                auth, "form-refused", 403, principal=who, client_id=name, username=session.username, detail=form
+            )
             raise FhirError("forbidden", "The form has expired; open the page again.")
         if dangerous() and not is_fresh(auth, session):
             back = request.full_path.rstrip("?") if request.method == "GET" else _page_of_form(home)
@@ -119,6 +124,7 @@ def staff_principal(client_id: str) -> Principal:
         username=staff.username,
         organization=staff.organization,
         purpose=staff.purpose,
+        emergencies=staff.emergencies,
     )
 
 

@@ -125,6 +125,7 @@ def _audited(
         route.resource_type,
         route.id,
         operation=route.operation,
+        compartment=route.compartment,
         request_id=exchange.request_id,
     )
     try:

@@ -94,6 +94,11 @@ def decide(
     decision = principal.decisions.get(key)
     if decision is None:
         decision = principal.decisions[key] = _decide(principal, interaction, resource_type)
+    return of_moment(principal, decision, at)
+
+
+def of_moment(principal: Principal, decision: Decision, at: int | None) -> Decision:
+    """A decision of the principal as of a moment, in UTC microseconds: relationships begin and end."""
     if at is None or not is_limited(principal):
         return decision
     return replace(

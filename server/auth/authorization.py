@@ -62,7 +62,9 @@ def authorize(
     try:
         check_parameters(request)
         if known_client(server, request) is None:
-            return ErrorPage("invalid_request", "The app is not registered here, or asked to return elsewhere.")
+            raise OAuth2Error(
+                "The app is not registered here, or asked to return elsewhere.", error="invalid_request"
+            )
         if request.form.get("response_type") != "code":
             raise OAuth2Error(
                 "response_type must be code.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from server.auth.scopes import Scope
@@ -18,6 +19,7 @@ class Principal:
     found again, b"" without one. token_id: a piece of it, for audit; never the token.
     organization: "Organization/id" of the partner that the client or the user belongs to, None for our own.
     purpose: for which the partner asks, a code of v3-PurposeOfUse, "" where none is known.
+    emergencies: the patients whose charts the user opened in an emergency, each with the moment until which.
     decisions: what `access` already worked out for this value; a principal lives as long as its token is
     cached, so an access decision costs one dictionary look-up after the first.
     """
@@ -33,6 +35,7 @@ class Principal:
     token_hash: bytes = b""
     organization: str | None = None
     purpose: str = ""
+    emergencies: tuple[tuple[str, datetime], ...] = ()
     decisions: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property

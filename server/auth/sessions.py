@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from server.auth.context import AuthContext, record
 from server.auth.credentials import keyed_hash
+from server.auth.open_charts import open_emergencies
 from server.auth.partners import PartnerClosed, acting_for, may_act
 from server.storage.authorization import BrowserSessionRow, UserRow
 
@@ -29,7 +30,7 @@ class Session:
     """A person signed in. fhir_user: "Practitioner/id" or None. csrf: what the session's forms carry.
 
     session_hash: names the login for as long as it lasts. proved: when the person last proved who they are.
-    organization, purpose: of the partner whose person this is, as in Principal.
+    organization, purpose: of the partner whose person this is; emergencies: as in Principal.
     """
 
     session_hash: bytes
@@ -42,6 +43,7 @@ class Session:
     proved: datetime
     organization: str | None = None
     purpose: str = ""
+    emergencies: tuple[tuple[str, datetime], ...] = ()
 
     @property
     def principal(self) -> str:
@@ -134,6 +136,7 @@ def session_of(context: AuthContext, cookie: str | None, *, keeps_alive: bool = 
         proved=datetime.fromisoformat(proved) if proved else row.created,
         organization=acting.organization if acting is not None else None,
         purpose=acting.purpose if acting is not None else "",
+        emergencies=open_emergencies(context, fhir_user(user)),
     )
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from server.auth.context import AuthContext, record
+from server.auth.open_charts import open_emergencies
 from server.auth.partners import Acting, PartnerClosed, acting_for, may_act
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
@@ -134,6 +135,7 @@ def _principal(context: AuthContext, row: TokenRow, acting: Acting | None) -> Pr
         username=row.username,
         organization=acting.organization if acting is not None else None,
         purpose=acting.purpose if acting is not None else "",
+        emergencies=open_emergencies(context, row.fhir_user),
     )
 
 

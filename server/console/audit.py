@@ -11,7 +11,9 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 
 from server.errors import FhirError
+from server.fhir.json_codec import encode
 from server.interactions.audit import is_id
+from server.interactions.audit_event import audit_event
 from server.storage.interface import AuditCount, AuditPage, AuditQuery, AuditRow, Store
 
 PAGE = 50
@@ -23,12 +25,17 @@ _PLOT_WIDTH, _PLOT_HEIGHT = 1_000, 90
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The fields of the form. since, until: days (UTC), both included. resource: Type or Type/id."""
+    """The fields of the form. since, until: days (UTC), both included. resource: Type or Type/id.
+
+    principal, user: who acted, by resource and by account. partner: Organization/id.
+    """
 
     since: str = ""
     until: str = ""
     patient: str = ""
     principal: str = ""
+    user: str = ""
+    partner: str = ""
     client: str = ""
     interaction: str = ""
     outcome: str = ""
@@ -81,7 +88,7 @@ def read_filters(given: Mapping[str, str], now: datetime) -> Filters:
     return Filters(**{**values, "since": values["since"] or f"{now - timedelta(days=1):%Y-%m-%d}"})
 
 
-def audit_query(filters: Filters, after: str = "") -> AuditQuery:
+def audit_query(filters: Filters, after: str = "", *, count: int = PAGE) -> AuditQuery:
     """The search that the filters ask for. after: Line.key of the last row of the page before.
 
     Raises: FhirError invalid-search in words for whoever filled in the form.
@@ -89,19 +96,21 @@ def audit_query(filters: Filters, after: str = "") -> AuditQuery:
     if filters.patient and not is_id(filters.patient):
         raise FhirError("invalid-search", "A patient is named by its id: letters, digits, '-' and '.'.")
     resource_type, _, id = filters.resource.partition("/")
-    until = _day(filters.until, "The last day") if filters.until else None
+    until = day_of(filters.until, "The last day") if filters.until else None
     return AuditQuery(
-        since=_day(filters.since, "The first day"),
+        since=day_of(filters.since, "The first day"),
         until=until and until + timedelta(days=1),
         patient=filters.patient,
         principal=filters.principal,
+        username=filters.user,
+        organization=filters.partner,
         client_id=filters.client,
         interaction=filters.interaction,
         outcome=filters.outcome,
         resource_type=resource_type,
         id=id,
         request_id=filters.request,
-        count=PAGE,
+        count=count,
         after=_position(after) if after else None,
     )
 
@@ -109,6 +118,11 @@ def audit_query(filters: Filters, after: str = "") -> AuditQuery:
 def lines(page: AuditPage) -> tuple[Line, ...]:
     """The rows of a page for the list."""
     return tuple(_line(sequence, row) for sequence, row in page.rows)
+
+
+def events(page: AuditPage, base_url: str) -> bytes:
+    """The rows of a page as AuditEvents, one a line (NDJSON). base_url: the FHIR base."""
+    return b"".join(encode(audit_event(sequence, row, base_url)) + b"\n" for sequence, row in page.rows)
 
 
 def next_key(page: AuditPage) -> str:
@@ -175,7 +189,8 @@ def _position(key: str) -> tuple[int, int]:
     return int(recorded), int(sequence)
 
 
-def _day(text: str, name: str) -> datetime:
+def day_of(text: str, name: str) -> datetime:
+    """The day (UTC) that a form's field names. Raises: FhirError invalid-search, with the field's name."""
     try:
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
 
 from server.auth.context import AuthContext, record
 from server.console.audit import (
+    PAGE,
     Filters,
     audit_query,
+    events,
     lines,
     next_key,
     read_filters,
@@ -17,9 +21,11 @@ from server.console.audit import (
 from server.errors import FhirError
 from server.policy.roles import Role
 from server.staff_area import page, sentences, staff_principal
-from server.storage.interface import Store
+from server.storage.interface import AuditQuery, Store
 
 CLIENT_ID = "console"
+# AuditEvents of one file; `baton audit export` writes any number.
+EXPORTED = 2_000
 # What a row's interaction can be, for the form; source: interactions.request, and `record` in server/auth.
 INTERACTIONS = (
     "read",
@@ -98,9 +104,15 @@ INTERACTIONS = (
     "partner-user-add",
     "audit-search",
     "audit-read",
+    "audit-export",
+    "audit-archive",
+    "disclosures-read",
+    "emergency-review",
+    "console-refused",
+    "form-refused",
     "audit-malformed",
 )
-AUDIT_PAGES = frozenset({"console.audit", "console.audit_row"})
+AUDIT_PAGES = frozenset({"console.audit", "console.audit_row", "console.audit_export"})
 
 
 def may_see_audit(held: Role) -> bool:
@@ -111,20 +123,30 @@ def may_see_audit(held: Role) -> bool:
 def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
     """Add the pages below /console/audit."""
 
-    def note(event: str, patient: str, filters: Filters | None = None) -> None:
+    def note(event: str, patient: str, filters: Filters | None = None, outcome: int = 200) -> None:
         """Audit that somebody looks, before anything is shown."""
         who = staff_principal(CLIENT_ID)
         asked = filters.used() if filters else {}
         record(
             auth,
             event,
-            200,
+            outcome,
             principal=who.name,
             client_id=CLIENT_ID,
             username=who.username,
             patient=patient,
             detail=" ".join(sorted(asked)),
         )
+
+    def asked(event: str, filters: Filters, after: str, count: int = PAGE) -> AuditQuery:
+        """The query of a form, noted whether or not it can be asked. Raises: FhirError."""
+        try:
+            query = audit_query(filters, after, count=count)
+        except FhirError as error:
+            note(event, "", filters, error.status)
+            raise
+        note(event, filters.patient, filters)
+        return query
 
     @pages.get("/audit")
     def audit() -> Response:
@@ -133,8 +155,7 @@ def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
         after = request.args.get("after", "")
         problem, status, found, plot = "", 200, None, None
         try:
-            query = audit_query(filters, after)
-            note("audit-search", filters.patient, filters)
+            query = asked("audit-search", filters, after)
             found = store.search_audit(query)
             plot = timeline(store, query, now) if not after else None
         except FhirError as error:
@@ -149,13 +170,31 @@ def add_audit_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
             lines=lines(found) if found else (),
             plot=plot,
             after=after,
+            exported=EXPORTED,
             numbers=request.args.get("numbers", "") == "1",
             following=next_key(found) if found else "",
             problem=problem,
         )
 
+    @pages.get("/audit/export")
+    def audit_export() -> Response:
+        filters = read_filters(request.args, auth.clock())
+        query = asked("audit-export", filters, request.args.get("after", ""), count=EXPORTED)
+        found = store.search_audit(query)
+        answer = Response(events(found, auth.fhir_base), mimetype="application/fhir+ndjson")
+        answer.headers["Content-Disposition"] = 'attachment; filename="audit-events.ndjson"'
+        if following := next_key(found):
+            further: dict[str, Any] = {**filters.used(), "after": following}
+            more = url_for("console.audit_export", **further)
+            answer.headers["Link"] = f'<{more}>; rel="next"'
+        return answer
+
     @pages.get("/audit/<key>")
     def audit_row(key: str) -> Response:
-        sequence, line = row_at(store, key)
+        try:
+            sequence, line = row_at(store, key)
+        except FhirError as error:
+            note("audit-read", "", outcome=error.status)
+            raise
         note("audit-read", line.row.patient)
         return page("console/audit_row.html", sequence=sequence, line=line)

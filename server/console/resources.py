@@ -14,6 +14,7 @@ import msgspec
 from server.auth.principal import Principal
 from server.errors import FhirError
 from server.fhir.json_codec import decode, encode
+from server.fhir.unstored import UNSTORED
 from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
 
@@ -107,6 +108,9 @@ def instance(
 
     Raises: FhirError as history and vread would.
     """
+    if resource_type in UNSTORED:
+        event = _answer(context, principal, InteractionRequest("read", resource_type, id))
+        return Instance(resource_type, id, "1", _indented(event), (), "1", "1", "")
     pairs = tuple(parse_qsl(older_query, keep_blank_values=True)) or (("_count", str(VERSIONS)),)
     history = _answer(
         context, principal, InteractionRequest("history-instance", resource_type, id, query=pairs)
@@ -114,7 +118,7 @@ def instance(
     versions = tuple(_version_row(entry) for entry in history.get("entry", ()))
     wanted = version_id or (versions[0].version_id if versions else "")
     resource = version_content(context, principal, resource_type, id, wanted) if wanted else None
-    text = msgspec.json.format(encode(resource), indent=2).decode() if resource else ""
+    text = _indented(resource) if resource else ""
     before = str(max(int(wanted) - 1, 1)) if wanted.isdecimal() else "1"
     return Instance(resource_type, id, wanted, text, versions, before, wanted, _next_query(history))
 
@@ -142,6 +146,10 @@ def _version_row(entry: dict[str, Any]) -> VersionRow:
         method,
         method == "DELETE",
     )
+
+
+def _indented(resource: dict[str, Any]) -> str:
+    return msgspec.json.format(encode(resource), indent=2).decode()
 
 
 def _next_query(bundle: dict[str, Any]) -> str:

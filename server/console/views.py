@@ -14,6 +14,9 @@ from server.auth.sessions import Session
 from server.console.audit_views import AUDIT_PAGES, add_audit_pages, may_see_audit
 from server.console.client_views import add_client_pages
 from server.console.comparison import add_comparison_page
+from server.console.disclosures_views import DISCLOSURE_PAGES, add_disclosure_pages
+from server.console.emergency_views import EMERGENCY_PAGES, add_emergency_pages
+from server.console.emergency_views import NAVIGATION as EMERGENCY_LINK
 from server.console.grant_views import ScopeWords, add_grant_pages
 from server.console.key_views import add_key_pages
 from server.console.partner_views import add_partner_pages
@@ -22,6 +25,7 @@ from server.console.queue_views import POLLED, add_queue_pages, is_dangerous
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
 from server.console.search_explain import add_search_explain_pages
+from server.emergencies import EmergencyAccesses
 from server.errors import FhirError
 from server.fhir.validation import RESOURCE_TYPES
 from server.interactions.request import Context
@@ -42,15 +46,24 @@ NAVIGATION = (
             ("Policies", "console.policies"),
         ),
     ),
-    ("Oversight", (("Audit trail", "console.audit"),)),
+    ("Oversight", (("Audit trail", "console.audit"), ("Disclosures", "console.disclosures"), EMERGENCY_LINK)),
 )
 DEFAULT_TYPE = "Patient"
+# For those who may search the audit trail; all other pages are for roles with a console.
+OVERSIGHT_PAGES = AUDIT_PAGES | DISCLOSURE_PAGES | EMERGENCY_PAGES
 
 
 def blueprint(
-    context: Context, auth: AuthContext, *, login_url: str, demo: bool, scope_words: ScopeWords
+    context: Context,
+    auth: AuthContext,
+    *,
+    login_url: str,
+    demo: bool,
+    scope_words: ScopeWords,
+    emergencies: EmergencyAccesses,
 ) -> Blueprint:
-    """The pages below /console. scope_words: SMART scopes in plain words, for the page of grants."""
+    """The pages below /console. scope_words: SMART scopes in plain words, for the page of grants. emergencies:
+    the charts that were opened in an emergency."""
     pages = staff_area(
         "console",
         __name__,
@@ -117,6 +130,8 @@ def blueprint(
     add_key_pages(pages, auth)
     add_policy_pages(pages)
     add_audit_pages(pages, context.store, auth)
+    add_disclosure_pages(pages, context, auth)
+    add_emergency_pages(pages, context, auth, emergencies)
     return pages
 
 
@@ -125,15 +140,15 @@ def _enter(auth: AuthContext, session: Session) -> None:
     if session.organization is not None:
         raise FhirError("forbidden", "The console is not for the people of partner organisations.")
     if not _may_open(role(session.role), endpoint):
-        if endpoint in AUDIT_PAGES:
-            who = session.fhir_user or f"User/{session.username}"
-            record(auth, "audit-search", 403, principal=who, client_id=CLIENT_ID, username=session.username)
+        who = session.fhir_user or f"User/{session.username}"
+        event = "audit-search" if endpoint in OVERSIGHT_PAGES else "console-refused"
+        record(auth, event, 403, principal=who, client_id=CLIENT_ID, username=session.username, detail=endpoint)
         raise FhirError("forbidden", "Your role may not use the console. Ask whoever administers Baton.")
 
 
 def _may_open(held: Role, endpoint: str) -> bool:
     """The audit trail is for those who may search it, every other page for roles with a console."""
-    if endpoint in AUDIT_PAGES:
+    if endpoint in OVERSIGHT_PAGES:
         return may_see_audit(held)
     either = endpoint in ("console.home", "console.sign_out") and may_see_audit(held)
     return held.console or either

@@ -26,6 +26,7 @@ from server.fhir.index_functions import FUNCTIONS
 from server.fhir.search_parameters import parameter as shipped
 from server.fhir.search_query import SearchParameter
 from server.fhir.search_results import RESULT_PARAMETERS
+from server.fhir.unstored import UNSTORED
 from server.fhir.validation_tables import PRIMITIVES, table
 
 ALTERNATIVES_MAXIMUM = 50  # of one expression
@@ -67,6 +68,8 @@ def definitions(content: Mapping[str, Any]) -> tuple[SearchParameter, ...]:
     for base in dict.fromkeys(content["base"]):
         if base not in RESOURCE_TYPES:
             raise _refusal("base", f"{base} is no resource type; name the types themselves")
+        if base in UNSTORED:
+            raise _refusal("base", f"{base} is not stored here, so that nothing of it is indexed")
         present = shipped(base, code)
         if present is not None:
             raise _refusal("code", f"{base} has a parameter {code} already: {present.url}")

@@ -15,6 +15,7 @@ from server.fhir.search_parameters import all_answered, answered
 from server.fhir.search_parameters import parameter as known_parameter
 from server.fhir.search_query import Chained, Clause, Condition, Has, SearchParameter
 from server.fhir.search_values import BadValue, Reading, split
+from server.fhir.unstored import UNSTORED
 
 # How many values one parameter may have: an OR of more is a job for several searches.
 VALUES_MAXIMUM = 1_000
@@ -112,8 +113,13 @@ class _Chain:
             if wanted not in parameter.targets:
                 targets = ", ".join(parameter.targets)
                 raise refusal("invalid-search", self._written, f"{code} refers to {targets}")
+            self._refuse_unstored(wanted)
             return Chained(parameter, ((wanted, self.read(wanted, rest, links + 1)),))
-        knowing = [target for target in parameter.targets if is_known(target, rest, self._reading.known)]
+        knowing = [
+            target
+            for target in parameter.targets
+            if target not in UNSTORED and is_known(target, rest, self._reading.known)
+        ]
         if not knowing:
             raise refusal(
                 "unsupported-search",
@@ -141,12 +147,17 @@ class _Chain:
         _, source, code, rest = parts
         if source not in RESOURCE_TYPES:
             raise refusal("invalid-search", self._written, "unknown resource type")
+        self._refuse_unstored(source)
         link = self._link(source, code)
         if resource_type not in link.targets:
             raise refusal(
                 "invalid-search", self._written, f"{code} of {source} does not refer to {resource_type}"
             )
         return Has(source, link, self.read(source, rest, links + 1))
+
+    def _refuse_unstored(self, resource_type: str) -> None:
+        if resource_type in UNSTORED:
+            raise refusal("unsupported-search", self._written, f"{resource_type} is searched on its own only")
 
     def _link(self, resource_type: str, code: str) -> SearchParameter:
         parameter = answered(resource_type, code, self._reading.known)

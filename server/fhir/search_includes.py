@@ -12,6 +12,7 @@ from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.search_conditions import refusal
 from server.fhir.search_parameters import all_answered, answered
 from server.fhir.search_query import Include, SearchParameter
+from server.fhir.unstored import UNSTORED
 
 INCLUDES_MAXIMUM = 50
 _BY_URL = frozenset({"canonical", "uri"})
@@ -79,4 +80,6 @@ def _parts(name: str, text: str, known: Known) -> tuple[str, SearchParameter | N
     target = rest[1] if len(rest) == 2 and rest[1] else None
     if target is not None and target not in RESOURCE_TYPES:
         raise refusal("invalid-search", name, "unknown target type")
+    for unstored in UNSTORED.intersection((source, target or "")):
+        raise refusal("unsupported-search", name, f"{unstored} is searched on its own only")
     return source, parameter, target

@@ -17,8 +17,12 @@ from server.fhir.compartments import COMPARTMENTS, RESOURCE_TYPES
 from server.fhir.custom_parameters import CustomParameters, Known
 from server.fhir.json_codec import encode
 from server.fhir.search_includes import includable
-from server.fhir.search_parameters import all_answered, sortable
+from server.fhir.search_parameters import all_answered, parameters, sortable
 from server.fhir.search_query import SearchParameter
+from server.fhir.unstored import UNSTORED
+from server.interactions.audit_event import TYPE
+from server.interactions.audit_event_search import ANSWERED, ORDERS
+from server.interactions.audit_events import HANDLERS
 from server.interactions.operations import operations_of, system_operations
 from server.interactions.operations.definition import Operation
 from server.interactions.patch_formats import PATCH_FORMATS
@@ -159,14 +163,40 @@ def _system_interactions() -> list[str]:
 
 def _resources(known: Known) -> list[dict[str, Any]]:
     referring: dict[str, list[str]] = defaultdict(list)
-    for resource_type in sorted(RESOURCE_TYPES):
+    for resource_type in sorted(RESOURCE_TYPES - UNSTORED):
         for code, parameter in sorted(all_answered(resource_type, known).items()):
             if includable(parameter):
                 for target in parameter.targets:
                     referring[target].append(f"{resource_type}:{code}")
     return [
-        _resource(resource_type, referring[resource_type], known) for resource_type in sorted(RESOURCE_TYPES)
+        _audit_events() if name == TYPE else _resource(name, referring[name], known)
+        for name in sorted(RESOURCE_TYPES)
     ]
+
+
+def _audit_events() -> dict[str, Any]:
+    """What can be asked of AuditEvents, which are no resources that are stored."""
+    known = parameters(TYPE)
+    return {
+        "extension": [{"url": _SORTABLE_URL, "valueCode": code} for code in sorted(ORDERS)],
+        "type": TYPE,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{TYPE}",
+        "documentation": "What the server itself recorded: read and searched, never created, changed or"
+        " deleted. The latest event comes first; events are found some seconds after they happened.",
+        "interaction": [{"code": code} for code in HANDLERS],
+        "versioning": "no-version",
+        "readHistory": False,
+        "updateCreate": False,
+        "conditionalCreate": False,
+        "conditionalRead": "not-supported",
+        "conditionalUpdate": False,
+        "conditionalDelete": "not-supported",
+        "referencePolicy": ["literal", "logical"],
+        "searchParam": [
+            {"name": code, "definition": known[code].url, "type": known[code].type} for code in sorted(ANSWERED)
+        ],
+        **_operations(operations_of(TYPE)),
+    }
 
 
 def _resource(resource_type: str, referring: list[str], known: Known) -> dict[str, Any]:

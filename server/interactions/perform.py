@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from functools import partial
 
 from server.auth.access import decide, is_limited
+from server.auth.audit_access import TYPE as AUDIT_EVENT
+from server.auth.audit_access import decide_stored
 from server.auth.principal import Principal
 from server.errors import FhirError
 from server.fhir.dates import microseconds
+from server.interactions import audit_events
 from server.interactions.asynchronous import cancel, status
 from server.interactions.audit import audit_row
 from server.interactions.batch import batch
@@ -86,6 +89,7 @@ def _perform(context: Context, principal: Principal, request: InteractionRequest
     interaction = request.interaction
     if interaction == "capabilities":
         return capabilities(context)
+    audit_events.check_offered(request)
     if interaction == "batch":
         return batch(context, request, partial(perform, context, principal))
     if interaction == "transaction":
@@ -106,7 +110,7 @@ def _perform(context: Context, principal: Principal, request: InteractionRequest
         with context.store.writing() as writer:
             return _run_within(context, principal, writer, request)
     with context.store.reading() as reader:
-        response = READING[interaction](_call(context, principal, reader, request))
+        response = _reading(request)(_call(context, principal, reader, request))
     context.audit(audit_row(context, principal, request, response))
     return response
 
@@ -118,13 +122,19 @@ def _run_within(
     if request.interaction == "capabilities":
         return capabilities(context)
     call = _call(context, principal, writer, request)
-    handler = WRITING.get(request.interaction) or READING[request.interaction]
+    handler = WRITING.get(request.interaction) or _reading(request)
     response = handler(call)  # type: ignore[arg-type]  # a Writer is a Reader
     writer.audit(audit_row(context, principal, request, response))
     return response
 
 
+def _reading(request: InteractionRequest) -> ReadingHandler:
+    own = audit_events.HANDLERS if request.resource_type == AUDIT_EVENT else {}
+    return own.get(request.interaction) or READING[request.interaction]
+
+
 def _call(context: Context, principal: Principal, unit: Unit, request: InteractionRequest) -> Call[Unit]:
+    audit_events.check_offered(request)
     at = None
     if is_limited(principal):
         unit.require_relations()
@@ -134,7 +144,7 @@ def _call(context: Context, principal: Principal, unit: Unit, request: Interacti
         principal=principal,
         request=request,
         unit=unit,
-        decision=decide(principal, access_of(request), request.resource_type, at=at),
-        decide=partial(decide, principal, at=at),
+        decision=decide_stored(principal, access_of(request), request.resource_type, at=at),
+        decide=partial(decide_stored, principal, at=at),
         caller=(principal.client_id, principal.user, principal.patient, principal.scopes),
     )

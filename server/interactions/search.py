@@ -13,6 +13,7 @@ from server.fhir.bundle import bundle, outcome_entry, search_entry, url_with
 from server.fhir.compartments import COMPARTMENTS, RESOURCE_TYPES, in_compartment
 from server.fhir.search_parsing import parse_search, parse_search_of_types, read_types
 from server.fhir.search_query import SearchQuery
+from server.fhir.unstored import UNSTORED
 from server.interactions.audit import parameter_names
 from server.interactions.call import Call
 from server.interactions.cursor import PARAMETER, open_cursor, seal_cursor
@@ -118,6 +119,8 @@ def _types(call: Call[Reader], named: tuple[str, ...]) -> tuple[str, ...]:
     for name in named:
         if name not in members:
             raise FhirError("invalid-search", f"{name} is in no {compartment} compartment", "http._type")
+        if name in UNSTORED:
+            raise FhirError("unsupported-search", f"{name} is searched on its own only", "http._type")
         call.decide("search-type", name)  # each on its own: one that may not be searched is said to be so
     types = named or tuple(name for name in sorted(members) if call.decision.visible.of(name))
     if not types:

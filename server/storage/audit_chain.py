@@ -1,7 +1,8 @@
 """The sealer: gives rows their place in the audit chain, where none can be changed, lost or added unseen.
 
 A row's hash is SHA-256 over the hash of the row before it (32 zero bytes before the first) and the row itself
-as compact JSON: an array of its sequence number and its columns in the order of ENCODED. Text is UTF-8 with
+as compact JSON: an array of its sequence number and its columns in the order of ENCODED, without the empty ones
+of LATER at the end. Text is UTF-8 with
 only the escapes that JSON requires, numbers are integers, so there is one way to write a row (the form of
 RFC 8785). A head is a signature over the hash of the last row; docs/explanation/audit.md tells what it proves.
 """
@@ -26,7 +27,8 @@ FIRST_HASH = bytes(32)
 BEFORE_ALL = -(2**63)
 
 # The columns of a row in the order they are hashed in. Released: a change would break every chain there is.
-# What comes later must be hashed after these, and only where it holds something.
+# Those of LATER came after the first release: they are hashed after the others, and only as far as they hold
+# something, so that a row without them has the hash that it always had.
 ENCODED = (
     "recorded",
     "principal",
@@ -44,7 +46,10 @@ ENCODED = (
     "results",
     "detail",
     "request_id",
+    "organization",
 )
+LATER = ("organization",)
+_ALWAYS = len(ENCODED) - len(LATER)
 _RECORDED, _PATIENT = ENCODED.index("recorded"), ENCODED.index("patient")
 _COLUMNS = ", ".join(ENCODED)
 _PLACES = ", ".join(f":{column}" for column in ENCODED)
@@ -106,6 +111,10 @@ Sign = Callable[[ChainEnd], SignedHead]
 
 def row_hash(previous: bytes, sequence: int, columns: Sequence[Any]) -> bytes:
     """The hash of a row after the row that has the hash `previous`."""
+    hashed = len(columns)
+    while hashed > _ALWAYS and not columns[hashed - 1]:
+        hashed -= 1
+    columns = columns[:hashed]
     return hashlib.sha256(previous + _encode((sequence, *columns))).digest()
 
 

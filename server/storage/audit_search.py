@@ -1,7 +1,8 @@
-"""Searching the sealed audit rows: a page by keyset, and counts over time for a plot.
+"""Searching the sealed audit rows: a page by keyset, a total, and counts over time for a plot.
 
-Every condition has an index whose end is the order of the page, so a page costs about its rows. What waits to
-be sealed is not searched: it is there within seconds, and `baton audit verify` says how much waits.
+The usual conditions have an index whose end is the order of the page, so a page costs about its rows; others
+are asked row by row in that order, under the time limit of every search. What waits to be sealed is not
+searched: it is there within seconds, and `baton audit verify` says how much waits.
 """
 
 from __future__ import annotations
@@ -10,12 +11,20 @@ from dataclasses import replace
 from datetime import timedelta
 
 from server.errors import FhirError
-from server.storage.audit_rows import audit_row, column_list
+from server.storage.audit_rows import COLUMNS, audit_row, column_list
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.instants import instant, milliseconds
-from server.storage.interface import AuditCount, AuditPage, AuditQuery
-from server.storage.logic_sql import all_of
+from server.storage.interface import (
+    AuditCondition,
+    AuditCount,
+    AuditPage,
+    AuditQuery,
+    AuditRange,
+    AuditTest,
+    Total,
+)
+from server.storage.logic_sql import FALSE, all_of, any_of
 
 # Field of AuditQuery -> column.
 _EQUAL = {
@@ -24,7 +33,9 @@ _EQUAL = {
     "interaction": "interaction",
     "resource_type": "type",
     "id": "resource_id",
+    "username": "username",
     "request_id": "request_id",
+    "organization": "organization",
 }
 REFUSED = 400  # written into the SQL, so that the index of refusals answers
 
@@ -33,12 +44,13 @@ def search(connection: Connection, query: AuditQuery) -> AuditPage:
     """See Store.search_audit."""
     parameters = Parameters(connection.dialect)
     source, moment, number, where = _source(query, parameters)
+    comes, order = (">", "ASC") if query.ascending else ("<", "DESC")
     if query.after is not None:
         recorded, sequence = (parameters.bind(value) for value in query.after)
-        where.append(f"({moment}, {number}) < ({recorded}, {sequence})")
+        where.append(f"({moment}, {number}) {comes} ({recorded}, {sequence})")
     rows = connection.execute(
         f"SELECT a.sequence, {column_list('a')} FROM {source} WHERE {all_of(where)}"
-        f" ORDER BY {moment} DESC, {number} DESC LIMIT {parameters.bind(query.count + 1)}",
+        f" ORDER BY {moment} {order}, {number} {order} LIMIT {parameters.bind(query.count + 1)}",
         parameters.values,
     ).fetchall()
     page = rows[: query.count]
@@ -46,6 +58,18 @@ def search(connection: Connection, query: AuditQuery) -> AuditPage:
         rows=tuple((row[0], audit_row(row[1:])) for row in page),
         next_after=(page[-1][1], page[-1][0]) if page and len(rows) > query.count else None,
     )
+
+
+def total(connection: Connection, query: AuditQuery, cap: int | None) -> Total:
+    """See Store.audit_total."""
+    parameters = Parameters(connection.dialect)
+    source, _, _, where = _source(query, parameters)
+    limit = "" if cap is None else f" LIMIT {parameters.bind(cap + 1)}"
+    found = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 AS found FROM {source} WHERE {all_of(where)}{limit}) AS counted",
+        parameters.values,
+    ).fetchone()[0]
+    return Total(found, True) if cap is None or found <= cap else Total(cap, False)
 
 
 def counts(connection: Connection, query: AuditQuery, width: timedelta) -> tuple[AuditCount, ...]:
@@ -99,7 +123,31 @@ def _source(query: AuditQuery, parameters: Parameters) -> tuple[str, str, str, l
         where.append(f"a.outcome < {REFUSED}")
     elif query.outcome:
         where.append(f"a.outcome = {parameters.bind(_status(query.outcome))}")
+    where += [_condition(condition, parameters) for condition in query.conditions]
     return source, moment, number, where or ["1 = 1"]
+
+
+def _condition(condition: AuditCondition, parameters: Parameters) -> str:
+    return any_of(all_of(_tested(test, parameters) for test in alternative) for alternative in condition)
+
+
+def _tested(test: AuditTest | AuditRange, parameters: Parameters) -> str:
+    column = "a.sequence" if test.field == "sequence" else f"a.{COLUMNS[test.field]}"
+    if isinstance(test, AuditRange):
+        bounds = ((">=", test.low), ("<", test.high))
+        return all_of(
+            f"{column} {sign} {parameters.bind(bound)}" for sign, bound in bounds if bound is not None
+        )
+    values = tuple(value for value in test.values if not (isinstance(value, str) and "\0" in value))
+    if not values:
+        return all_of(()) if test.negated else FALSE
+    if test.field == "patient":
+        row = parameters.alias()
+        named = f"{row}.patient {parameters.among(values)} AND {row}.recorded = a.recorded"
+        held = parameters.dialect.exists(f"audit_patient {row}", f"{named} AND {row}.sequence = a.sequence")
+    else:
+        held = f"{column} {parameters.among(values)}"
+    return f"NOT ({held})" if test.negated else held
 
 
 def _status(text: str) -> int:

@@ -55,6 +55,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     address: str = ""
     results: _Integer = 0
     detail: str = ""
+    organization: str = ""
 
 
 _encode = msgspec.json.Encoder().encode

@@ -326,6 +326,10 @@ class DatabaseStore:
         with self.database.reading() as connection, self.database.limited():
             return audit_search.counts(connection, query, width)
 
+    def audit_total(self, query: AuditQuery, cap: int | None) -> Total:
+        with self.database.reading() as connection, self.database.limited():
+            return audit_search.total(connection, query, cap)
+
     def reindexing(self) -> tuple[reindex.Progress, ...]:
         """What stored resources are being indexed again for."""
         with self.database.reading() as connection:

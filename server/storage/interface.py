@@ -11,7 +11,7 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from server.fhir.custom_parameters import CustomParameters
 from server.fhir.index_rows import IndexRows
@@ -75,6 +75,7 @@ class AuditRow:
     username, token_id: the account and the access token (a digest) that acted. purpose: of use, a code.
     address: where the request came from. results: how many resources an answer carried.
     detail: names, never values: search parameters, scopes, the error of an OAuth refusal.
+    organization: the partner that acted, as "Organization/id"; "" for the site's own people and apps.
     """
 
     recorded: datetime
@@ -93,6 +94,32 @@ class AuditRow:
     address: str = ""
     results: int = 0
     detail: str = ""
+    organization: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTest:
+    """A field of AuditRow is one of the values, or none of them (negated); never without values.
+
+    field: its name, "patient" for any of those that a row names, or "sequence" for the number in the chain.
+    """
+
+    field: str
+    values: tuple[str | int, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRange:
+    """low <= field < high, None for no bound. recorded: in milliseconds since 1970 UTC."""
+
+    field: Literal["recorded", "outcome"]
+    low: int | None = None
+    high: int | None = None
+
+
+# Any of the alternatives holds; of an alternative, all tests. No alternative: no row.
+AuditCondition = tuple[tuple[AuditTest | AuditRange, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +127,8 @@ class AuditQuery:
     """Which sealed audit rows: all conditions that are given (not "" and not None) must hold.
 
     since, until: recorded at or after, and before. patient: an id. outcome: "refused" (400 and above), "done"
-    (below), or one status as digits. after: AuditPage.next_after of the page before.
+    (below), or one status as digits. conditions: more of them. ascending: the oldest first. after:
+    AuditPage.next_after of the page before.
     """
 
     since: datetime | None = None
@@ -112,14 +140,19 @@ class AuditQuery:
     outcome: str = ""
     resource_type: str = ""
     id: str = ""
+    username: str = ""
     request_id: str = ""
+    organization: str = ""
+    conditions: tuple[AuditCondition, ...] = ()
+    ascending: bool = False
     count: int = 50
     after: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """rows: (number in the chain, row), the latest first. next_after: None at the end."""
+    """rows: (number in the chain, row), the latest first unless asked otherwise. next_after: None at the
+    end."""
 
     rows: tuple[tuple[int, AuditRow], ...]
     next_after: tuple[int, int] | None
@@ -460,7 +493,7 @@ class Store(Protocol):
         """Whether the database answers and has the schema this program needs."""
 
     def search_audit(self, query: AuditQuery) -> AuditPage:
-        """One page of sealed audit rows, the latest first.
+        """One page of sealed audit rows, in the order of their moments.
 
         Raises: FhirError too-costly, invalid-search (a condition that no row can be compared with).
         """
@@ -469,4 +502,10 @@ class Store(Protocol):
         """How many rows each span of the given width has, spans without any left out; the oldest first.
 
         query.count and query.after play no part. Raises: as `search_audit`.
+        """
+
+    def audit_total(self, query: AuditQuery, cap: int | None) -> Total:
+        """How many sealed audit rows all pages together hold; counting stops at cap when one is given.
+
+        query.count, query.ascending and query.after play no part. Raises: as `search_audit`.
         """

@@ -33,6 +33,8 @@ IMPOSSIBLE = {"date": "soon", "number": "much", "quantity": "much"}
 INTERACTIONS = {
     "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type"
 }  # fmt: skip
+# What a server recorded itself, it may let nobody write.
+READ_ONLY = {"AuditEvent": {"read", "search-type"}}
 
 
 def each_type(line: str, what: str) -> Any:
@@ -48,33 +50,39 @@ def each_type(line: str, what: str) -> Any:
 @pytest.mark.requirement("C5-all-types")
 def test_every_type_of_r4_is_offered(offered: dict[str, Any]) -> None:
     assert len(offered) == 146
-    for kind in offered.values():
-        assert {row["code"] for row in kind["interaction"]} == INTERACTIONS
+    for name, kind in offered.items():
+        claimed = {row["code"] for row in kind["interaction"]}
+        assert claimed in (INTERACTIONS, READ_ONLY.get(name)), name
 
 
 @pytest.mark.requirement("C5-interactions-all")
 def test_every_interaction_of_every_type_is_answered(fhir: Any, offered: dict[str, Any]) -> None:
     asked = {
-        "GET {}/none": "404",
-        "GET {}/none/_history/1": "404",
-        "GET {}/none/_history": "404",
-        "GET {}/_history?_count=1": "200",
-        "GET {}?_summary=count": "200",
-        "PUT {}/none": "400",
-        "POST {}": "400",
-        "DELETE {}?_id=none": "204",
+        "GET {}/none": ("read", "404"),
+        "GET {}/none/_history/1": ("vread", "404"),
+        "GET {}/none/_history": ("history-instance", "404"),
+        "GET {}/_history?_count=1": ("history-type", "200"),
+        "GET {}?_summary=count": ("search-type", "200"),
+        "PUT {}/none": ("update", "400"),
+        "POST {}": ("create", "400"),
+        "DELETE {}?_id=none": ("delete", "204"),
     }
-    for template, status in asked.items():
+    for template, (interaction, status) in asked.items():
         method, _, path = template.partition(" ")
         entries = []
-        for name in offered:
+        claiming = [
+            name
+            for name, kind in offered.items()
+            if interaction in {row["code"] for row in kind["interaction"]}
+        ]
+        for name in claiming:
             entry: dict[str, Any] = {"request": {"method": method, "url": path.format(name)}}
             if method in ("PUT", "POST"):  # not valid: nothing is written, but the method is taken
                 entry["resource"] = {"resourceType": name, "id": "none", "noSuchElement": 1}
             entries.append(entry)
         told = {
             name: answer["response"]["status"][:3]
-            for name, answer in zip(offered, fhir.batch(entries), strict=True)
+            for name, answer in zip(claiming, fhir.batch(entries), strict=True)
             if not answer["response"]["status"].startswith(status)
         }
         assert told == {}, template

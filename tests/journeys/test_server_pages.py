@@ -292,6 +292,16 @@ def console_audit_row(page: Page, site: Site) -> None:
     expect(page.get_by_role("heading", name="Audit row")).to_be_visible()
 
 
+def console_disclosures(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/disclosures?patient={site.patient}&all=1")
+    expect(page.get_by_text("Nothing went out to a partner")).to_be_visible()
+
+
+def console_disclosures_to_print(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/disclosures/print?patient={site.patient}")
+    expect(page.get_by_role("heading", name="Accounting of disclosures")).to_be_visible()
+
+
 def console_missing(page: Page, site: Site) -> None:
     page.goto(f"{site.base}/console/resources/Patient/nobody")
     expect(page.get_by_role("heading", name="This cannot be shown")).to_be_visible()
@@ -399,6 +409,8 @@ PAGES: dict[Callable[[Page, Site], None], str] = {
     console_audit_empty: "engineer",
     console_audit_error: "engineer",
     console_audit_row: "engineer",
+    console_disclosures: "engineer",
+    console_disclosures_to_print: "engineer",
     console_missing: "engineer",
     console_queue: "engineer",
     console_discard: "engineer",

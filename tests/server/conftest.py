@@ -22,6 +22,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from server.app import create_app
+from server.auth.audit_heads import head_signer
 from server.auth.context import AuthContext
 from server.auth.credentials import derived_key
 from server.auth.keys import SigningKeys, signing_keys
@@ -148,6 +149,17 @@ def store(settings: Settings) -> Iterator[Store]:
     store.upgrade()
     yield store
     store.close()
+
+
+@pytest.fixture
+def seal_trail(store: Any, settings: Settings, authorization: AuthContext, clock: Clock) -> Callable[[], None]:
+    """What the worker does: move the audit segments into the database and seal everything."""
+
+    def run() -> None:
+        store.ingest_audit(settings.home / "audit")
+        store.seal_audit(head_signer(authorization.keys, BASE, clock), clock())
+
+    return run
 
 
 @pytest.fixture

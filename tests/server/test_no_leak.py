@@ -14,42 +14,40 @@ BASE = "http://127.0.0.1:8000/fhir"
 
 
 HIDDEN = (
-    "AuditEvent",
-    "AuditEvent?_summary=count",
-    "AuditEvent/_history",
-    "AuditEvent/event",
-    "AuditEvent/event/_history",
-    "AuditEvent/event/_history/1",
+    "Communication",
+    "Communication?_summary=count",
+    "Communication/_history",
+    "Communication/event",
+    "Communication/event/_history",
+    "Communication/event/_history/1",
     "_history",
-    "Patient?_revinclude=AuditEvent:*",
-    "Patient?_revinclude=AuditEvent:patient",
-    "Patient?_has:AuditEvent:patient:action=R",
-    "Patient?_id=p1&_revinclude=AuditEvent:entity",
-    "Practitioner?_has:AuditEvent:agent:action=R",
+    "Patient?_revinclude=Communication:*",
+    "Patient?_revinclude=Communication:patient",
+    "Patient?_has:Communication:patient:status=completed",
+    "Patient?_id=p1&_revinclude=Communication:subject",
+    "Practitioner?_has:Communication:sender:status=completed",
     "Provenance?_include=Provenance:target",
     "Provenance?_include=*",
-    "Provenance?target:AuditEvent.action=R",
+    "Provenance?target:Communication.status=completed",
 )
 
 
 @pytest.mark.parametrize("path", HIDDEN)
-def test_a_type_that_a_role_may_not_see_is_hidden_everywhere(
+def test_a_type_that_no_scope_reaches_is_hidden_everywhere(
     fhir: Any, as_token: Any, build: Any, path: str
 ) -> None:
-    """A nurse's `user/*.rs` reaches everything but the audit trail."""
+    """A nurse whose token says nothing of Communications. AuditEvents: interactions/test_audit_events.py."""
     fhir.put("Patient/p1", build.patient(id="p1"))
     fhir.put("Practitioner/s1", {"resourceType": "Practitioner", "id": "s1"})
     fhir.put(
-        "AuditEvent/event",
+        "Communication/event",
         {
-            "resourceType": "AuditEvent",
+            "resourceType": "Communication",
             "id": "event",
-            "type": {"code": "rest"},
-            "action": "R",
-            "recorded": "2024-01-01T00:00:00Z",
-            "agent": [{"who": {"reference": "Practitioner/s1"}, "requestor": True}],
-            "source": {"observer": {"display": "here"}},
-            "entity": [{"what": {"reference": "Patient/p1"}}],
+            "status": "completed",
+            "sent": "2024-01-01T00:00:00Z",
+            "subject": {"reference": "Patient/p1"},
+            "sender": {"reference": "Practitioner/s1"},
         },
     )
     fhir.put(
@@ -57,18 +55,19 @@ def test_a_type_that_a_role_may_not_see_is_hidden_everywhere(
         {
             "resourceType": "Provenance",
             "id": "v1",
-            "target": [{"reference": "AuditEvent/event"}],
+            "target": [{"reference": "Communication/event"}],
             "recorded": "2024-01-01T00:00:00Z",
             "agent": [{"who": {"reference": "Practitioner/s1"}}],
         },
     )
-    nurse = as_token("user/*.rs", fhir_user="Practitioner/s1", role="rn")
+    scope = "user/Patient.rs user/Practitioner.rs user/Provenance.rs"
+    nurse = as_token(scope, fhir_user="Practitioner/s1", role="rn")
 
-    assert b'"AuditEvent"' in fhir.get(path).body or "_has" in path or "target:" in path or "count" in path
+    assert b'"Communication"' in fhir.get(path).body or "_has" in path or "target:" in path or "count" in path
     answer = nurse.get(path)
     assert answer.status in (200, 403)
     if answer.status == 200:
-        assert b"AuditEvent/event" not in answer.body.replace(b'{"reference":"AuditEvent/event"}', b"")
+        assert b"Communication/event" not in answer.body.replace(b'{"reference":"Communication/event"}', b"")
         if "_has" in path or "target:" in path:
             assert answer.json["total"] == 0
             assert fhir.get(path).json["total"] == 1

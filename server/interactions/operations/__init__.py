@@ -167,7 +167,7 @@ def find_operation(name: str, resource_type: str, level: Level) -> Operation:
         raise FhirError("unknown-operation", "this server has no such operation; see [base]/metadata")
     offered = [row for row in rows if row.is_offered_on(resource_type)]
     if not offered:
-        types = ", ".join(type for row in rows for type in row.types)
+        types = ", ".join(type for row in rows for type in row.types) or "types that are stored"
         raise FhirError("unknown-operation", f"${name} is offered on {types} only")
     at_level = [row for row in offered if level in row.levels]
     if not at_level:

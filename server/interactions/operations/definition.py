@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from server.fhir.unstored import UNSTORED
 from server.interactions.call import Call
 from server.interactions.request import InteractionName, InteractionResponse
 
@@ -80,4 +81,6 @@ class Operation:
 
     def is_offered_on(self, resource_type: str) -> bool:
         """Whether it is one of the operations of a type ("" for the system)."""
+        if self.access and resource_type in UNSTORED:
+            return False
         return not self.types or not resource_type or resource_type in self.types

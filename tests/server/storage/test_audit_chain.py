@@ -20,7 +20,7 @@ from server.audit_verification import Report, verify
 from server.auth.audit_heads import HeadError, check_head, head_signer, key_thumbprints, note_end, noted_end
 from server.auth.keys import SigningKeys, signing_keys
 from server.storage import audit_chain
-from server.storage.audit_chain import ENCODED, FIRST_HASH, ChainEnd, row_hash
+from server.storage.audit_chain import ENCODED, FIRST_HASH, LATER, ChainEnd, row_hash
 from server.storage.audit_rows import COLUMNS
 from server.storage.interface import AuditRow
 
@@ -213,6 +213,14 @@ def test_the_hash_of_a_row_stays_what_it_was() -> None:
         row_hash(FIRST_HASH, 1, columns).hex()
         == "b523c08488dfd5beebad675c0be956c54392905187193e487ee13016b773b81c"
     )
+
+
+def test_a_column_that_came_later_is_hashed_where_it_holds_something() -> None:
+    columns = [0 if name in ("recorded", "version", "outcome", "results") else "" for name in ENCODED]
+    released = [column for name, column in zip(ENCODED, columns, strict=True) if name not in LATER]
+    assert row_hash(FIRST_HASH, 1, columns) == row_hash(FIRST_HASH, 1, released)
+    assert row_hash(FIRST_HASH, 1, [*released, "Organization/q"]) != row_hash(FIRST_HASH, 1, released)
+    assert ENCODED[-len(LATER) :] == LATER
 
 
 class _RolledBack(Exception):

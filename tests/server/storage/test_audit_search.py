@@ -25,7 +25,7 @@ from server.audit_verification import verify
 from server.errors import FhirError
 from server.storage import audit_chain
 from server.storage.audit_chain import ChainEnd, SignedHead
-from server.storage.interface import AuditQuery, AuditRow
+from server.storage.interface import AuditQuery, AuditRow, Total
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ROW = AuditRow(NOW, "Practitioner/p", "app", "read", "Patient", "a", 1, "a", 200, "request-1")
@@ -49,6 +49,8 @@ def made(count: int) -> list[AuditRow]:
             patient=chance.choice(["", "a", "b", "a b", "ab"]),
             outcome=chance.choice([200, 201, 403, 404, 507]),
             request_id=f"request-{chance.randrange(40)}",
+            username=chance.choice(["", "rn"]),
+            organization=chance.choice(["", "Organization/q"]),
         )
         for _ in range(count)
     ]
@@ -63,16 +65,25 @@ def trail(store: Any) -> Any:
     return store
 
 
+_FIELDS = (
+    "principal",
+    "client_id",
+    "interaction",
+    "resource_type",
+    "id",
+    "username",
+    "request_id",
+    "organization",
+)
+
+
 def fits(row: AuditRow, query: AuditQuery) -> bool:
     refused = {"refused": row.outcome >= 400, "done": row.outcome < 400, "": True}
     return (
         (query.since is None or row.recorded >= query.since)
         and (query.until is None or row.recorded < query.until)
         and query.patient in ("", *row.patient.split())
-        and all(
-            getattr(query, name) in ("", getattr(row, name))
-            for name in ("principal", "client_id", "interaction", "resource_type", "id", "request_id")
-        )
+        and all(getattr(query, name) in ("", getattr(row, name)) for name in _FIELDS)
         and refused.get(query.outcome, str(row.outcome) == query.outcome)
     )
 
@@ -90,13 +101,16 @@ _QUERIES = st.builds(
     resource_type=st.sampled_from(["", "", "Patient"]),
     id=st.sampled_from(["", "", "b"]),
     request_id=st.sampled_from(["", "", "", "request-7"]),
+    username=st.sampled_from(["", "", "rn"]),
+    organization=st.sampled_from(["", "", "Organization/q"]),
+    ascending=st.booleans(),
     count=st.sampled_from([1, 7, 500]),
 )
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=_QUERIES)
-def test_pages_hold_every_row_that_fits_once_the_latest_first(trail: Any, query: AuditQuery) -> None:
+def test_pages_hold_every_row_that_fits_once_and_in_order(trail: Any, query: AuditQuery) -> None:
     found: list[tuple[int, AuditRow]] = []
     asked: AuditQuery | None = query
     while asked is not None:
@@ -105,7 +119,12 @@ def test_pages_hold_every_row_that_fits_once_the_latest_first(trail: Any, query:
         found += page.rows
         asked = replace(query, after=page.next_after) if page.next_after else None
     expected = [row for row in enumerate(made(300), 1) if fits(row[1], query)]
-    assert found == sorted(expected, key=lambda entry: (entry[1].recorded, entry[0]), reverse=True)
+    by_moment = sorted(expected, key=lambda entry: (entry[1].recorded, entry[0]), reverse=not query.ascending)
+    assert found == by_moment
+    assert trail.audit_total(query, None) == Total(len(expected), True)
+    for cap in (0, 1, 300):
+        capped = trail.audit_total(query, cap)
+        assert (capped.value, capped.exact) == (min(len(expected), cap), len(expected) <= cap)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
