@@ -45,10 +45,12 @@ def worker() -> None:
     from server.auth.context import auth_context
     from server.auth.keys import signing_keys
     from server.logs import Log, configure_logging, describe
+    from server.outbound_http import Networks
     from server.storage import open_store
     from server.workers.asynchronous import STATEMENT_SECONDS, Answering
     from server.workers.consumers import installed_consumers
     from server.workers.housekeeping import tasks
+    from server.workers.issuer_keys import IssuerKeys
     from server.workers.reindexing import Reindexing
     from server.workers.sealing import sealing
     from server.workers.worker import Worker
@@ -72,14 +74,15 @@ def worker() -> None:
     )
     answering = Answering(make_context(settings, store), authorization)
     reindexing = Reindexing(store, settings.fhir_base, settings.time_zone, now)
+    issuer_keys = IssuerKeys(authorization, Networks.of(settings.outbound_allow))
     ended = Worker(
         store=store,
-        todo=(*tasks(store, settings.home, now), seal, reindexing.task),
+        todo=(*tasks(store, settings.home, now), seal, reindexing.task, issuer_keys.task),
         consumers=installed_consumers(),
         redis_url=settings.redis_url,
         clock=now,
         failed=lambda name, error: log("ERROR", "task-failed", task=name, **describe(error)),
-        lanes={"asynchronous": answering.kinds, "reindex": reindexing.kinds},
+        lanes={"asynchronous": answering.kinds, "reindex": reindexing.kinds, "issuer-keys": issuer_keys.kinds},
     ).run(stop)
     if not ended:
         os._exit(0)  # what is under way was given back; whoever still does it is not waited for

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from flask import Blueprint, Response, make_response, redirect, request
 
 from server.api.authorize_pages import register_authorize_pages
+from server.api.link_pages import register_link_pages
 from server.api.oauth2_page import current_session, form_target, page, session_page
 from server.api.observability import request_id
 from server.api.patient_choice import Perform
@@ -28,7 +29,7 @@ _LOGIN_COOKIE = "__Host-baton-login"
 _COOKIE_FLAGS: dict[str, Any] = {"secure": True, "httponly": True, "path": "/"}
 _BODY_LIMIT = 131_072
 # Where a sign-in may lead: pages of ours, never another site.
-_AFTER_LOGIN = ("/oauth2/authorize?", "/oauth2/grants", "/console", "/ehr")
+_AFTER_LOGIN = ("/oauth2/authorize?", "/oauth2/grants", "/oauth2/links/", "/console", "/ehr")
 _HOME = "/oauth2/grants"
 # Why somebody is asked to sign in (`because`): what the page says of it.
 _BECAUSE = {
@@ -56,6 +57,7 @@ def pages_blueprint(server: AuthorizationServer, perform: Perform, *, demo: bool
         request.max_content_length = _BODY_LIMIT
 
     register_authorize_pages(blueprint, server, perform)
+    register_link_pages(blueprint, context, perform)
     _register_login(blueprint, context, demo)
     _register_grants(blueprint, context)
     return blueprint

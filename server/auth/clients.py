@@ -21,6 +21,7 @@ from joserfc.jwk import KeySet
 
 from server.auth.access import clauses, resource_types
 from server.auth.credentials import keyed_hash
+from server.auth.discovery import TOKEN_EXCHANGE
 from server.auth.scopes import is_known, negotiate, parse_scope
 from server.storage.authorization import ClientRow
 
@@ -55,6 +56,7 @@ class Registration:
     jwks: Mapping[str, Any] | None = None
     jwks_uri: str = ""
     trusted: bool = False
+    exchange: bool = False  # exchanges id tokens of EHRs that launch it (`trusted_issuers`)
 
 
 class Client(ClientMixin):
@@ -111,9 +113,9 @@ def client_row(registration: Registration, secret_hash: str, now: datetime) -> C
         raise RegistrationError("a client id is 1 to 64 letters, digits, or . _ ~ -")
     if not registration.name.strip():
         raise RegistrationError("a client needs a name: people see it when they are asked for consent")
-    if registration.backend and registration.kind != ASYMMETRIC:
+    if (registration.backend or registration.exchange) and registration.kind != ASYMMETRIC:
         raise RegistrationError("a backend client signs in with its own key: give its key set (JWKS)")
-    if not registration.backend and not registration.redirect_uris:
+    if not (registration.backend or registration.exchange) and not registration.redirect_uris:
         raise RegistrationError("a client that people sign in to needs at least one redirect URI")
     for uri in registration.redirect_uris:
         _check_redirect_uri(uri)
@@ -137,6 +139,8 @@ def client_row(registration: Registration, secret_hash: str, now: datetime) -> C
             grant_types.append("refresh_token")
     if registration.backend:
         grant_types.append("client_credentials")
+    if registration.exchange:
+        grant_types.append(TOKEN_EXCHANGE)
     return ClientRow(
         client_id=registration.client_id,
         name=registration.name.strip(),

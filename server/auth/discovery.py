@@ -31,7 +31,8 @@ CAPABILITIES = (
     "permission-v1",
     "permission-v2",
 )
-GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
+GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE)
 TOKEN_ENDPOINT_AUTH_METHODS = ("none", "client_secret_basic", "private_key_jwt")
 ASSERTION_ALGORITHMS = ("RS384", "ES384")
 SCOPES_SUPPORTED = (

@@ -13,6 +13,7 @@ from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.console.audit_views import AUDIT_PAGES, add_audit_pages, may_see_audit
 from server.console.comparison import add_comparison_page
+from server.console.link_views import add_link_pages
 from server.console.queue_views import POLLED, add_queue_pages
 from server.console.resources import instance as read_instance
 from server.console.resources import resource_page
@@ -27,6 +28,7 @@ CLIENT_ID = "console"
 NAVIGATION = (
     ("Data", (("Resources", "console.resources"), ("Search explained", "console.search_explain"))),
     ("Operation", (("Queue", "console.queue"),)),
+    ("Access", (("Links", "console.links"),)),
     ("Oversight", (("Audit trail", "console.audit"),)),
 )
 DEFAULT_TYPE = "Patient"
@@ -90,6 +92,7 @@ def blueprint(context: Context, auth: AuthContext, *, login_url: str, demo: bool
     add_comparison_page(pages, context)
     add_search_explain_pages(pages, context)
     add_queue_pages(pages, auth)
+    add_link_pages(pages, auth)
     add_audit_pages(pages, context.store, auth)
     return pages
 

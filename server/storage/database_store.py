@@ -29,6 +29,7 @@ from server.storage.authorization_tables import AuthorizationTables
 from server.storage.custom_parameters import KnownParameters, ParameterState
 from server.storage.database import Connection, Database, Overtaken
 from server.storage.dead_letters import DeadLetters
+from server.storage.identity_links import IdentityLinks
 from server.storage.interface import (
     AuditCount,
     AuditPage,
@@ -185,7 +186,8 @@ class DatabaseStore:
     """A Store, and what the worker and the command line need beyond it.
 
     outbox: the relay's side of the outbox; dead_letters: people's side of it. jobs: work in the background.
-    asynchronous: requests that are answered later. workers: the worker processes that live.
+    asynchronous: requests that are answered later. workers: the worker processes that live. identity_links: who
+    people of other EHRs are here.
     """
 
     def __init__(self, database: Database) -> None:
@@ -195,6 +197,7 @@ class DatabaseStore:
         self.jobs = Jobs(database)
         self.asynchronous = AsynchronousRequests(database)
         self.workers = WorkerRows(database)
+        self.identity_links = IdentityLinks(database)
         self._authorization = AuthorizationTables(database)
         self._schema = migrations(database.dialect.name)[-1].number
         self._known = KnownParameters()

@@ -21,6 +21,7 @@ from server.storage.asynchronous import AsynchronousRequests
 from server.storage.authorization import AuthorizationStore
 from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
+from server.storage.identity_links import IdentityLinks
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
 from server.storage.worker_rows import WorkerRows
@@ -386,6 +387,10 @@ class Store(Protocol):
     @property
     def workers(self) -> WorkerRows:
         """The worker processes that live."""
+
+    @property
+    def identity_links(self) -> IdentityLinks:
+        """Who people of other EHRs are here."""
 
     def custom_parameters(self) -> CustomParameters:
         """The search parameters that the site has defined, as far as this process knows: to make index rows

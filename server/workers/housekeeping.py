@@ -42,6 +42,7 @@ def tasks(store: DatabaseStore, home: Path, clock: Callable[[], datetime]) -> tu
         Task("done-jobs", 3600.0, lambda: store.jobs.purge(clock() - KEEP_DONE_JOBS), shared=True),
         Task("expired-answers", 300.0, lambda: store.asynchronous.purge(clock()), shared=True),
         Task("client-keys-plan", 300.0, ClientKeys(store, clock).plan, shared=True),
+        Task("expired-links", 3600.0, lambda: store.identity_links.purge(clock()), shared=True),
     )
 
 
