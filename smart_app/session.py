@@ -17,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from smart_app.fhir_client import FhirClient
-from smart_app.grant import Grant, User, notices
+from smart_app.fhir_client import FhirClient, Unavailable
+from smart_app.fhir_json import Resource
+from smart_app.grant import Connection, Grant, StoreGrant, User, notices
 from smart_app.issuers import Issuer, Issuers
 from smart_app.outbound_http import OutboundHttp
 from smart_app.problems import ProblemError
@@ -26,8 +27,9 @@ from smart_app.runtime import Runtime
 from smart_app.sealing import Seal, Unreadable, fingerprint
 from smart_app.session_store import LoginRow, SessionStore
 from smart_app.smart_configuration import Discovery
+from smart_app.store_exchange import StoreExchange
 from smart_app.token_endpoint import TokenEndpoint
-from smart_app.token_renewal import GrantKeeper, LoginToken
+from smart_app.token_renewal import TOKEN_MARGIN_SECONDS, GrantKeeper, LoginToken
 from smart_app.view_records import Notice
 
 IDLE = timedelta(minutes=15)
@@ -52,7 +54,8 @@ class ChartContext:
 
     launch: the id in the path. chart: the EHR that launched. store: where the app keeps its work, None
     if that EHR is not connected to a store; also where both are one server they are two clients, and
-    no reference may cross from one to the other.
+    no reference may cross from one to the other. connection: how the two stand to each other. in_store: who
+    patient and user are in the store, where that is another server and people linked them.
     """
 
     launch: str
@@ -63,6 +66,8 @@ class ChartContext:
     show_banner: bool
     chart: FhirClient
     store: FhirClient | None
+    connection: Connection
+    in_store: StoreGrant | None
     unwritable: tuple[str, ...]
     notices: tuple[Notice, ...]
     csrf_token: str
@@ -100,6 +105,16 @@ def require_store(context: ChartContext) -> FhirClient:
     return context.store
 
 
+def require_own_store(context: ChartContext) -> FhirClient:
+    """The store where it is the EHR around us: for what is about more than the patient who is open.
+
+    Raises: ProblemError(store-not-connected).
+    """
+    if not context.issuer.store:
+        raise ProblemError("store-not-connected")
+    return require_store(context)
+
+
 def open_chart(context: ChartContext, patient: str, encounter: str | None) -> str:
     """Open another patient under the same login; the new launch id.
 
@@ -121,6 +136,7 @@ class Sessions:
         issuers: Issuers,
         discovery: Discovery,
         tokens: TokenEndpoint,
+        exchange: StoreExchange,
         http: OutboundHttp,
         *,
         seal: Seal,
@@ -132,7 +148,8 @@ class Sessions:
         self._http = http
         self._seal = seal
         self._new_secret = new_secret
-        self._grants = GrantKeeper(store, issuers, discovery, tokens, runtime.clock, seal=seal)
+        self._exchange = exchange
+        self._grants = GrantKeeper(store, issuers, discovery, tokens, exchange, runtime.clock, seal=seal)
 
     def begin(self, grant: Grant, chart: Chart, *, browser: str = "", tab: str = "") -> str:
         """A new login with its first chart; the launch id. Opened by one of the two secrets.
@@ -204,6 +221,27 @@ class Sessions:
         """Whether a form carries the mark of this very context."""
         return self._seal.is_token(given, "csrf", context.login, context.launch)
 
+    def connect(self, context: ChartContext) -> bool:
+        """Ask the store again for access to the patient who is open; whether it gave it.
+
+        Raises: TokenFault, DiscoveryFault; ProblemError(no-patient, session-expired).
+        """
+        return self._grants.connect(*self._login_of(context), require_patient(context))
+
+    def comparison(self, context: ChartContext, patient: Resource) -> str:
+        """The address of the store's page that compares the chart's Patient; "" where there is none.
+
+        Raises: TokenFault, DiscoveryFault; ProblemError(session-expired).
+        """
+        _, grant = self._login_of(context)
+        return self._exchange.compare(grant, patient, context.user.name)
+
+    def _login_of(self, context: ChartContext) -> tuple[LoginRow, Grant]:
+        row = self._store.find_login(context.login)
+        if row is None:
+            raise ProblemError("session-expired")
+        return row, self._grants.open(row)
+
     def end(self, context: ChartContext) -> None:
         """Log out: the login, all its charts, and the tokens at the EHR as far as it lets us."""
         row = self._store.find_login(context.login)
@@ -228,7 +266,9 @@ class Sessions:
         issuer = self._issuers.find(grant.iss)
         if issuer is None:  # taken out of the list since
             raise ProblemError("session-expired")
+        row, grant, connection = self._connected(row, grant, issuer, chart)
         token = LoginToken(self._grants, row, grant)
+        there = grant.store if connection == "connected" else None
         return ChartContext(
             launch=launch,
             user=grant.user,
@@ -237,15 +277,50 @@ class Sessions:
             encounter=chart.encounter,
             show_banner=chart.show_banner,
             chart=FhirClient(issuer.iss, self._http, token),
-            store=FhirClient(issuer.iss, self._http, token) if issuer.store else None,
-            unwritable=grant.unwritable,
-            notices=notices(issuer, grant),
+            store=FhirClient(issuer.iss, self._http, token) if issuer.store else self._store_client(issuer, there),
+            connection=connection,
+            in_store=there,
+            unwritable=there.unwritable if there else grant.unwritable,
+            notices=notices(issuer, grant, connection),
             csrf_token=self._seal.token("csrf", row.id, launch),
             expires_at=datetime.fromtimestamp(row.started_at, UTC) + ABSOLUTE,
             runtime=self._runtime,
             sessions=self,
             login=row.id,
         )
+
+    def _connected(
+        self, row: LoginRow, grant: Grant, issuer: Issuer, chart: Chart
+    ) -> tuple[LoginRow, Grant, Connection]:
+        """How chart and store stand to each other; the access to the store renewed where that can be."""
+        if issuer.store:
+            return row, grant, "own"
+        if chart.patient is None or self._exchange.store_of(grant.iss) is None:
+            return row, grant, "none"
+        if grant.store is None or grant.store.patient_there != chart.patient:
+            return row, grant, "unlinked"
+        if not self._is_good(grant.store) and grant.store.access_token and grant.refresh_token:
+            try:
+                row, grant = self._grants.renew(row, grant)
+            except Unavailable:
+                return row, grant, "ended"
+        good = grant.store is not None and self._is_good(grant.store)
+        return row, grant, "connected" if good else "ended"
+
+    def _is_good(self, there: StoreGrant) -> bool:
+        return bool(there.access_token) and there.expires_at - self._now() > TOKEN_MARGIN_SECONDS
+
+    def _store_client(self, issuer: Issuer, there: StoreGrant | None) -> FhirClient | None:
+        store = self._exchange.store_of(issuer.iss)
+        if there is None or store is None:
+            return None
+
+        def token(*, refused: str = "") -> str:
+            if refused:  # it was revoked, with the link or the account; only a new launch can say more
+                raise ProblemError("store-ended", issuer=issuer.label)
+            return there.access_token
+
+        return FhirClient(store.iss, self._http, token)
 
     def _now(self) -> float:
         return self._runtime.clock().timestamp()

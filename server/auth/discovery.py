@@ -49,6 +49,7 @@ def _endpoints(base_url: str) -> dict[str, Any]:
         "token_endpoint": f"{base_url}/oauth2/token",
         "introspection_endpoint": f"{base_url}/oauth2/introspect",
         "revocation_endpoint": f"{base_url}/oauth2/revoke",
+        "identity_link_endpoint": f"{base_url}/oauth2/links",
         "grant_types_supported": list(GRANT_TYPES),
         "response_types_supported": ["code"],
         "scopes_supported": list(SCOPES_SUPPORTED),

@@ -123,7 +123,8 @@ def confirm(
         _require_patient(context, there, here)
     row = _row(context, kind, issuer, there, here, CONFIRMED, principal, made)
     with context.rows.transaction():
-        if not context.store.identity_links.confirm(row):
+        kept = context.store.identity_links.confirm(row)
+        if kept is None:
             raise LinkError("it is linked already; revoke that link first")
         record(
             context,
@@ -134,7 +135,7 @@ def confirm(
             patient=here if kind == "patient" else "",
             detail=f"{kind} {issuer}",
         )
-    return row
+    return kept
 
 
 def end(context: AuthContext, link_id: str, state: str, *, principal: str, username: str = "") -> bool:

@@ -139,19 +139,19 @@ class IdentityLinks:
             self._insert(connection, row)
         return row
 
-    def confirm(self, row: LinkRow) -> bool:
-        """Add a confirmed link, or make the proposal of that name one; False where one holds already."""
+    def confirm(self, row: LinkRow) -> LinkRow | None:
+        """Add a confirmed link, or make the proposal of that name one; None where one holds already."""
         with self._database.writing() as connection:
             connection.lock(_LINKS)
             if self._of(connection, row, CONFIRMED) is not None:
-                return False
+                return None
             waiting = self._of(connection, row, PROPOSED)
             if waiting is None:
                 self._insert(connection, row)
-            else:
-                made = replace(row, link_id=waiting.link_id, created=waiting.created, created_by=waiting.created_by)
-                self._update(connection, made)
-        return True
+                return row
+            kept = replace(row, link_id=waiting.link_id, created=waiting.created, created_by=waiting.created_by)
+            self._update(connection, kept)
+            return kept
 
     def end(self, link_id: str, state: str, now: datetime, by: str) -> LinkRow | None:
         """Refuse a proposal or revoke a confirmed link; as it is then, None where it was not in that state."""
