@@ -96,6 +96,16 @@ class StoreExchange:
         ) == grant.store  # another person or patient than before is not this session's
         return again if same and again.store != grant.store else ended
 
+    def end(self, grant: Grant) -> None:
+        """End the access to the store, as far as it lets us; it ends by itself within minutes."""
+        store = self.store_of(grant.iss)
+        if store is None or grant.store is None or not grant.store.access_token:
+            return
+        try:
+            self._tokens.revoke(store, self._discovery.configuration(store.iss), grant.store.access_token)
+        except DiscoveryFault:
+            return
+
     def compare(self, grant: Grant, patient: Mapping[str, Any], user_name: str) -> str:
         """The address of the store's page where a person compares and confirms; "" where it offers none.
 

@@ -148,7 +148,7 @@ class TokenEndpoint:
         if not configuration.revocation_endpoint:
             return False
         url = configuration.revocation_endpoint
-        form, headers = self._proof(issuer, configuration, url)
+        form, headers = self._proof(issuer, configuration)
         try:
             answer = self._http.send("POST", url, headers, urlencode({"token": token, **form}).encode())
         except NoAnswer:
@@ -166,8 +166,7 @@ class TokenEndpoint:
         self, issuer: Issuer, configuration: SmartConfiguration, url: str, form: Mapping[str, str]
     ) -> dict[str, Any]:
         """The JSON object that a POST of a form is answered with. Raises: TokenFault."""
-        # The audience of an assertion is the token endpoint, wherever it is sent (SMART, RFC 7523).
-        proof, headers = self._proof(issuer, configuration, configuration.token_endpoint)
+        proof, headers = self._proof(issuer, configuration)
         try:
             answer = self._http.send("POST", url, headers, urlencode({**form, **proof}).encode())
         except NoAnswer as fault:
@@ -185,14 +184,15 @@ class TokenEndpoint:
         return record
 
     def _proof(
-        self, issuer: Issuer, configuration: SmartConfiguration, audience: str
+        self, issuer: Issuer, configuration: SmartConfiguration
     ) -> tuple[dict[str, str], dict[str, str]]:
+        """Form fields and headers. The audience of an assertion is the token endpoint, wherever it is sent (SMART)."""
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         match issuer.auth:
             case "private_key_jwt":
                 assertion = self._keys.assertion(
                     issuer.client_id,
-                    audience,
+                    configuration.token_endpoint,
                     self._keys.algorithm(configuration.algorithms),
                     now=int(self._clock().timestamp()),
                     jti=self._new_id(),

@@ -127,7 +127,8 @@ class GrantKeeper:
         return grant.store != before
 
     def revoke(self, grant: Grant) -> None:
-        """End the tokens at the EHR, as far as it lets us."""
+        """End the tokens at the EHR and in the store, as far as they let us."""
+        self._exchange.end(grant)
         issuer = self._issuers.find(grant.iss)
         token = grant.refresh_token or grant.access_token
         if issuer is None:
