@@ -230,7 +230,7 @@ def ensure_demo_clients(context: AuthContext, home: Path, app_url: str) -> None:
         client_id=EXCHANGE_CLIENT,
         name="Baton care transitions, launched by another EHR",
         kind=ASYMMETRIC,
-        scope=" ".join(_scopes("patient", _EXCHANGE_TYPES) + ("user/Provenance.cu",)),
+        scope=" ".join((*_scopes("patient", _EXCHANGE_TYPES), "user/Provenance.cu")),
         exchange=True,
         jwks=jwks,
     )

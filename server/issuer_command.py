@@ -48,7 +48,9 @@ def issuer() -> None:
 @click.option("--algorithm", "algorithms", type=click.Choice(ALGORITHMS), multiple=True, default=("RS256",))
 @click.option("--npi-claim", metavar="NAME", default="", help="The claim of its id tokens that holds the NPI.")
 @click.option("--jwks-uri", metavar="URL", default="", help="Where it publishes its keys.")
-@click.option("--jwks", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Or its keys as a file.")
+@click.option(
+    "--jwks", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Or its keys as a file."
+)
 def add(
     issuer: str,
     fhir_base: str,
@@ -61,7 +63,7 @@ def add(
     jwks_uri: str,
     jwks: Path | None,
 ) -> None:
-    """Trust the EHR whose id tokens have `iss` ISSUER, and print it as JSON; one of the same ISSUER is replaced.
+    """Trust the EHR whose id tokens have `iss` ISSUER, and print it as JSON; one of the same name is replaced.
 
     \b
     baton issuer add https://ehr.example --fhir-base https://ehr.example/fhir --audience our-id-there \\

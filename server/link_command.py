@@ -9,7 +9,7 @@ import click
 
 from server.auth.identity_links import LinkError, confirm, end
 from server.command_context import command_context
-from server.storage.identity_links import KINDS, PROPOSED, REFUSED, REVOKED, STATES, LinkKind, LinkRow
+from server.storage.identity_link_rows import KINDS, PROPOSED, REFUSED, REVOKED, STATES, LinkKind, LinkRow
 
 _LIMIT = 1_000
 

@@ -69,7 +69,11 @@ def fetch(
         host = parts.hostname or ""
     except ValueError:
         raise OutboundError("the address cannot be read") from None
-    if not host or parts.username or (parts.scheme != "https" and not (parts.scheme == "http" and allow.includes(host))):
+    if (
+        not host
+        or parts.username
+        or (parts.scheme != "https" and not (parts.scheme == "http" and allow.includes(host)))
+    ):
         raise OutboundError("the address is neither https nor one of BATON_OUTBOUND_ALLOW")
     try:
         with requests.request(

@@ -125,7 +125,7 @@ def _store_state(context: ChartContext, encounter: EncounterLine | None) -> Stor
 
 
 def _patient_there(link: StoreLink) -> Resource:
-    """The Patient of the store that the chart is linked with. Raises: ProblemError(patient-merged), FhirFault."""
+    """The linked Patient of the store. Raises: ProblemError(patient-merged) where it is gone, FhirFault."""
     try:
         return link.store.read("Patient", link.patient.removeprefix("Patient/"))
     except NotFound:

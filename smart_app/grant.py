@@ -89,7 +89,7 @@ def notices(issuer: Issuer, grant: Grant, connection: Connection) -> tuple[Notic
         found.append(
             Notice(
                 "not-connected",
-                N_("This chart of %(issuer)s is not connected with the store yet: under Reconcile you can do it."),
+                N_("This chart of %(issuer)s is not connected with the store yet; Reconcile says how."),
                 {"issuer": issuer.label},
             )
         )

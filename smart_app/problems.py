@@ -229,8 +229,8 @@ _ROWS = (
         403,
         N_("This chart is not connected yet"),
         N_(
-            "Whose record this is in the store, and who you are there, has not been confirmed by a person. Until"
-            " then nothing is saved, and nothing of the store is shown. What was saved before is kept."
+            "Whose record this is in the store, and who you are there, has not been confirmed by a person."
+            " Until then nothing is saved, and nothing of the store is shown. What was saved before is kept."
         ),
         N_("Compare and confirm, or ask a colleague who may see the patient in both records."),
     ),

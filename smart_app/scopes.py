@@ -102,7 +102,8 @@ def exchange_unwritable(scope: str) -> tuple[str, ...]:
     return tuple(
         row.resource_type
         for row in _table()[1]
-        if not {letter for letter in row.exchange if letter in "cu"} <= set(permissions(scope, row.resource_type))
+        if not {letter for letter in row.exchange if letter in "cu"}
+        <= set(permissions(scope, row.resource_type))
     )
 
 

@@ -277,7 +277,9 @@ class Sessions:
             encounter=chart.encounter,
             show_banner=chart.show_banner,
             chart=FhirClient(issuer.iss, self._http, token),
-            store=FhirClient(issuer.iss, self._http, token) if issuer.store else self._store_client(issuer, there),
+            store=FhirClient(issuer.iss, self._http, token)
+            if issuer.store
+            else self._store_client(issuer, there),
             connection=connection,
             in_store=there,
             unwritable=there.unwritable if there else grant.unwritable,

@@ -1,4 +1,4 @@
-"""Connects a login at another EHR with the store: its id token for an access token there, once people linked both.
+"""Connects a login at another EHR with the store: its id token for an access token, once people linked both.
 
 The store decides who user and patient are there; the app only brings the id token, the nonce of its launch and
 the id of the patient that was launched. A refusal never says which of them it does not know.
@@ -87,13 +87,17 @@ class StoreExchange:
         except FAULTS as fault:
             log.warning("the store could not be asked: %s", fault)
             return replace(ended, id_token=id_token)
-        same = again.store is not None and replace(
-            again.store,
-            access_token=grant.store.access_token,
-            expires_at=grant.store.expires_at,
-            scope=grant.store.scope,
-            unwritable=grant.store.unwritable,
-        ) == grant.store  # another person or patient than before is not this session's
+        same = (
+            again.store is not None
+            and replace(
+                again.store,
+                access_token=grant.store.access_token,
+                expires_at=grant.store.expires_at,
+                scope=grant.store.scope,
+                unwritable=grant.store.unwritable,
+            )
+            == grant.store
+        )  # another person or patient than before is not this session's
         return again if same and again.store != grant.store else ended
 
     def end(self, grant: Grant) -> None:
@@ -170,4 +174,3 @@ def _store_grant(store: Issuer, patient: str, response: TokenResponse) -> StoreG
         scope=response.scope,
         unwritable=exchange_unwritable(response.scope),
     )
-

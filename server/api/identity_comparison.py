@@ -68,7 +68,9 @@ def _identifiers(there: Patient, here: Patient) -> Sequence[Row]:
     """A line for each system, so that numbers of one kind stand beside each other."""
     ours, theirs = _by_system(here), _by_system(there)
     systems = dict.fromkeys((*theirs, *ours))
-    return [Row(f"Identifier {system}".rstrip(), theirs.get(system, ()), ours.get(system, ())) for system in systems]
+    return [
+        Row(f"Identifier {system}".rstrip(), theirs.get(system, ()), ours.get(system, ())) for system in systems
+    ]
 
 
 def _by_system(patient: Patient) -> dict[str, tuple[str, ...]]:

@@ -68,7 +68,10 @@ def candidates(perform: Perform, session: Session, there: Mapping[str, Any]) -> 
     described = {name: value for name, value in there.items() if name != "id"}
     parameters = {
         "resourceType": "Parameters",
-        "parameter": [{"name": "resource", "resource": described}, {"name": "count", "valuePositiveInt": _COUNT}],
+        "parameter": [
+            {"name": "resource", "resource": described},
+            {"name": "count", "valuePositiveInt": _COUNT},
+        ],
     }
     request = InteractionRequest("operation", "Patient", operation="match", body=parameters)
     principal = Principal(

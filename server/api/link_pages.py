@@ -18,7 +18,7 @@ from server.api.patient_choice import Perform
 from server.auth.context import AuthContext
 from server.auth.identity_links import LinkError, account_of, confirm, end, ticket_of
 from server.auth.sessions import Session
-from server.storage.identity_links import PROPOSED, REFUSED, LinkRow, TicketRow
+from server.storage.identity_link_rows import PROPOSED, REFUSED, LinkRow, TicketRow
 
 
 def register_link_pages(blueprint: Blueprint, context: AuthContext, perform: Perform) -> None:
@@ -89,7 +89,13 @@ class _Views:
         if not candidates(self._perform, session, row.patient).problem:
             for link in self._links(row, "patient"):
                 if link.state == PROPOSED:
-                    end(self._context, link.link_id, REFUSED, principal=_name(session), username=session.username)
+                    end(
+                        self._context,
+                        link.link_id,
+                        REFUSED,
+                        principal=_name(session),
+                        username=session.username,
+                    )
             return ""
         return "Whether this is one of our patients is for somebody to say who may see them."
 

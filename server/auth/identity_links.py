@@ -19,7 +19,7 @@ from server.auth.trusted_issuers import end_grants_on
 from server.fhir.json_codec import decode
 from server.fhir.visibility import EVERYTHING
 from server.storage.authorization import UserRow
-from server.storage.identity_links import (
+from server.storage.identity_link_rows import (
     CONFIRMED,
     PROPOSED,
     REVOKED,
@@ -90,7 +90,7 @@ def propose(
 
 
 def ticket_of(context: AuthContext, secret: str) -> TicketRow | None:
-    """The launch that a page's address names; None where it has expired or never was, or its EHR is shut out."""
+    """The launch that a page's address names; None where it expired, never was, or its EHR is shut out."""
     if not secret.isascii() or len(secret) > 128:
         return None
     row = context.store.identity_links.ticket(context.hash(secret))

@@ -26,7 +26,7 @@ _DISPLAY = 200  # characters of the name of the user there
 
 
 class LinkProposalEndpoint(TokenEndpoint):
-    """POST /oauth2/links: subject_token, subject_token_type, nonce, patient (a Patient as JSON), user_display."""
+    """POST /oauth2/links: subject_token, subject_token_type, nonce, patient (Patient as JSON), user_display."""
 
     ENDPOINT_NAME = "link"
     CLIENT_AUTH_METHODS: ClassVar[list[str]] = ["private_key_jwt"]

@@ -21,7 +21,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from server.auth.context import AuthContext
-from server.storage.identity_links import IssuerRow
+from server.storage.identity_link_rows import IssuerRow
 
 OLDEST = timedelta(minutes=5)  # of `iat`
 STAFF_TYPES = ("Practitioner", "PractitionerRole")

@@ -16,7 +16,12 @@ from typing import Any, ClassVar, NoReturn
 from authlib.consts import default_json_headers
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
-from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError, InvalidScopeError, UnauthorizedClientError
+from authlib.oauth2.rfc6749.errors import (
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    UnauthorizedClientError,
+)
 
 from server.auth.access import resource_types
 from server.auth.context import AuthContext, record
@@ -30,7 +35,7 @@ from server.auth.tokens import add_access_token, grant_claims
 from server.auth.trusted_issuers import KEYS_JOB, may_be_exchanged
 from server.policy.roles import role
 from server.storage.authorization import GrantRow, UserRow
-from server.storage.identity_links import LinkRow, issuer_basis, link_basis
+from server.storage.identity_link_rows import LinkRow, issuer_basis, link_basis
 
 ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a type, no secret
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type, no secret
@@ -105,7 +110,9 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):
         there = current(context, "Patient", patient.here)
         if there is None:
             raise SubjectRefused("unlinked-patient")
-        scope = negotiate(form.get("scope") or client.row.scope, client.row.scope, ("patient", "user"), resource_types())
+        scope = negotiate(
+            form.get("scope") or client.row.scope, client.row.scope, ("patient", "user"), resource_types()
+        )
         scope = negotiate(scope, subject.issuer.scope, ("patient", "user"), resource_types())
         scope = _of_role(scope, user.role, reading_only=not in_use(there))
         if not scope:
@@ -144,7 +151,11 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):
                 details = {"act": act, "sub": grant.username, "fhirUser": token["fhirUser"]}
                 claims = grant_claims(grant, allowed.scope, details)
                 add_access_token(context, token["access_token"], claims, LIFE, grant.grant_id)
-                bases = (issuer_basis(issuer), link_basis(allowed.staff.link_id), link_basis(allowed.patient.link_id))
+                bases = (
+                    issuer_basis(issuer),
+                    link_basis(allowed.staff.link_id),
+                    link_basis(allowed.patient.link_id),
+                )
                 context.store.identity_links.add_bases(grant.grant_id, bases, now + LIFE)
                 self._record("token-exchange", 200, f"{issuer} {allowed.scope}", grant)
         if reason:
@@ -209,7 +220,7 @@ def _staff_link(context: AuthContext, subject: Subject) -> LinkRow:
 
 
 def _of_role(granted: str, name: str, *, reading_only: bool) -> str:
-    """What is left of scopes for a role, type by type. reading_only: of a record that care no longer goes on in."""
+    """What is left of scopes for a role, type by type. reading_only: of a record that is out of use."""
     held, words = role(name), []
     for scope in parse_scopes(granted):
         if not may_be_exchanged(scope):

@@ -22,7 +22,7 @@ from server.auth.access import resource_types
 from server.auth.context import AuthContext, record
 from server.auth.scopes import Scope, parse_scope
 from server.outbound_http import Networks, OutboundError, fetch
-from server.storage.identity_links import IssuerRow, issuer_basis
+from server.storage.identity_link_rows import IssuerRow, issuer_basis
 
 ALGORITHMS = ("RS256", "RS384", "ES256", "ES384")  # symmetric ones and `none` never
 KEYS_JOB = "issuer-keys"

@@ -9,7 +9,7 @@ from server.auth.sessions import Session
 from server.console.links import ACTIONS, Action, act, described, link_state
 from server.errors import FhirError
 from server.staff_area import page
-from server.storage.identity_links import PROPOSED, STATES
+from server.storage.identity_link_rows import PROPOSED, STATES
 
 
 def add_link_pages(pages: Blueprint, auth: AuthContext) -> None:
@@ -33,7 +33,12 @@ def add_link_pages(pages: Blueprint, auth: AuthContext) -> None:
         question = action.question.format(what=described(auth, name, target))
         accounts = link_state(auth, PROPOSED).accounts if name == "confirm" else ()
         return page(
-            "console/link_question.html", name=name, target=target, action=action, question=question, accounts=accounts
+            "console/link_question.html",
+            name=name,
+            target=target,
+            action=action,
+            question=question,
+            accounts=accounts,
         )
 
     @pages.post("/links/<name>")

@@ -12,7 +12,7 @@ from server.auth.context import AuthContext
 from server.auth.identity_links import LinkError, account_of, confirm, end
 from server.auth.trusted_issuers import disable_issuer
 from server.errors import FhirError
-from server.storage.identity_links import CONFIRMED, PROPOSED, REFUSED, REVOKED, STATES, IssuerRow, LinkRow
+from server.storage.identity_link_rows import CONFIRMED, PROPOSED, REFUSED, REVOKED, STATES, IssuerRow, LinkRow
 
 SHOWN = 200
 
@@ -39,15 +39,20 @@ class Action:
 
 ACTIONS: Mapping[str, Action] = {
     "confirm": Action(
-        "{what}: who is this here? Whoever signs in there as this user then acts here in the name of that account,"
-        " for linked patients.",
+        "{what}: who is this here? Whoever signs in there as this user then acts here in the name of that"
+        " account, for linked patients.",
         "Confirm",
         "The link is confirmed.",
         PROPOSED,
     ),
-    "refuse": Action("Refuse {what}? A new launch proposes it again.", "Refuse", "The proposal is refused.", PROPOSED),
+    "refuse": Action(
+        "Refuse {what}? A new launch proposes it again.", "Refuse", "The proposal is refused.", PROPOSED
+    ),
     "revoke": Action(
-        "Revoke {what}? Everything that was opened by it ends at once.", "Revoke", "The link is revoked.", CONFIRMED
+        "Revoke {what}? Everything that was opened by it ends at once.",
+        "Revoke",
+        "The link is revoked.",
+        CONFIRMED,
     ),
     "disable-issuer": Action(
         "Accept no launch of {what} any more? Everything that was opened from there ends at once.",
@@ -89,7 +94,11 @@ def described(auth: AuthContext, name: str, target: str) -> str:
         return issuer.label
     row = _link(auth, name, target)
     who = row.made.get("display") or row.there
-    return f"{who} ({row.there} at {row.issuer})" if row.kind == "staff" else f"the link of a patient of {row.issuer}"
+    return (
+        f"{who} ({row.there} at {row.issuer})"
+        if row.kind == "staff"
+        else f"the link of a patient of {row.issuer}"
+    )
 
 
 def act(auth: AuthContext, name: str, target: str, account: str, *, principal: str, username: str) -> None:
@@ -100,7 +109,13 @@ def act(auth: AuthContext, name: str, target: str, account: str, *, principal: s
         return
     row = _link(auth, name, target)
     if name != "confirm":
-        end(auth, row.link_id, {"refuse": REFUSED, "revoke": REVOKED}[name], principal=principal, username=username)
+        end(
+            auth,
+            row.link_id,
+            {"refuse": REFUSED, "revoke": REVOKED}[name],
+            principal=principal,
+            username=username,
+        )
         return
     made = {"by": "administrator", "display": row.made.get("display", "")}
     try:
@@ -114,6 +129,11 @@ def act(auth: AuthContext, name: str, target: str, account: str, *, principal: s
 def _link(auth: AuthContext, name: str, link_id: str) -> LinkRow:
     row = auth.store.identity_links.link(link_id)
     action = ACTIONS.get(name)
-    if row is None or action is None or row.state != action.state or (name == "confirm" and row.kind != "staff"):
+    if (
+        row is None
+        or action is None
+        or row.state != action.state
+        or (name == "confirm" and row.kind != "staff")
+    ):
         raise FhirError("not-found", "There is no such link, or it has been decided since.")
     return row

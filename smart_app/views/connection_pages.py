@@ -12,7 +12,9 @@ from smart_app.session import ChartContext, require_patient
 from smart_app.store_exchange import FAULTS
 from smart_app.token_endpoint import TokenRefused
 
-NOT_YET = N_("The store does not know of a confirmed connection yet. Both you and the patient must be confirmed.")
+NOT_YET = N_(
+    "The store does not know of a confirmed connection yet. Both you and the patient must be confirmed."
+)
 
 
 def connection() -> ResponseReturnValue:

@@ -1,6 +1,6 @@
 """An EHR that is not the store, and a store that exchanges its id tokens for patients that are linked.
 
-What the store grants here is what docs/reference/smart.md says of the server; tests/journeys prove it with a real one.
+What the store grants here is what docs/reference/smart.md says; tests/journeys prove it with a real one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The app launched by an EHR that is not the store: connected by exchange, only with the patient that is linked.
+"""The app launched by an EHR that is not the store: connected by exchange, with the linked patient alone.
 
-Covers smart_app/store_exchange.py, smart_app/store_link.py, views/connection_pages.py and what board, drafts and
-signing do with it. Source: RFC 8693.
+Covers smart_app/store_exchange.py, smart_app/store_link.py, views/connection_pages.py and what board, drafts
+and signing do with it. Source: RFC 8693.
 """
 
 from __future__ import annotations
@@ -96,9 +96,15 @@ def test_what_is_signed_refers_to_the_chart_by_its_address(browser: Any, orders:
     assert review.status_code == 200, review.text
     fields = dict(re.findall(r'<input[^>]*name="([^"]+)"[^>]*value="([^"]*)"', review.text))
     fields = {name: value for name, value in fields.items() if name != "csrf_token"}
-    answer = send(browser, path, "reconciliation/review", to="reconciliation/sign", **fields | {"confirmed": "yes"})
+    answer = send(
+        browser, path, "reconciliation/review", to="reconciliation/sign", **fields | {"confirmed": "yes"}
+    )
     assert answer.status_code == 303, answer.text
-    written = [each for kind in ("MedicationStatement", "List", "Task", "Procedure", "Provenance") for each in linked.all(kind)]
+    written = [
+        each
+        for kind in ("MedicationStatement", "List", "Task", "Procedure", "Provenance")
+        for each in linked.all(kind)
+    ]
     text = json.dumps(written)
     assert "Patient/p1" not in text
     references = set(re.findall(r'"reference": "([^"]+)"', text))
@@ -132,7 +138,9 @@ def test_the_worklist_of_the_store_is_not_opened_from_another_ehr(browser: Any, 
 # -- not linked
 
 
-def test_an_unlinked_chart_can_be_read_and_its_board_says_what_to_do(browser: Any, orders: Any, store: Any) -> None:
+def test_an_unlinked_chart_can_be_read_and_its_board_says_what_to_do(
+    browser: Any, orders: Any, store: Any
+) -> None:
     path = opened(browser)
     overview = browser.get(path + "overview")
     assert overview.status_code == 200
@@ -234,7 +242,9 @@ def test_two_tabs_with_two_patients_never_mix(browser: Any, orders: Any, linked:
     assert not any("ours-1" in url for url in asked)
 
 
-def test_another_patient_of_the_same_login_is_not_the_linked_one(browser: Any, orders: Any, linked: Any) -> None:
+def test_another_patient_of_the_same_login_is_not_the_linked_one(
+    browser: Any, orders: Any, linked: Any
+) -> None:
     orders.put({"resourceType": "Patient", "id": "p2", "name": [{"family": "Zweitfall"}]})
     path = opened(browser)
     csrf = re.search(r'name="csrf_token" value="([^"]+)"', browser.get(path + "overview").text)
@@ -266,7 +276,9 @@ def test_the_board_of_a_record_out_of_use_stops_and_keeps_the_draft(
     board = browser.get(path + "reconciliation")
     assert board.status_code == 409
     assert "This record is no longer in use" in board.text
-    answer = send(browser, path, "overview", to="reconciliation/decisions", encounter="stay", group="x", kind="continue")
+    answer = send(
+        browser, path, "overview", to="reconciliation/decisions", encounter="stay", group="x", kind="continue"
+    )
     assert answer.status_code == 409
     assert linked.all("List") == before
 

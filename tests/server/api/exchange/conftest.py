@@ -18,7 +18,7 @@ from server.auth.clients import ASYMMETRIC
 from server.auth.context import AuthContext
 from server.auth.identity_links import confirm
 from server.auth.trusted_issuers import NewIssuer, issuer_row, put_issuer
-from server.storage.identity_links import LinkRow
+from server.storage.identity_link_rows import LinkRow
 from server.storage.interface import AuditRow
 
 ISS = "https://other.example"
@@ -51,7 +51,13 @@ class Abroad:
         self.trust()
 
     def another_client(self, **more: Any) -> str:
-        options = {"exchange": True, "scope": SCOPE, "redirect_uris": (), "launch_url": "", "trusted": False} | more
+        options = {
+            "exchange": True,
+            "scope": SCOPE,
+            "redirect_uris": (),
+            "launch_url": "",
+            "trusted": False,
+        } | more
         client: str = self.smart.client(ASYMMETRIC, **options)
         return client
 

@@ -40,14 +40,18 @@ def test_every_difference_is_marked_and_silence_is_no_difference() -> None:
 
 
 def test_one_name_of_several_is_enough() -> None:
-    assert relations({"name": [{"text": "A B"}, {"text": "C D"}]}, {"name": [{"text": "c d"}]}) == {"Name": "same"}
+    assert relations({"name": [{"text": "A B"}, {"text": "C D"}]}, {"name": [{"text": "c d"}]}) == {
+        "Name": "same"
+    }
 
 
 _TEXT = st.text("ab1 ", max_size=4)
 _PATIENT = st.fixed_dictionaries(
     {},
     optional={
-        "name": st.lists(st.fixed_dictionaries({}, optional={"family": _TEXT, "text": _TEXT, "given": st.lists(_TEXT)})),
+        "name": st.lists(
+            st.fixed_dictionaries({}, optional={"family": _TEXT, "text": _TEXT, "given": st.lists(_TEXT)})
+        ),
         "birthDate": st.sampled_from(["1950-01-01", "1951-01-01"]),
         "gender": st.sampled_from(["male", "female"]),
         "identifier": st.lists(st.fixed_dictionaries({}, optional={"system": _TEXT, "value": _TEXT})),

@@ -15,7 +15,7 @@ import pytest
 
 from server.auth.identity_links import end
 from server.storage.authorization import UserRow
-from server.storage.identity_links import REVOKED
+from server.storage.identity_link_rows import REVOKED
 
 ISS = "https://other.example"
 THEIRS = {
@@ -100,9 +100,17 @@ def test_a_link_keeps_no_demographics(charts: Any, store: Any) -> None:
 
 @pytest.mark.parametrize(
     "patient",
-    ["", "{}", "[]", '{"resourceType":"Patient"}', '{"resourceType":"Person","id":"a"}', '{"resourceType":"Patient","id":"a","gender":"x"}', "[" * 900],
+    [
+        "",
+        "{}",
+        "[]",
+        '{"resourceType":"Patient"}',
+        '{"resourceType":"Person","id":"a"}',
+        '{"resourceType":"Patient","id":"a","gender":"x"}',
+        "[" * 900,
+    ],
     ids=["nothing", "empty", "list", "no id", "no Patient", "not valid", "deep"],
-)  # fmt: skip
+)
 def test_what_is_no_patient_is_refused(stranger: Any, oauth_error: Callable[..., None], patient: str) -> None:
     oauth_error(stranger.propose(patient), 400, "invalid_request")
 
@@ -144,7 +152,9 @@ def test_both_records_stand_side_by_side_with_what_differs(charts: Any) -> None:
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("path", ["/oauth2/links/nothing", "/oauth2/links/" + "x" * 200, "/oauth2/links/%C3%A9"])
+@pytest.mark.parametrize(
+    "path", ["/oauth2/links/nothing", "/oauth2/links/" + "x" * 200, "/oauth2/links/%C3%A9"]
+)
 def test_an_address_nobody_was_given_is_not_there(charts: Any, path: str) -> None:
     assert charts.smart.browser().get(path).status == 404
 
@@ -247,7 +257,9 @@ def test_none_of_these_refuses_the_proposal_and_a_new_launch_asks_again(charts: 
     assert [row.state for row in store.identity_links.links(limit=9, kind="patient")] == ["refused"]
     assert "no record here is of this patient" in browser.get(path).text
     asked(charts)
-    assert [row.state for row in store.identity_links.links(limit=9, kind="patient", state="proposed")] == ["proposed"]
+    assert [row.state for row in store.identity_links.links(limit=9, kind="patient", state="proposed")] == [
+        "proposed"
+    ]
 
 
 def test_a_link_that_holds_is_not_replaced_by_another_confirmation(charts: Any) -> None:

@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from server.auth.accounts import change_role, disable_account
 from server.auth.identity_links import end
 from server.auth.trusted_issuers import disable_issuer
-from server.storage.identity_links import REVOKED
+from server.storage.identity_link_rows import REVOKED
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 ISS = "https://other.example"
@@ -48,7 +48,9 @@ def test_the_token_opens_the_linked_patient_and_no_other(abroad: Any) -> None:
     token = abroad.access()
     assert abroad.smart.fhir("Patient/one", token).status == 200
     assert abroad.smart.fhir("Patient/two", token).status == 404
-    assert [e["resource"]["id"] for e in json.loads(abroad.smart.fhir("Patient", token).text)["entry"]] == ["one"]
+    assert [e["resource"]["id"] for e in json.loads(abroad.smart.fhir("Patient", token).text)["entry"]] == [
+        "one"
+    ]
     assert abroad.smart.fhir("Encounter/stay", token).status == 403
     assert abroad.smart.fhir("Provenance", token).status == 403
 
@@ -97,7 +99,10 @@ def test_the_exchange_policy_narrows_what_the_client_is_registered_for(abroad: A
 
 def test_the_role_of_the_account_narrows_it_too(abroad: Any) -> None:
     change_role(abroad.context, "rn", "engineer")
-    assert answer_of(abroad.exchange())["scope"] == "patient/Patient.rs patient/List.rs patient/MedicationStatement.rs"
+    assert (
+        answer_of(abroad.exchange())["scope"]
+        == "patient/Patient.rs patient/List.rs patient/MedicationStatement.rs"
+    )
 
 
 def test_a_scope_that_leaves_nothing_is_refused(abroad: Any, oauth_error: Callable[..., None]) -> None:
@@ -107,7 +112,10 @@ def test_a_scope_that_leaves_nothing_is_refused(abroad: Any, oauth_error: Callab
 def test_a_record_that_was_merged_can_be_read_and_not_written(abroad: Any, fhir: Any, build: Any) -> None:
     link = [{"other": {"reference": "Patient/two"}, "type": "replaced-by"}]
     fhir.put("Patient/one", build.patient(id="one", link=link))
-    assert answer_of(abroad.exchange())["scope"] == "patient/Patient.rs patient/List.rs patient/MedicationStatement.rs"
+    assert (
+        answer_of(abroad.exchange())["scope"]
+        == "patient/Patient.rs patient/List.rs patient/MedicationStatement.rs"
+    )
 
 
 def test_an_exchange_is_audited_as_the_persons_by_the_app(abroad: Any, audited: Callable[..., Any]) -> None:
@@ -145,7 +153,7 @@ def test_another_pinned_algorithm_is_accepted(abroad: Any) -> None:
 
 
 def unsigned(abroad: Any) -> str:
-    head, body, _ = abroad.id_token().split(".")
+    _, body, _ = abroad.id_token().split(".")
     header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT","kid":"ehr-1"}').rstrip(b"=").decode()
     return f"{header}.{body}."
 
@@ -153,7 +161,9 @@ def unsigned(abroad: Any) -> str:
 def confused(abroad: Any) -> str:
     """Signed symmetrically, with the public key as the secret."""
     public = abroad.keys["RS256"].as_pem(private=False)
-    return abroad.id_token(key=OctKey.import_key(public, {"kid": "ehr-1"}), header={"alg": "HS256", "kid": "ehr-1"})
+    return abroad.id_token(
+        key=OctKey.import_key(public, {"kid": "ehr-1"}), header={"alg": "HS256", "kid": "ehr-1"}
+    )
 
 
 def changed(abroad: Any) -> str:
@@ -251,7 +261,9 @@ def test_an_algorithm_that_this_issuer_is_not_pinned_to_is_refused(
     assert audited("exchange-refused")[0].detail == "algorithm"
 
 
-def test_a_token_is_good_once(abroad: Any, oauth_error: Callable[..., None], audited: Callable[..., Any]) -> None:
+def test_a_token_is_good_once(
+    abroad: Any, oauth_error: Callable[..., None], audited: Callable[..., Any]
+) -> None:
     token = abroad.id_token()
     assert abroad.exchange(token).status == 200
     oauth_error(abroad.exchange(token), 400, "invalid_grant")
@@ -397,8 +409,12 @@ def disable_client(abroad: Any, links: Any) -> None:
 
 
 ENDS = {
-    "the staff link is revoked": lambda a, links: end(a.context, links[0].link_id, REVOKED, principal="operator"),
-    "the patient link is revoked": lambda a, links: end(a.context, links[1].link_id, REVOKED, principal="operator"),
+    "the staff link is revoked": lambda a, links: end(
+        a.context, links[0].link_id, REVOKED, principal="operator"
+    ),
+    "the patient link is revoked": lambda a, links: end(
+        a.context, links[1].link_id, REVOKED, principal="operator"
+    ),
     "the issuer is shut out": lambda a, links: disable_issuer(a.context, ISS),
     "the issuer may grant less": lambda a, links: a.trust(scope="patient/List.rs"),
     "the client is disabled": disable_client,
