@@ -11,7 +11,6 @@ from smart_app.sealing import fingerprint
 from smart_app.token_endpoint import TokenResponse
 from smart_app.view_records import Notice
 
-
 Connection = Literal["own", "connected", "unlinked", "ended", "none"]
 """A chart and the store: one server; linked; to be linked; linked, but the access ended; never."""
 

@@ -186,7 +186,7 @@ class TokenEndpoint:
     def _proof(
         self, issuer: Issuer, configuration: SmartConfiguration
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """Form fields and headers. The audience of an assertion is the token endpoint, wherever it goes (SMART)."""
+        """Form fields and headers. An assertion's audience is the token endpoint, wherever it goes (SMART)."""
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         match issuer.auth:
             case "private_key_jwt":

@@ -1,6 +1,6 @@
 """`baton issuer` and `baton link`, as operators use them beside a running server.
 
-Covers server/issuer_command.py, server/link_command.py, `baton client add --exchange`, server/workers/issuer_keys.py.
+Covers server/issuer_command.py, server/link_command.py, `client add --exchange`, server/workers/issuer_keys.py.
 """
 
 from __future__ import annotations
