@@ -21,7 +21,14 @@ Parts = tuple[str, list[tuple[str, str]], bytes]
 # HTTP errors of the web framework -> the kind whose issue code says it best.
 _KIND_OF_STATUS = {kind.status: name for name, kind in reversed(KINDS.items())}
 # What people see of the authorization server; the rest of it speaks with programs.
-_OAUTH_PAGES = ("/oauth2/authorize", "/oauth2/grants", "/oauth2/login", "/oauth2/logout", "/oauth2/static/")
+_OAUTH_PAGES = (
+    "/oauth2/authorize",
+    "/oauth2/grants",
+    "/oauth2/links/",
+    "/oauth2/login",
+    "/oauth2/logout",
+    "/oauth2/static/",
+)
 # RFC 6749 section 5.2 has one code for what a client did; RFC 8628 the word for too often.
 _OAUTH_ERRORS = {429: "slow_down", 503: "temporarily_unavailable", 507: "temporarily_unavailable"}
 

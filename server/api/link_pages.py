@@ -7,6 +7,8 @@ Source: docs/explanation/links.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, make_response, redirect, request
@@ -18,7 +20,7 @@ from server.api.patient_choice import Perform
 from server.auth.context import AuthContext
 from server.auth.identity_links import LinkError, account_of, confirm, end, ticket_of
 from server.auth.sessions import Session
-from server.storage.identity_link_rows import PROPOSED, REFUSED, LinkRow, TicketRow
+from server.storage.identity_link_rows import PROPOSED, REFUSED, LinkKind, LinkRow, TicketRow
 
 
 def register_link_pages(blueprint: Blueprint, context: AuthContext, perform: Perform) -> None:
@@ -99,11 +101,13 @@ class _Views:
             return ""
         return "Whether this is one of our patients is for somebody to say who may see them."
 
-    def _confirm(self, kind: str, row: TicketRow, there: str, here: str, session: Session, made: dict) -> str:  # type: ignore[type-arg]
+    def _confirm(
+        self, kind: LinkKind, row: TicketRow, there: str, here: str, session: Session, made: Mapping[str, Any]
+    ) -> str:
         try:
             confirm(
                 self._context,
-                kind,  # type: ignore[arg-type]
+                kind,
                 row.issuer,
                 there,
                 here,
@@ -115,7 +119,7 @@ class _Views:
             return f"{str(error)[:1].upper()}{str(error)[1:]}."
         return ""
 
-    def _links(self, row: TicketRow, kind: str) -> tuple[LinkRow, ...]:
+    def _links(self, row: TicketRow, kind: LinkKind) -> tuple[LinkRow, ...]:
         there = row.user if kind == "staff" else row.patient["id"]
         return self._context.store.identity_links.links(limit=20, kind=kind, issuer=row.issuer, there=there)
 

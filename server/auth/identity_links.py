@@ -59,12 +59,13 @@ def propose(
     now, links = context.clock(), context.store.identity_links
     ticket = Ticket(context.new_secret(), TICKET_LIFE)
     user, issuer = subject.users[0], subject.issuer.issuer
+    proposals: tuple[tuple[LinkKind, str, Mapping[str, Any]], ...] = (
+        ("staff", user, {"by": "launch", "display": user_display}),
+        ("patient", patient["id"], {"by": "launch"}),
+    )
     with context.rows.transaction():
-        for kind, there, made in (
-            ("staff", user, {"by": "launch", "display": user_display}),
-            ("patient", patient["id"], {"by": "launch"}),
-        ):
-            links.propose(_row(context, kind, issuer, there, "", PROPOSED, f"Client/{client_id}", made))  # type: ignore[arg-type]
+        for kind, there, made in proposals:
+            links.propose(_row(context, kind, issuer, there, "", PROPOSED, f"Client/{client_id}", made))
         links.add_ticket(
             TicketRow(
                 ticket_hash=context.hash(ticket.secret),
