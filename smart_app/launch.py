@@ -9,7 +9,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
 
@@ -29,7 +29,7 @@ from smart_app.sealing import Seal, Unreadable, fingerprint
 from smart_app.session import Sessions
 from smart_app.session_store import SessionStore
 from smart_app.smart_configuration import Discovery, DiscoveryFault, DiscoveryUnavailable, SmartConfiguration
-from smart_app.store_exchange import FAULTS, StoreExchange
+from smart_app.store_exchange import StoreExchange
 from smart_app.token_endpoint import (
     TokenEndpoint,
     TokenRefused,
@@ -181,7 +181,7 @@ class Launcher:
         chart = chart_of(response.context)
         if chart.patient is None and not issuer.store:
             raise ProblemError("no-patient")
-        grant = self._connected(grant, chart.patient, response.id_token, pending.nonce)
+        grant = self._store_exchange.begin(grant, chart.patient, response.id_token, pending.nonce)
         if with_cookies:
             browser = browser or self._new_secret()
             finished = Finished(self._sessions.begin(grant, chart, browser=browser), issuer, browser=browser)
@@ -298,17 +298,6 @@ class Launcher:
             shortfall=granted.missing,
             unwritable=granted.unwritable,
         )
-
-    def _connected(self, grant: Grant, patient: str | None, id_token: str, nonce: str) -> Grant:
-        """The grant with access to the store, where this EHR's charts can be connected and this one is."""
-        if patient is None or self._store_exchange.store_of(grant.iss) is None:
-            return grant
-        grant = replace(grant, id_token=id_token, nonce=nonce)
-        try:
-            return self._store_exchange.connect(grant, patient)
-        except FAULTS as fault:  # the chart can be read meanwhile, and the page of the connection asks again
-            log.warning("the store could not be asked: %s", fault)
-            return grant
 
     def _user(self, issuer: Issuer, access_token: str, reference: str) -> User:
         """The person's name and role; without an answer a person without role, who may only look."""

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from smart_app.fhir_client import FhirClient, Unavailable
+from smart_app.fhir_client import FhirClient
 from smart_app.fhir_json import Resource
 from smart_app.grant import Connection, Grant, StoreGrant, User, notices
 from smart_app.issuers import Issuer, Issuers
@@ -27,9 +27,10 @@ from smart_app.runtime import Runtime
 from smart_app.sealing import Seal, Unreadable, fingerprint
 from smart_app.session_store import LoginRow, SessionStore
 from smart_app.smart_configuration import Discovery
+from smart_app.store_access import StoreAccess
 from smart_app.store_exchange import StoreExchange
 from smart_app.token_endpoint import TokenEndpoint
-from smart_app.token_renewal import TOKEN_MARGIN_SECONDS, GrantKeeper, LoginToken
+from smart_app.token_renewal import GrantKeeper, LoginToken
 from smart_app.view_records import Notice
 
 IDLE = timedelta(minutes=15)
@@ -150,6 +151,7 @@ class Sessions:
         self._new_secret = new_secret
         self._exchange = exchange
         self._grants = GrantKeeper(store, issuers, discovery, tokens, exchange, runtime.clock, seal=seal)
+        self._access = StoreAccess(exchange, self._grants, http, runtime.clock)
 
     def begin(self, grant: Grant, chart: Chart, *, browser: str = "", tab: str = "") -> str:
         """A new login with its first chart; the launch id. Opened by one of the two secrets.
@@ -266,7 +268,7 @@ class Sessions:
         issuer = self._issuers.find(grant.iss)
         if issuer is None:  # taken out of the list since
             raise ProblemError("session-expired")
-        row, grant, connection = self._connected(row, grant, issuer, chart)
+        row, grant, connection = self._access.stands(row, grant, issuer, chart.patient)
         token = LoginToken(self._grants, row, grant)
         there = grant.store if connection == "connected" else None
         return ChartContext(
@@ -279,7 +281,7 @@ class Sessions:
             chart=FhirClient(issuer.iss, self._http, token),
             store=FhirClient(issuer.iss, self._http, token)
             if issuer.store
-            else self._store_client(issuer, there),
+            else self._access.client(issuer, there),
             connection=connection,
             in_store=there,
             unwritable=there.unwritable if there else grant.unwritable,
@@ -290,39 +292,6 @@ class Sessions:
             sessions=self,
             login=row.id,
         )
-
-    def _connected(
-        self, row: LoginRow, grant: Grant, issuer: Issuer, chart: Chart
-    ) -> tuple[LoginRow, Grant, Connection]:
-        """How chart and store stand to each other; the access to the store renewed where that can be."""
-        if issuer.store:
-            return row, grant, "own"
-        if chart.patient is None or self._exchange.store_of(grant.iss) is None:
-            return row, grant, "none"
-        if grant.store is None or grant.store.patient_there != chart.patient:
-            return row, grant, "unlinked"
-        if not self._is_good(grant.store) and grant.store.access_token and grant.refresh_token:
-            try:
-                row, grant = self._grants.renew(row, grant)
-            except Unavailable:
-                return row, grant, "ended"
-        good = grant.store is not None and self._is_good(grant.store)
-        return row, grant, "connected" if good else "ended"
-
-    def _is_good(self, there: StoreGrant) -> bool:
-        return bool(there.access_token) and there.expires_at - self._now() > TOKEN_MARGIN_SECONDS
-
-    def _store_client(self, issuer: Issuer, there: StoreGrant | None) -> FhirClient | None:
-        store = self._exchange.store_of(issuer.iss)
-        if there is None or store is None:
-            return None
-
-        def token(*, refused: str = "") -> str:
-            if refused:  # it was revoked, with the link or the account; only a new launch can say more
-                raise ProblemError("store-ended", issuer=issuer.label)
-            return there.access_token
-
-        return FhirClient(store.iss, self._http, token)
 
     def _now(self) -> float:
         return self._runtime.clock().timestamp()

@@ -47,6 +47,20 @@ class StoreExchange:
             return None
         return replace(store, client_id=store.exchange_client_id, auth="private_key_jwt")
 
+    def begin(self, grant: Grant, patient: str | None, id_token: str, nonce: str) -> Grant:
+        """The grant of a launch for a patient, connected with the store where that can be and people did it.
+
+        A store that cannot be asked is asked again later: the chart can be read meanwhile.
+        """
+        if patient is None or self.store_of(grant.iss) is None:
+            return grant
+        grant = replace(grant, id_token=id_token, nonce=nonce)
+        try:
+            return self.connect(grant, patient)
+        except FAULTS as fault:
+            log.warning("the store could not be asked: %s", fault)
+            return grant
+
     def connect(self, grant: Grant, patient: str) -> Grant:
         """The grant with access to the store for one patient there, or as it was where the store gives none.
 
