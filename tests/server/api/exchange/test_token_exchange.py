@@ -203,7 +203,7 @@ ATTACKS = [
     ("a key in the header", with_key_inside, "kid"),
     ("unknown kid", lambda a: a.id_token(header={"kid": "ehr-9"}), "kid"),
     ("no kid", lambda a: a.id_token(header={"kid": ""}), "kid"),
-    ("a kid that is no text", lambda a: a.id_token(header={"kid": "ehr-2"}), "kid"),
+    ("a key of another type", lambda a: a.id_token(header={"kid": "ehr-2"}), "kid"),
     ("wrong audience", claims(aud="somebody-else"), "audience"),
     ("ours and another audience without azp", claims(aud=["our-app-there", "other"]), "audience"),
     ("another authorized party", claims(aud=["our-app-there", "other"], azp="other"), "audience"),
