@@ -23,7 +23,8 @@ CREATE TABLE identity_link (
 -- Whoever is looked up is one row: of one name there, one link holds and one waits.
 CREATE UNIQUE INDEX identity_link_confirmed ON identity_link (kind, issuer, there) WHERE state = 'confirmed';
 CREATE UNIQUE INDEX identity_link_proposed ON identity_link (kind, issuer, there) WHERE state = 'proposed';
-CREATE INDEX identity_link_created ON identity_link (created, link_id);
+CREATE INDEX identity_link_there ON identity_link (kind, issuer, there);
+CREATE INDEX identity_link_state ON identity_link (state, created, link_id);
 
 -- A launch that waits for somebody to compare: what the EHR says of the patient, for minutes.
 CREATE TABLE link_ticket (
