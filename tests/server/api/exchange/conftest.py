@@ -5,6 +5,7 @@ Patients and staff are synthetic.
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Callable
@@ -93,6 +94,11 @@ class Abroad:
         claims = {name: value for name, value in claims.items() if value is not None}
         head = {"alg": "RS256", "typ": "JWT", "kid": key.kid} | (header or {})
         return jwt.encode(head, claims, key, algorithms=["RS256", "ES384", "HS256"])
+
+    @staticmethod
+    def encoded(header: dict[str, Any]) -> str:
+        """A JWT header as it stands in a token."""
+        return base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=").decode()
 
     def exchange(self, id_token: str | None = None, *, client: str = "", **changes: Any) -> Any:
         """The answer of the token endpoint; a change of None leaves a parameter out."""
