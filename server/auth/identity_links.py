@@ -59,13 +59,10 @@ def propose(
     now, links = context.clock(), context.store.identity_links
     ticket = Ticket(context.new_secret(), TICKET_LIFE)
     user, issuer = subject.users[0], subject.issuer.issuer
-    proposals: tuple[tuple[LinkKind, str, Mapping[str, Any]], ...] = (
-        ("staff", user, {"by": "launch", "display": user_display}),
-        ("patient", patient["id"], {"by": "launch"}),
-    )
+    app, made = f"Client/{client_id}", {"by": "launch"}
     with context.rows.transaction():
-        for kind, there, made in proposals:
-            links.propose(_row(context, kind, issuer, there, "", PROPOSED, f"Client/{client_id}", made))
+        propose_staff(context, subject, client_id, user_display or subject.display)
+        links.propose(_row(context, "patient", issuer, patient["id"], "", PROPOSED, app, made))
         links.add_ticket(
             TicketRow(
                 ticket_hash=context.hash(ticket.secret),
@@ -74,7 +71,7 @@ def propose(
                 issuer=issuer,
                 client_id=client_id,
                 user=user,
-                user_display=user_display,
+                user_display=user_display or subject.display,
                 patient={name: patient[name] for name in ("resourceType", "id", *IDENTITY) if name in patient},
             )
         )
@@ -88,6 +85,14 @@ def propose(
             detail=issuer,
         )
     return ticket
+
+
+def propose_staff(context: AuthContext, subject: Subject, client_id: str, display: str) -> None:
+    """Let an administrator see that a user there has no account here yet."""
+    made = {"by": "launch", "display": display}
+    issuer, user = subject.issuer.issuer, subject.users[0]
+    row = _row(context, "staff", issuer, user, "", PROPOSED, f"Client/{client_id}", made)
+    context.store.identity_links.propose(row)
 
 
 def ticket_of(context: AuthContext, secret: str) -> TicketRow | None:

@@ -16,13 +16,11 @@ from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError
 from server.auth.context import AuthContext, record
 from server.auth.discovery import TOKEN_EXCHANGE
 from server.auth.identity_links import propose
-from server.auth.subject_token import SubjectRefused, judge
+from server.auth.subject_token import SubjectRefused, display_text, judge
 from server.auth.token_exchange import ID_TOKEN
 from server.errors import FhirError
 from server.fhir.json_codec import decode, encode
 from server.fhir.validation import validate
-
-_DISPLAY = 200  # characters of the name of the user there
 
 
 class LinkProposalEndpoint(TokenEndpoint):
@@ -40,7 +38,7 @@ class LinkProposalEndpoint(TokenEndpoint):
         if form.get("subject_token_type") != ID_TOKEN or not form.get("subject_token"):
             raise InvalidRequestError(f"subject_token must be of type {ID_TOKEN}.")
         patient = _patient(form.get("patient", ""))
-        display = " ".join(form.get("user_display", "").split())[:_DISPLAY]
+        display = display_text(form.get("user_display"))
         try:
             subject = judge(context, form["subject_token"], form.get("nonce", ""), client.client_id)
             if subject.patient not in ("", patient["id"]):

@@ -27,6 +27,7 @@ OLDEST = timedelta(minutes=5)  # of `iat`
 STAFF_TYPES = ("Practitioner", "PractitionerRole")
 _LIMIT = 8_192  # characters of a token
 _LONGEST = 255  # of a claim that is kept
+_LONGEST_NAME = 200
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _KEY_TYPE: dict[str, tuple[type, str]] = {
     "RS256": (RSAKey, ""),
@@ -54,15 +55,19 @@ class UnknownKey(SubjectRefused):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom a good token speaks of. users: names by which a staff link may know the person: "Practitioner/ID" or
-    "PractitionerRole/ID" there, then "npi|NUMBER". once: names the token, whatever way it is written.
-    forget: when it can be forgotten that it was used. patient: a `patient` claim, "" without one."""
+    """Whom a good token speaks of.
+
+    users: names by which a staff link may know the person: "Practitioner/ID" or "PractitionerRole/ID" there, then
+    "npi|NUMBER". once: names the token, whatever way it is written. forget: when it can be forgotten that it was
+    used. patient: a `patient` claim; display: what the EHR calls the user; "" without one.
+    """
 
     issuer: IssuerRow
     users: tuple[str, ...]
     once: str
     forget: datetime
     patient: str = ""
+    display: str = ""
 
 
 def judge(context: AuthContext, token: str, nonce: str, client_id: str) -> Subject:
@@ -91,7 +96,16 @@ def judge(context: AuthContext, token: str, nonce: str, client_id: str) -> Subje
         once=_once(claims, token),
         forget=issued + OLDEST + context.lifetimes.clock_skew + timedelta(minutes=1),
         patient=patient.rpartition("/")[2] if isinstance(patient, str) else "?",
+        display=display_text(claims.get("name")),
     )
+
+
+def display_text(value: Any) -> str:
+    """A person's name as somebody else wrote it, on one line, short enough to be shown; "" for anything else."""
+    words = (
+        "".join(letter if letter.isprintable() else " " for letter in value) if isinstance(value, str) else ""
+    )
+    return " ".join(words.split())[:_LONGEST_NAME]
 
 
 def _take_apart(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -26,7 +26,7 @@ from authlib.oauth2.rfc6749.errors import (
 from server.auth.access import resource_types
 from server.auth.context import AuthContext, record
 from server.auth.discovery import TOKEN_EXCHANGE
-from server.auth.identity_links import account_of, current, in_use
+from server.auth.identity_links import account_of, current, in_use, propose_staff
 from server.auth.scopes import Scope, format_scope, negotiate, parse_scopes
 from server.auth.sessions import fhir_user
 from server.auth.subject_token import Subject, SubjectRefused, UnknownKey, judge
@@ -100,7 +100,7 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):
         subject = judge(context, form["subject_token"], form["nonce"], client.client_id)
         if subject.patient not in ("", form["patient"]):
             raise SubjectRefused("patient")
-        staff = _staff_link(context, subject)
+        staff = self._staff_link(subject)
         user = account_of(context, staff.here)
         if user is None:
             raise SubjectRefused("account")
@@ -118,6 +118,24 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):
         if not scope:
             raise InvalidScopeError("The client may have none of these scopes.")
         return _Allowed(subject, staff, patient, user, scope)
+
+    def _staff_link(self, subject: Subject) -> LinkRow:
+        """The link to the one account that the token's names lead to; a user without any is proposed.
+
+        Raises: SubjectRefused.
+        """
+        links = self._context.store.identity_links
+        found = [
+            link
+            for name in subject.users
+            if (link := links.confirmed("staff", subject.issuer.issuer, name)) is not None
+        ]
+        if not found:
+            propose_staff(self._context, subject, self.request.client.client_id, subject.display)
+            raise SubjectRefused("unlinked-staff")
+        if len({link.here for link in found}) > 1:
+            raise SubjectRefused("ambiguous-staff")
+        return found[0]
 
     def _issue(self, allowed: _Allowed) -> dict[str, Any]:
         context, client_id = self._context, self.request.client.client_id
@@ -202,21 +220,6 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):
             request_id=self.request.request_id,
             detail=detail,
         )
-
-
-def _staff_link(context: AuthContext, subject: Subject) -> LinkRow:
-    """The one account that the token's names lead to. Raises: SubjectRefused."""
-    links = context.store.identity_links
-    found = [
-        link
-        for name in subject.users
-        if (link := links.confirmed("staff", subject.issuer.issuer, name)) is not None
-    ]
-    if not found:
-        raise SubjectRefused("unlinked-staff")
-    if len({link.here for link in found}) > 1:
-        raise SubjectRefused("ambiguous-staff")
-    return found[0]
 
 
 def _of_role(granted: str, name: str, *, reading_only: bool) -> str:

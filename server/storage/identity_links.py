@@ -68,14 +68,18 @@ class IdentityLinks:
     # -- links
 
     def propose(self, row: LinkRow) -> LinkRow:
-        """Add a proposal, or the one that waits already; a confirmed link is left as it is and returned."""
+        """Add a proposal, or tell more of the one that waits already; a confirmed link is left as it is."""
         with self._database.writing() as connection:
             connection.lock(_LINKS)
-            for state in (CONFIRMED, PROPOSED):
-                if (known := self._of(connection, row, state)) is not None:
-                    return known
-            self._insert(connection, row)
-        return row
+            known = self._of(connection, row, CONFIRMED) or self._of(connection, row, PROPOSED)
+            if known is None:
+                self._insert(connection, row)
+                return row
+            told = {name: value for name, value in row.made.items() if value}
+            if known.state == PROPOSED and known.made != {**known.made, **told}:
+                known = replace(known, made={**known.made, **told})
+                self._update(connection, known)
+            return known
 
     def confirm(self, row: LinkRow) -> LinkRow | None:
         """Add a confirmed link, or make the proposal of that name one; None where one holds already."""

@@ -70,7 +70,8 @@ def test_an_issuer_comes_back_as_it_was_kept(links: Any) -> None:
 
 def test_a_link_goes_from_proposed_to_confirmed_to_revoked(links: Any) -> None:
     assert links.propose(link("1")) == link("1")
-    assert links.propose(link("2")).link_id == "1"  # it waits already
+    assert links.propose(link("2", made={"by": "launch", "display": "Nora"})).link_id == "1"  # it waits already
+    assert links.propose(link("2", made={"by": "launch", "display": ""})).made["display"] == "Nora"
     decided = link(
         "3", state=CONFIRMED, here="ours", decided=NOW, decided_by="Practitioner/x", made={"by": "match"}
     )

@@ -324,6 +324,21 @@ def test_what_nobody_confirmed_is_not_granted_and_not_told_apart(
     assert audited("exchange-refused")[0].detail == reason
 
 
+def test_a_user_without_account_is_proposed_to_the_administrator_at_the_first_launch(
+    stranger: Any, store: Any
+) -> None:
+    for name in (None, "Nora\nExample  (synthetic)", None):
+        stranger.exchange(stranger.id_token(name=name))
+    (link,) = store.identity_links.links(limit=5)
+    assert (link.kind, link.there, link.here, link.state) == (
+        "staff",
+        "Practitioner/their-nurse",
+        "",
+        "proposed",
+    )
+    assert link.made == {"by": "launch", "display": "Nora Example (synthetic)"}
+
+
 def test_a_patient_of_another_link_is_not_granted(abroad: Any, oauth_error: Callable[..., None]) -> None:
     for patient in ("one", "theirs-2", "Patient/theirs-1", "theirs-1 ", "x" * 5000):
         oauth_error(abroad.exchange(patient=patient), 400, "invalid_grant")
