@@ -57,9 +57,9 @@ class UnknownKey(SubjectRefused):
 class Subject:
     """Whom a good token speaks of.
 
-    users: names by which a staff link may know the person: "Practitioner/ID" or "PractitionerRole/ID" there, then
-    "npi|NUMBER". once: names the token, whatever way it is written. forget: when it can be forgotten that it was
-    used. patient: a `patient` claim; display: what the EHR calls the user; "" without one.
+    users: names by which a staff link may know the person: "Practitioner/ID" or "PractitionerRole/ID" there,
+    then "npi|NUMBER". once: names the token, whatever way it is written. forget: when it can be forgotten that
+    it was used. patient: a `patient` claim; display: what the EHR calls the user; "" without one.
     """
 
     issuer: IssuerRow
@@ -101,7 +101,7 @@ def judge(context: AuthContext, token: str, nonce: str, client_id: str) -> Subje
 
 
 def display_text(value: Any) -> str:
-    """A person's name as somebody else wrote it, on one line, short enough to be shown; "" for anything else."""
+    """A person's name as somebody else wrote it, on one line and short; "" for anything else."""
     words = (
         "".join(letter if letter.isprintable() else " " for letter in value) if isinstance(value, str) else ""
     )
