@@ -90,10 +90,10 @@ class IdentityLinks:
             waiting = self._of(connection, row, PROPOSED)
             if waiting is None:
                 self._insert(connection, row)
-                return row
-            kept = replace(row, link_id=waiting.link_id, created=waiting.created, created_by=waiting.created_by)
-            self._update(connection, kept)
-            return kept
+            else:
+                begun = {"link_id": waiting.link_id, "created": waiting.created, "created_by": waiting.created_by}
+                self._update(connection, replace(row, **begun))  # type: ignore[arg-type]
+            return self._of(connection, row, CONFIRMED)
 
     def end(self, link_id: str, state: str, now: datetime, by: str) -> LinkRow | None:
         """Refuse a proposal or revoke a confirmed link; as it is then, None where it was not in that state."""

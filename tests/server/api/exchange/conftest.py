@@ -35,7 +35,7 @@ SCOPE = "patient/Patient.rs patient/List.crus patient/MedicationStatement.crus u
 THEIRS = {
     "resourceType": "Patient",
     "id": PATIENT,
-    "name": [{"family": "Amber", "given": ["Test"]}],
+    "name": [{"family": "Amber", "given": ["Tessa"]}],
     "birthDate": "1950-02-03",
     "gender": "female",
     "identifier": [{"system": "urn:example:numbers", "value": "A-77"}],

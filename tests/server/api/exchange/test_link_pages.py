@@ -21,7 +21,7 @@ ISS = "https://other.example"
 THEIRS = {
     "resourceType": "Patient",
     "id": "theirs-1",
-    "name": [{"family": "Amber", "given": ["Test"]}],
+    "name": [{"family": "Amber", "given": ["Tessa"]}],
     "birthDate": "1950-02-03",
     "gender": "female",
     "identifier": [{"system": "urn:example:numbers", "value": "A-77"}],
@@ -34,7 +34,7 @@ def charts(stranger: Any, fhir: Any, build: Any) -> Any:
     for id, born, number in (("one", "1950-02-03", "A-77"), ("two", "1951-02-03", "B-12")):
         patient = build.patient(
             id=id,
-            name=[{"family": "Amber", "given": ["Test"]}],
+            name=[{"family": "Amber", "given": ["Tessa"]}],
             birthDate=born,
             gender="female",
             identifier=[{"system": "urn:example:numbers", "value": number}],
