@@ -82,7 +82,7 @@ def judge(context: AuthContext, token: str, nonce: str, client_id: str) -> Subje
     key = _key(issuer, header)
     try:
         jws.deserialize_compact(token.encode("ascii"), key, algorithms=[header["alg"]])
-    except (JoseError, ValueError):
+    except (JoseError, ValueError, TypeError):  # a TypeError: of a header member that is no text
         raise SubjectRefused("signature") from None
     _judge_audience(claims, issuer)
     given = claims.get("nonce")
@@ -132,6 +132,8 @@ def _issuer(context: AuthContext, name: Any) -> IssuerRow:
 
 def _key(issuer: IssuerRow, header: dict[str, Any]) -> RSAKey | ECKey:
     """The issuer's key that the header names, where its algorithm is one of the issuer's."""
+    if "crit" in header or "b64" in header:  # RFC 7515 section 4.1.11: nothing beyond it is understood here
+        raise SubjectRefused("form")
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
         raise SubjectRefused("algorithm")
