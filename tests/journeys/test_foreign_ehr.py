@@ -194,7 +194,8 @@ def ours(**changes: Any) -> dict[str, Any]:
 def connected(next_door: Any, baton: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The EHR next door trusted by the store: its charts can be connected, none is yet."""
     resources: Path = tmp_path_factory.mktemp("store") / "patients.ndjson"
-    another = ours(id="another", birthDate="1951-02-03", identifier=[])
+    another = ours(id="another", birthDate="1951-02-03")
+    del another["identifier"]
     resources.write_text("\n".join(map(json.dumps, (ours(), another))), "utf-8")
     baton.baton("load", str(resources))
     baton.baton(
