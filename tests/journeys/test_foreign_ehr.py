@@ -250,7 +250,8 @@ def test_a_chart_is_connected_by_a_person_then_reconciled_signed_and_disconnecte
     frame.get_by_role("button", name="Go on").click()
     expect(frame.locator("#board[data-ready]")).to_be_visible()
     assert "Nextdoor" in people.patient_name(frame)
-    people.decide_by_keyboard(page, frame)
+    for card in people.cards(frame).all():
+        people.decide(page, card, "c")
     people.sign(frame)
 
     store, chart_there = baton.token("system/*.rs"), connected.token("system/*.rs")
