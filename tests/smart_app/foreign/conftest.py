@@ -67,6 +67,8 @@ def make_store(kind: type, base: str, now: Callable[[], Any], key: Any) -> Any:
             token = str(request.headers.get("Authorization", "")).removeprefix("Bearer ")
             if not path.endswith("/metadata") and token not in self.granted - self.refused:
                 return 401, {}
+            if request.method == "GET" and "/Provenance" in path:
+                return 403, {}
             return super()._fhir(request, path)
 
     return ExchangingStore(base, now, key=key).prepare()

@@ -115,7 +115,10 @@ def test_what_is_signed_refers_to_the_chart_by_its_address(browser: Any, orders:
         "Practitioner/our-nurse",
     }
     assert f"{ISS}/Practitioner/doctor" in references
-    assert browser.get(path + "reconciliation/signed").status_code == 200
+    result = browser.get(path + "reconciliation/signed")
+    assert result.status_code == 200
+    assert f"<b>{len(linked.all('Task'))}</b>" in result.text
+    assert len(linked.all("Task")) > 0
 
 
 def test_the_same_encounter_id_of_two_ehrs_is_two_discharges(desk: Any) -> None:
