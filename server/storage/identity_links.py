@@ -91,8 +91,8 @@ class IdentityLinks:
             if waiting is None:
                 self._insert(connection, row)
             else:
-                begun = {"link_id": waiting.link_id, "created": waiting.created, "created_by": waiting.created_by}
-                self._update(connection, replace(row, **begun))  # type: ignore[arg-type]
+                kept = replace(row, link_id=waiting.link_id, created_by=waiting.created_by)
+                self._update(connection, kept)  # which leaves `created` as it is
             return self._of(connection, row, CONFIRMED)
 
     def end(self, link_id: str, state: str, now: datetime, by: str) -> LinkRow | None:

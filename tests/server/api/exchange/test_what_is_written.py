@@ -1,4 +1,4 @@
-"""What an app signs for another EHR's chart can be written by the exchanged token, for the linked patient alone.
+"""What an app signs for another EHR's chart is written by the exchanged token, for the linked patient alone.
 
 Covers server/auth/token_exchange.py together with the access engine.
 """
