@@ -53,6 +53,9 @@ def client() -> None:
 @click.option("--jwks-uri", metavar="URL", help="Where the client publishes that JWKS instead.")
 @click.option("--backend", is_flag=True, help="Signs in as itself (client credentials); needs keys.")
 @click.option(
+    "--exchange", is_flag=True, help="Exchanges id tokens of EHRs that launch it (baton issuer); needs keys."
+)
+@click.option(
     "--redirect-uri", "redirect_uris", metavar="URL", multiple=True, help="Matched exactly; repeatable."
 )
 @click.option("--launch-url", metavar="URL", default="", help="Where the EHR opens the app.")
@@ -73,6 +76,7 @@ def add(
     jwks: Path | None,
     jwks_uri: str | None,
     backend: bool,
+    exchange: bool,
     redirect_uris: tuple[str, ...],
     launch_url: str,
     frame_ancestors: tuple[str, ...],
@@ -113,6 +117,7 @@ def add(
         kind={"public": PUBLIC, "confidential": SYMMETRIC}.get(kind or "", ASYMMETRIC),
         scope=scope,
         backend=backend,
+        exchange=exchange,
         redirect_uris=redirect_uris,
         launch_url=launch_url,
         frame_ancestors=frame_ancestors,

@@ -31,6 +31,7 @@ LOGINS_FILE = "demo-logins.json"
 APP_KEYS_FILE = "app-jwks.json"  # the app's public keys; its own preparation writes them
 APP_CLIENT = "baton-app"
 WORKER_CLIENT = "baton-app-worker"
+EXCHANGE_CLIENT = "baton-app-exchange"
 
 _APP_TYPES = {
     "AllergyIntolerance": "rs",
@@ -58,6 +59,17 @@ _WORKER_TYPES = {
     "EpisodeOfCare": "crus",
     "Patient": "rs",
     "Practitioner": "rs",
+    "Task": "crus",
+}
+
+_EXCHANGE_TYPES = {
+    "Communication": "crus",
+    "DetectedIssue": "crus",
+    "List": "crus",
+    "MedicationStatement": "crus",
+    "Patient": "rs",
+    "Practitioner": "rs",
+    "Procedure": "crus",
     "Task": "crus",
 }
 
@@ -218,7 +230,15 @@ def ensure_demo_clients(context: AuthContext, home: Path, app_url: str) -> None:
         backend=True,
         jwks=jwks,
     )
-    for registration in (app, worker):
+    exchange = Registration(
+        client_id=EXCHANGE_CLIENT,
+        name="Baton care transitions, launched by another EHR",
+        kind=ASYMMETRIC,
+        scope=" ".join((*_scopes("patient", _EXCHANGE_TYPES), "user/Provenance.cu")),
+        exchange=True,
+        jwks=jwks,
+    )
+    for registration in (app, worker, exchange):
         row = client_row(registration, "", context.clock())
         known = context.rows.client(row.client_id)
         # Replacing a client ends cached tokens everywhere, so only a real change is written; one that an

@@ -51,6 +51,7 @@ def worker() -> None:
     from server.workers.consumers import installed_consumers
     from server.workers.emergency_notices import EmergencyNotices
     from server.workers.housekeeping import tasks
+    from server.workers.issuer_keys import IssuerKeys
     from server.workers.reindexing import Reindexing
     from server.workers.sealing import sealing
     from server.workers.worker import Worker
@@ -78,9 +79,17 @@ def worker() -> None:
     answering = Answering(context, authorization)
     notices = EmergencyNotices(context, store.emergency_access)
     reindexing = Reindexing(store, settings.fhir_base, settings.time_zone, now)
+    issuer_keys = IssuerKeys(authorization, settings.outbound_allow)
     ended = Worker(
         store=store,
-        todo=(*tasks(store, settings.home, now), seal, client_keys.task, reindexing.task, notices.task),
+        todo=(
+            *tasks(store, settings.home, now),
+            seal,
+            client_keys.task,
+            issuer_keys.task,
+            reindexing.task,
+            notices.task,
+        ),
         consumers=installed_consumers(),
         redis_url=settings.redis_url,
         clock=now,
@@ -88,6 +97,7 @@ def worker() -> None:
         lanes={
             "asynchronous": answering.kinds,
             "client-keys": client_keys.kinds,
+            "issuer-keys": issuer_keys.kinds,
             "reindex": reindexing.kinds,
         },
     ).run(stop)

@@ -9,16 +9,17 @@ from typing import Any
 from smart_app.chart import ChartResources, banner_of, encounters_of, gather
 from smart_app.chart_lines import with_names
 from smart_app.draft_store import NO_DRAFT, read_draft_state
-from smart_app.fhir_client import FhirFault, Unauthorized, reference_of, version_of
+from smart_app.fhir_client import FhirFault, NotFound, Unauthorized, reference_of, version_of
 from smart_app.fhir_json import Resource
 from smart_app.messages import N_
+from smart_app.problems import ProblemError
 from smart_app.reconciliation.collect import collect_chart
 from smart_app.reconciliation.decide import RoleRule, bulk_acceptable, completeness, role_rule
 from smart_app.reconciliation.match import reconcile
 from smart_app.reconciliation.write_back import source_versions
 from smart_app.seen_versions import seal_seen
 from smart_app.session import ChartContext
-from smart_app.store_link import StoreLink, store_link
+from smart_app.store_link import StoreLink, require_connection, require_in_use, store_link
 from smart_app.view_records import Board, DraftState, EncounterLine, Notice, SignedList
 from terminology.systems import BATON_RECONCILIATION, LOINC
 
@@ -54,8 +55,14 @@ def load_board(context: ChartContext, encounter: str | None = None) -> Board:
 
 
 def load(context: ChartContext, encounter: str | None = None) -> LoadedBoard:
-    """The board, read afresh from chart and store."""
+    """The board, read afresh from chart and store.
+
+    Raises: ProblemError, also where the record is not in use any more, or the chart is not connected with the
+    store that it could be connected with; FhirFault.
+    """
+    require_connection(context)
     chart = gather(context)
+    require_in_use(chart.patient)
     encounters = encounters_of(chart, context)
     discharges = tuple(line for line in encounters if line.is_discharge)
     chosen = next((line for line in discharges if line.id == (encounter or context.encounter)), None)
@@ -103,13 +110,26 @@ def _store_state(context: ChartContext, encounter: EncounterLine | None) -> Stor
     pool = context.runtime.pool
     draft = pool.submit(read_draft_state, link, encounter.id)
     lists = pool.submit(_medication_lists, link)
+    # Where chart and store are one server, the chart's Patient was it.
+    there = pool.submit(_patient_there, link) if link.chart_base else None
     try:
-        signed, previous = signed_and_previous(lists.result(), encounter.id)
+        if there is not None:
+            require_in_use(there.result())
+        discharge = link.reference(f"Encounter/{encounter.id}")
+        signed, previous = signed_and_previous(lists.result(), discharge)
         return StoreState(draft.result(), signed, previous)
     except Unauthorized:
         raise
     except FhirFault:
         return StoreState(failed=True)
+
+
+def _patient_there(link: StoreLink) -> Resource:
+    """The linked Patient of the store. Raises: ProblemError(patient-merged) where it is gone, FhirFault."""
+    try:
+        return link.store.read("Patient", link.patient.removeprefix("Patient/"))
+    except NotFound:
+        raise ProblemError("patient-merged", log="the linked Patient is gone") from None
 
 
 def _medication_lists(link: StoreLink) -> Sequence[Resource]:
@@ -118,10 +138,10 @@ def _medication_lists(link: StoreLink) -> Sequence[Resource]:
 
 
 def signed_and_previous(lists: Sequence[Resource], encounter: str) -> tuple[SignedList | None, Resource | None]:
-    """Our signed list of a discharge, and the newest list in force that is another."""
+    """Our signed list of a discharge (its reference), and the newest list in force that is another."""
     current = [each for each in lists if each.get("status") == "current" and each.get("mode") == "snapshot"]
     current.sort(key=lambda each: (str(each.get("date", "")), str(each.get("id", ""))), reverse=True)
-    ours = [each for each in current if _is_ours(each) and _encounter_of(each) == f"Encounter/{encounter}"]
+    ours = [each for each in current if _is_ours(each) and _encounter_of(each) == encounter]
     others = [each for each in current if each not in ours]
     signed = None
     if ours:

@@ -20,7 +20,8 @@ _UTC = ZoneInfo("UTC")
 
 def session_id(link: StoreLink, encounter: str) -> str:
     """The identity of the reconciliation of a discharge: all who open it work on the same one."""
-    return f"{link.patient.removeprefix('Patient/')}/{encounter}"
+    there = f"{link.chart_base}/Encounter/{encounter}" if link.chart_base else encounter
+    return f"{link.patient.removeprefix('Patient/')}/{there}"
 
 
 def read_draft_state(link: StoreLink, encounter: str) -> DraftState:
@@ -76,7 +77,7 @@ def _draft(
         patient=link.patient,
         saved_at=saved_at,
         author=link.author,
-        encounter=f"Encounter/{encounter}",
+        encounter=link.reference(f"Encounter/{encounter}"),
     )
     if author_display and "source" in resource:
         resource["source"]["display"] = author_display

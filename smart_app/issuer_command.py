@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 
 from smart_app.issuers import CLIENT_AUTHS, IssuerFault, Issuers, issuer_from_record
 from smart_app.keys import PUBLIC_FILE, prepare_keys
-from smart_app.scopes import app_scopes, worker_scopes
+from smart_app.scopes import app_scopes, exchange_scopes, worker_scopes
 
 
 @click.group("app")
@@ -34,6 +34,10 @@ def issuer_group() -> None:
 @click.option("--auth", type=click.Choice(CLIENT_AUTHS), default=CLIENT_AUTHS[0], show_default=True)
 @click.option("--client-secret-file", type=click.File("r"), help="For client_secret_basic.")
 @click.option("--worker-client-id", default="", help="The backend client of the app's worker in the store.")
+@click.option(
+    "--exchange", is_flag=True, help="Its users and patients can be connected with the store (token exchange)."
+)
+@click.option("--exchange-client-id", default="", help="The client that exchanges, in the store.")
 @click.option("--frame-ancestor", multiple=True, help="An origin that may frame the app, beside that of ISS.")
 def add(
     iss: str,
@@ -43,6 +47,8 @@ def add(
     auth: str,
     client_secret_file: IO[str] | None,
     worker_client_id: str,
+    exchange: bool,
+    exchange_client_id: str,
     frame_ancestor: tuple[str, ...],
 ) -> None:
     """Let the EHR with FHIR base URL ISS launch the app; an entry of the same ISS is replaced."""
@@ -57,6 +63,8 @@ def add(
                 "auth": auth,
                 "client_secret": secret,
                 "worker_client_id": worker_client_id,
+                "exchange": exchange,
+                "exchange_client_id": exchange_client_id,
                 "frame_ancestors": list(frame_ancestor),
             }
         )
@@ -84,6 +92,7 @@ def list_issuers(as_json: bool) -> None:
             "client_id": each.client_id,
             "label": each.label,
             "store": each.store,
+            "exchange": each.exchange,
             "auth": each.auth,
         }
         for each in Issuers(_home()).all()
@@ -92,12 +101,16 @@ def list_issuers(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        click.echo(f"{row['iss']}  {row['client_id']}  {row['label']}{'  (store)' if row['store'] else ''}")
+        click.echo(f"{row['iss']}  {row['client_id']}  {row['label']}{_notes(row)}")
+
+
+def _notes(row: dict[str, Any]) -> str:
+    return "".join(f"  ({name})" for name in ("store", "exchange") if row[name])
 
 
 @app_group.command("registration")
 def registration() -> None:
-    """Print, as JSON, what an EHR's operator needs to register the app and its worker."""
+    """Print, as JSON, what an operator needs to register the app; its worker and exchange are for the store."""
     app_url = (
         os.environ.get("BATON_APP_URL") or f"http://127.0.0.1:{os.environ.get('BATON_PORT_APP') or 8001}"
     ).rstrip("/")
@@ -119,7 +132,14 @@ def registration() -> None:
         "scope": " ".join(worker_scopes()),
         "jwks": jwks,
     }
-    click.echo(json.dumps({"app": app, "worker": worker}, indent=2))
+    exchange = {
+        "client_name": "Baton, launched by another EHR",
+        "token_endpoint_auth_method": "private_key_jwt",
+        "grant_types": ["urn:ietf:params:oauth:grant-type:token-exchange"],
+        "scope": " ".join(exchange_scopes()),
+        "jwks": jwks,
+    }
+    click.echo(json.dumps({"app": app, "worker": worker, "exchange": exchange}, indent=2))
 
 
 def _home() -> Path:

@@ -1,7 +1,7 @@
 """Which FHIR servers may launch the app, and who the app is there: BATON_HOME/app-issuers.json.
 
 The file is a list of `{iss, client_id, label, store, auth, client_secret?, frame_ancestors?,
-worker_client_id?}`, mode
+worker_client_id?, exchange_client_id?, exchange?}`, mode
 0600. In demo mode the own store is there by default. The file is read again when it changes, so that
 an issuer added beside a running app is known at once.
 """
@@ -24,8 +24,9 @@ ClientAuth = Literal["private_key_jwt", "client_secret_basic", "none"]
 CLIENT_AUTHS: tuple[ClientAuth, ...] = get_args(ClientAuth)
 DEMO_CLIENT = "baton-app"
 DEMO_WORKER = "baton-app-worker"
+DEMO_EXCHANGE = "baton-app-exchange"
 FILE_NAME = "app-issuers.json"
-_TEXTS = ("iss", "client_id", "label", "auth", "client_secret", "worker_client_id")
+_TEXTS = ("iss", "client_id", "label", "auth", "client_secret", "worker_client_id", "exchange_client_id")
 
 
 class IssuerFault(ValueError):
@@ -50,6 +51,10 @@ class Issuer:
     frame_ancestors: tuple[str, ...] = ()
     worker_client_id: str = DEMO_WORKER
     """The backend client of the app's worker, where this is the store."""
+    exchange_client_id: str = DEMO_EXCHANGE
+    """Who the app is where it exchanges another EHR's id tokens, where this is the store."""
+    exchange: bool = False
+    """Whether its users and patients can be connected with the store, by exchange of its id tokens."""
 
     @property
     def ancestors(self) -> tuple[str, ...]:
@@ -84,6 +89,8 @@ def issuer_from_record(record: Any) -> Issuer:
         raise IssuerFault(f"auth is not one of {', '.join(CLIENT_AUTHS)}")
     if auth == "client_secret_basic" and not texts["client_secret"]:
         raise IssuerFault("client_secret is missing")
+    if record.get("store") is True and record.get("exchange") is True:
+        raise IssuerFault("the store needs no exchange: it is for EHRs that are not the store")
     ancestors = record.get("frame_ancestors", [])
     if not isinstance(ancestors, list) or not all(_is_origin(text) for text in ancestors):
         raise IssuerFault("frame_ancestors is not a list of origins such as https://ehr.example")
@@ -96,6 +103,8 @@ def issuer_from_record(record: Any) -> Issuer:
         client_secret=texts["client_secret"],
         frame_ancestors=tuple(ancestors),
         worker_client_id=texts["worker_client_id"] or DEMO_WORKER,
+        exchange_client_id=texts["exchange_client_id"] or DEMO_EXCHANGE,
+        exchange=record.get("exchange") is True,
     )
 
 
@@ -190,6 +199,9 @@ def _record(issuer: Issuer) -> dict[str, Any]:
         record["client_secret"] = issuer.client_secret
     if issuer.store:
         record["worker_client_id"] = issuer.worker_client_id
+        record["exchange_client_id"] = issuer.exchange_client_id
+    if issuer.exchange:
+        record["exchange"] = True
     if issuer.frame_ancestors:
         record["frame_ancestors"] = list(issuer.frame_ancestors)
     return record

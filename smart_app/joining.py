@@ -22,6 +22,7 @@ from smart_app.session import Sessions
 from smart_app.session_store import SessionStore, open_session_store
 from smart_app.settings import Settings, SettingsError
 from smart_app.smart_configuration import Clock, Discovery
+from smart_app.store_exchange import StoreExchange
 from smart_app.token_endpoint import TokenEndpoint
 from smart_app.transitions.calendar import Calendar, federal_calendar, site_holidays
 from smart_app.worker import BackendToken, DischargeWatch, Found
@@ -105,12 +106,14 @@ def join(settings: Settings, given: Outside) -> Joined:
     seal = Seal(settings.secret_key, "sessions")
     discovery = Discovery(given.http, given.clock)
     tokens = TokenEndpoint(given.http, given.keys, given.clock, given.new_secret)
+    exchange = StoreExchange(given.issuers, discovery, tokens)
     sessions = Sessions(
         runtime,
         store,
         given.issuers,
         discovery,
         tokens,
+        exchange,
         given.http,
         seal=seal,
         new_secret=given.new_secret,
@@ -122,6 +125,7 @@ def join(settings: Settings, given: Outside) -> Joined:
         given.issuers,
         discovery,
         tokens,
+        exchange,
         given.http,
         seal=seal,
         new_secret=given.new_secret,

@@ -29,6 +29,7 @@ from smart_app.sealing import Seal, Unreadable, fingerprint
 from smart_app.session import Sessions
 from smart_app.session_store import SessionStore
 from smart_app.smart_configuration import Discovery, DiscoveryFault, DiscoveryUnavailable, SmartConfiguration
+from smart_app.store_exchange import StoreExchange
 from smart_app.token_endpoint import (
     TokenEndpoint,
     TokenRefused,
@@ -102,6 +103,7 @@ class Launcher:
         issuers: Issuers,
         discovery: Discovery,
         tokens: TokenEndpoint,
+        exchange: StoreExchange,
         http: OutboundHttp,
         *,
         seal: Seal,
@@ -113,6 +115,7 @@ class Launcher:
         self._issuers = issuers
         self._discovery = discovery
         self._tokens = tokens
+        self._store_exchange = exchange
         self._http = http
         self._seal = seal
         self._new_secret = new_secret
@@ -178,6 +181,7 @@ class Launcher:
         chart = chart_of(response.context)
         if chart.patient is None and not issuer.store:
             raise ProblemError("no-patient")
+        grant = self._store_exchange.begin(grant, chart.patient, response.id_token, pending.nonce)
         if with_cookies:
             browser = browser or self._new_secret()
             finished = Finished(self._sessions.begin(grant, chart, browser=browser), issuer, browser=browser)

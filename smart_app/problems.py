@@ -225,6 +225,30 @@ _ROWS = (
         N_("Ask the person who runs this app to connect the EHR to the practice's store."),
     ),
     Problem(
+        "patient-unlinked",
+        403,
+        N_("This chart is not connected yet"),
+        N_(
+            "Whose record this is in the store, and who you are there, has not been confirmed by a person."
+            " Until then nothing is saved, and nothing of the store is shown. What was saved before is kept."
+        ),
+        N_("Compare and confirm, or ask a colleague who may see the patient in both records."),
+    ),
+    Problem(
+        "patient-merged",
+        409,
+        N_("This record is no longer in use"),
+        N_("The patient's record is inactive or was merged into another one. Drafts are kept where they are."),
+        N_("Open the record that is in use. If there is none, ask whoever keeps the patient records."),
+    ),
+    Problem(
+        "store-ended",
+        403,
+        N_("The access to the store has ended"),
+        N_("It lasts for minutes, and %(issuer)s gave no fresh proof of who you are. Drafts are kept."),
+        N_("Open the app again from the chart; you continue where you were."),
+    ),
+    Problem(
         "store-unavailable",
         503,
         N_("The store does not answer"),

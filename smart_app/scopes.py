@@ -12,6 +12,8 @@ from functools import cache
 from importlib import resources
 
 _RESOURCE_SCOPE = re.compile(r"(patient|user|system)/([A-Za-z]+|\*)\.([a-z*]+)(\?\S*)?", re.ASCII)
+# A Provenance belongs to a chart by what it targets, which is written with it.
+_OF_NOBODY = ("Provenance",)
 _V1 = {"read": "rs", "write": "cud", "*": "cruds"}
 
 
@@ -25,6 +27,7 @@ class TypeScope:
     store_read: str
     write: str
     worker: str
+    exchange: str
     required: bool
 
 
@@ -52,6 +55,7 @@ def _table() -> tuple[tuple[str, ...], tuple[TypeScope, ...]]:
             row.get("store_read", ""),
             row.get("write", ""),
             row.get("worker", ""),
+            row.get("exchange", ""),
             row.get("required", False),
         )
         for name, row in record["types"].items()
@@ -82,6 +86,25 @@ def launch_scopes(*, store: bool, ehr_launch: bool) -> tuple[str, ...]:
 def worker_scopes() -> tuple[str, ...]:
     """What the background worker asks for in the store."""
     return tuple(f"system/{row.resource_type}.{row.worker}" for row in _table()[1] if row.worker)
+
+
+def exchange_scopes() -> tuple[str, ...]:
+    """What the app asks for in the store where another EHR launched it: one patient's, and who wrote what."""
+    return tuple(
+        f"{'user' if row.resource_type in _OF_NOBODY else 'patient'}/{row.resource_type}.{row.exchange}"
+        for row in _table()[1]
+        if row.exchange
+    )
+
+
+def exchange_unwritable(scope: str) -> tuple[str, ...]:
+    """Types of `exchange_scopes` that a token of this scope may not write."""
+    return tuple(
+        row.resource_type
+        for row in _table()[1]
+        if not {letter for letter in row.exchange if letter in "cu"}
+        <= set(permissions(scope, row.resource_type))
+    )
 
 
 def permissions(scope: str, resource_type: str) -> str:

@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from smart_app.fhir_client import FhirClient
-from smart_app.grant import Grant, User, notices
+from smart_app.fhir_json import Resource
+from smart_app.grant import Connection, Grant, StoreGrant, User, notices
 from smart_app.issuers import Issuer, Issuers
 from smart_app.outbound_http import OutboundHttp
 from smart_app.problems import ProblemError
@@ -26,6 +27,8 @@ from smart_app.runtime import Runtime
 from smart_app.sealing import Seal, Unreadable, fingerprint
 from smart_app.session_store import LoginRow, SessionStore
 from smart_app.smart_configuration import Discovery
+from smart_app.store_access import StoreAccess
+from smart_app.store_exchange import StoreExchange
 from smart_app.token_endpoint import TokenEndpoint
 from smart_app.token_renewal import GrantKeeper, LoginToken
 from smart_app.view_records import Notice
@@ -52,7 +55,8 @@ class ChartContext:
 
     launch: the id in the path. chart: the EHR that launched. store: where the app keeps its work, None
     if that EHR is not connected to a store; also where both are one server they are two clients, and
-    no reference may cross from one to the other.
+    no reference may cross from one to the other. connection: how the two stand to each other. in_store: who
+    patient and user are in the store, where that is another server and people linked them.
     """
 
     launch: str
@@ -63,6 +67,8 @@ class ChartContext:
     show_banner: bool
     chart: FhirClient
     store: FhirClient | None
+    connection: Connection
+    in_store: StoreGrant | None
     unwritable: tuple[str, ...]
     notices: tuple[Notice, ...]
     csrf_token: str
@@ -100,6 +106,16 @@ def require_store(context: ChartContext) -> FhirClient:
     return context.store
 
 
+def require_own_store(context: ChartContext) -> FhirClient:
+    """The store where it is the EHR around us: for what is about more than the patient who is open.
+
+    Raises: ProblemError(store-not-connected).
+    """
+    if not context.issuer.store:
+        raise ProblemError("store-not-connected")
+    return require_store(context)
+
+
 def open_chart(context: ChartContext, patient: str, encounter: str | None) -> str:
     """Open another patient under the same login; the new launch id.
 
@@ -121,6 +137,7 @@ class Sessions:
         issuers: Issuers,
         discovery: Discovery,
         tokens: TokenEndpoint,
+        exchange: StoreExchange,
         http: OutboundHttp,
         *,
         seal: Seal,
@@ -132,7 +149,9 @@ class Sessions:
         self._http = http
         self._seal = seal
         self._new_secret = new_secret
-        self._grants = GrantKeeper(store, issuers, discovery, tokens, runtime.clock, seal=seal)
+        self._exchange = exchange
+        self._grants = GrantKeeper(store, issuers, discovery, tokens, exchange, runtime.clock, seal=seal)
+        self._access = StoreAccess(exchange, self._grants, http, runtime.clock)
 
     def begin(self, grant: Grant, chart: Chart, *, browser: str = "", tab: str = "") -> str:
         """A new login with its first chart; the launch id. Opened by one of the two secrets.
@@ -204,6 +223,27 @@ class Sessions:
         """Whether a form carries the mark of this very context."""
         return self._seal.is_token(given, "csrf", context.login, context.launch)
 
+    def connect(self, context: ChartContext) -> bool:
+        """Ask the store again for access to the patient who is open; whether it gave it.
+
+        Raises: TokenFault, DiscoveryFault; ProblemError(no-patient, session-expired).
+        """
+        return self._grants.connect(*self._login_of(context), require_patient(context))
+
+    def comparison(self, context: ChartContext, patient: Resource) -> str:
+        """The address of the store's page that compares the chart's Patient; "" where there is none.
+
+        Raises: TokenFault, DiscoveryFault; ProblemError(session-expired).
+        """
+        _, grant = self._login_of(context)
+        return self._exchange.compare(grant, patient, context.user.name)
+
+    def _login_of(self, context: ChartContext) -> tuple[LoginRow, Grant]:
+        row = self._store.find_login(context.login)
+        if row is None:
+            raise ProblemError("session-expired")
+        return row, self._grants.open(row)
+
     def end(self, context: ChartContext) -> None:
         """Log out: the login, all its charts, and the tokens at the EHR as far as it lets us."""
         row = self._store.find_login(context.login)
@@ -228,7 +268,9 @@ class Sessions:
         issuer = self._issuers.find(grant.iss)
         if issuer is None:  # taken out of the list since
             raise ProblemError("session-expired")
+        row, grant, connection = self._access.stands(row, grant, issuer, chart.patient)
         token = LoginToken(self._grants, row, grant)
+        there = grant.store if connection == "connected" else None
         return ChartContext(
             launch=launch,
             user=grant.user,
@@ -237,9 +279,13 @@ class Sessions:
             encounter=chart.encounter,
             show_banner=chart.show_banner,
             chart=FhirClient(issuer.iss, self._http, token),
-            store=FhirClient(issuer.iss, self._http, token) if issuer.store else None,
-            unwritable=grant.unwritable,
-            notices=notices(issuer, grant),
+            store=FhirClient(issuer.iss, self._http, token)
+            if issuer.store
+            else self._access.client(issuer, there),
+            connection=connection,
+            in_store=there,
+            unwritable=there.unwritable if there else grant.unwritable,
+            notices=notices(issuer, grant, connection),
             csrf_token=self._seal.token("csrf", row.id, launch),
             expires_at=datetime.fromtimestamp(row.started_at, UTC) + ABSOLUTE,
             runtime=self._runtime,

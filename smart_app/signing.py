@@ -74,6 +74,7 @@ def _send(context: ChartContext, link: StoreLink, loaded: LoadedBoard, encounter
         role = role_rule(user.role)
         if link.author is None or not role.may_sign:
             return NotSigned(N_("A registered nurse, a pharmacist or a prescriber signs."))
+        prescriber = prescriber_of(shown.collected.after)
         signing = Signing(
             session_id=session_id(link, encounter),
             patient=link.patient,
@@ -81,8 +82,8 @@ def _send(context: ChartContext, link: StoreLink, loaded: LoadedBoard, encounter
             role=role.role,
             signed_at=context.runtime.clock(),
             author_display=user.name or None,
-            encounter=f"Encounter/{encounter}",
-            prescriber=prescriber_of(shown.collected.after),
+            encounter=link.reference(f"Encounter/{encounter}"),
+            prescriber=link.reference(prescriber) if prescriber else None,
             chart_base=link.chart_base,
             previous_list=loaded.store.previous,
         )

@@ -40,6 +40,7 @@ class SmartConfiguration:
     issuer: str
     jwks_uri: str
     revocation_endpoint: str
+    identity_link_endpoint: str
     algorithms: tuple[str, ...]
     """token_endpoint_auth_signing_alg_values_supported."""
     capabilities: frozenset[str]
@@ -100,6 +101,7 @@ def _configuration(iss: str, record: dict[str, Any]) -> SmartConfiguration:
         issuer=record["issuer"] if isinstance(record.get("issuer"), str) else "",
         jwks_uri=_endpoint(iss, record, "jwks_uri"),
         revocation_endpoint=_endpoint(iss, record, "revocation_endpoint"),
+        identity_link_endpoint=_endpoint(iss, record, "identity_link_endpoint"),
         algorithms=_texts(record, "token_endpoint_auth_signing_alg_values_supported"),
         capabilities=frozenset(_texts(record, "capabilities")),
     )

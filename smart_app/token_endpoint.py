@@ -27,6 +27,8 @@ from smart_app.outbound_http import NoAnswer, OutboundHttp
 from smart_app.smart_configuration import Clock, SmartConfiguration
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
+ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a name, no secret
 DEFAULT_LIFE_SECONDS = 300  # expires_in is only RECOMMENDED; SMART advises five minutes for backends
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
@@ -98,12 +100,55 @@ class TokenEndpoint:
         """client_credentials. Raises: TokenFault."""
         return self._tokens(issuer, configuration, {"grant_type": "client_credentials", "scope": scope})
 
+    def by_id_token(
+        self,
+        issuer: Issuer,
+        configuration: SmartConfiguration,
+        *,
+        id_token: str,
+        nonce: str,
+        patient: str,
+        resource: str,
+        scope: str,
+    ) -> TokenResponse:
+        """Exchange another EHR's id token (RFC 8693). nonce, patient: of its launch. Raises: TokenFault."""
+        form = {
+            "grant_type": TOKEN_EXCHANGE,
+            "subject_token": id_token,
+            "subject_token_type": ID_TOKEN,
+            "nonce": nonce,
+            "patient": patient,
+            "resource": resource,
+            "scope": scope,
+        }
+        return self._tokens(issuer, configuration, form)
+
+    def propose_link(
+        self,
+        issuer: Issuer,
+        configuration: SmartConfiguration,
+        *,
+        id_token: str,
+        nonce: str,
+        patient: str,
+        user_display: str,
+    ) -> dict[str, Any]:
+        """Ask for the page where a person compares a launch's patient (JSON). Raises: TokenFault."""
+        form = {
+            "subject_token": id_token,
+            "subject_token_type": ID_TOKEN,
+            "nonce": nonce,
+            "patient": patient,
+            "user_display": user_display,
+        }
+        return self._ask(issuer, configuration, configuration.identity_link_endpoint, form)
+
     def revoke(self, issuer: Issuer, configuration: SmartConfiguration, token: str) -> bool:
         """Revoke a refresh or access token, where the server offers it; whether it said yes."""
         if not configuration.revocation_endpoint:
             return False
         url = configuration.revocation_endpoint
-        form, headers = self._proof(issuer, configuration, url)
+        form, headers = self._proof(issuer, configuration)
         try:
             answer = self._http.send("POST", url, headers, urlencode({"token": token, **form}).encode())
         except NoAnswer:
@@ -113,9 +158,15 @@ class TokenEndpoint:
     def _tokens(
         self, issuer: Issuer, configuration: SmartConfiguration, form: Mapping[str, str]
     ) -> TokenResponse:
-        url = configuration.token_endpoint
-        proof, headers = self._proof(issuer, configuration, url)
         asked_at = self._clock()
+        record = self._ask(issuer, configuration, configuration.token_endpoint, form)
+        return _response(record, asked_at, asked=form.get("scope", ""))
+
+    def _ask(
+        self, issuer: Issuer, configuration: SmartConfiguration, url: str, form: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The JSON object that a POST of a form is answered with. Raises: TokenFault."""
+        proof, headers = self._proof(issuer, configuration)
         try:
             answer = self._http.send("POST", url, headers, urlencode({**form, **proof}).encode())
         except NoAnswer as fault:
@@ -130,17 +181,18 @@ class TokenEndpoint:
             raise TokenUnreadable("the answer is not a JSON object")
         if not 200 <= answer.status < 300:
             raise TokenRefused(error_code(record.get("error")))
-        return _response(record, asked_at, asked=form.get("scope", ""))
+        return record
 
     def _proof(
-        self, issuer: Issuer, configuration: SmartConfiguration, audience: str
+        self, issuer: Issuer, configuration: SmartConfiguration
     ) -> tuple[dict[str, str], dict[str, str]]:
+        """Form fields and headers. An assertion's audience is the token endpoint, wherever it goes (SMART)."""
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         match issuer.auth:
             case "private_key_jwt":
                 assertion = self._keys.assertion(
                     issuer.client_id,
-                    audience,
+                    configuration.token_endpoint,
                     self._keys.algorithm(configuration.algorithms),
                     now=int(self._clock().timestamp()),
                     jti=self._new_id(),

@@ -16,6 +16,7 @@ from smart_app.problems import ProblemError
 from smart_app.sealing import Seal
 from smart_app.session_store import LoginRow, SessionStore
 from smart_app.smart_configuration import Clock, Discovery, DiscoveryFault
+from smart_app.store_exchange import StoreExchange
 from smart_app.token_endpoint import TokenEndpoint, TokenFault, TokenRefused
 
 TOKEN_MARGIN_SECONDS = 30
@@ -34,6 +35,7 @@ class GrantKeeper:
         issuers: Issuers,
         discovery: Discovery,
         tokens: TokenEndpoint,
+        exchange: StoreExchange,
         clock: Clock,
         *,
         seal: Seal,
@@ -43,6 +45,7 @@ class GrantKeeper:
         self._issuers = issuers
         self._discovery = discovery
         self._tokens = tokens
+        self._exchange = exchange
         self._clock = clock
         self._seal = seal
         self._sleep = sleep
@@ -86,7 +89,7 @@ class GrantKeeper:
             response = self._tokens.by_refresh_token(
                 issuer, self._discovery.configuration(grant.iss), grant.refresh_token
             )
-            grant = renewed(grant, response)
+            grant = self._exchange.renewed(renewed(grant, response), response.id_token)
             sealed = self.seal(grant, row.id)
         except TokenRefused:
             self._store.remove_login(row.id)
@@ -97,8 +100,35 @@ class GrantKeeper:
             self._store.finish_renewal(row.id, sealed)
         return replace(row, version=row.version + 1, sealed=sealed), grant
 
+    def connect(self, row: LoginRow, grant: Grant, patient: str) -> bool:
+        """Try to connect a login with the store, by the id token at hand or a fresh one; whether it is now.
+
+        Raises: TokenFault, DiscoveryFault.
+        """
+        now = self._clock().timestamp()
+        if not self._store.claim_renewal(row.id, row.version, now, now + RENEWAL_SECONDS):
+            return False  # another request is at it
+        sealed: bytes | None = None
+        try:
+            before = grant.store
+            grant = self._exchange.connect(grant, patient)
+            issuer = self._issuers.find(grant.iss)
+            if grant.store == before and issuer is not None and grant.refresh_token:
+                response = self._tokens.by_refresh_token(
+                    issuer, self._discovery.configuration(grant.iss), grant.refresh_token
+                )
+                grant = replace(renewed(grant, response), id_token=response.id_token or grant.id_token)
+                sealed = self.seal(grant, row.id)  # the old refresh token is used up whatever the store says
+                if response.id_token:
+                    grant = self._exchange.connect(grant, patient)
+            sealed = self.seal(grant, row.id)
+        finally:
+            self._store.finish_renewal(row.id, sealed)
+        return grant.store != before
+
     def revoke(self, grant: Grant) -> None:
-        """End the tokens at the EHR, as far as it lets us."""
+        """End the tokens at the EHR and in the store, as far as they let us."""
+        self._exchange.end(grant)
         issuer = self._issuers.find(grant.iss)
         token = grant.refresh_token or grant.access_token
         if issuer is None:

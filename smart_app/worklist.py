@@ -30,7 +30,7 @@ from smart_app.messages import N_
 from smart_app.problems import ProblemError
 from smart_app.reconciliation.decide import role_rule
 from smart_app.reconciliation.draft import DRAFT_CODE
-from smart_app.session import ChartContext, is_id, require_store
+from smart_app.session import ChartContext, is_id, require_own_store
 from smart_app.transitions import contact, discharges
 from smart_app.transitions.outreach import OUTREACH
 from smart_app.transitions.rows import WorklistSources, build_rows, tiles
@@ -58,7 +58,7 @@ class ContactForm:
 
 def load_worklist(context: ChartContext) -> Worklist:
     """Recent discharges by the clock that runs out next. Raises: ProblemError."""
-    store = require_store(context)
+    store = require_own_store(context)
     now, zone = context.runtime.clock(), context.runtime.settings.zone
     since = (now - discharges.look_back() - AUTHORED_MARGIN).date().isoformat()
     try:
@@ -90,7 +90,7 @@ def load_worklist(context: ChartContext) -> Worklist:
 
 def load_row(context: ChartContext, task_id: str) -> WorklistRow:
     """One row as it is now. Raises: ProblemError(not-found)."""
-    store = require_store(context)
+    store = require_own_store(context)
     if not is_id(task_id):
         raise ProblemError("not-found")
     try:
@@ -113,7 +113,7 @@ def load_row(context: ChartContext, task_id: str) -> WorklistRow:
 
 def log_contact(context: ChartContext, form: ContactForm) -> ContactLogged | ContactConflict:
     """Log a contact or a failed attempt, once for each form id. Raises: ProblemError."""
-    store = require_store(context)
+    store = require_own_store(context)
     outcome, mode = contact.find_outcome(form.outcome), contact.find_mode(form.mode)
     if outcome is None or mode is None or not is_id(form.form_id) or not is_id(form.task_id):
         raise ProblemError("bad-request", what="outcome")

@@ -26,6 +26,7 @@ _OAUTH_PAGES = (
     "/oauth2/authorize",
     "/oauth2/external/",
     "/oauth2/grants",
+    "/oauth2/links/",
     "/oauth2/login",
     "/oauth2/logout",
     "/oauth2/proof",

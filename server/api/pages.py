@@ -16,6 +16,7 @@ from server.api.authorize_pages import register_authorize_pages
 from server.api.choice_search import Perform
 from server.api.enrolment_pages import register_enrolment_pages
 from server.api.external_pages import register_external_pages
+from server.api.link_pages import register_link_pages
 from server.api.login_pages import register_login_pages
 from server.api.oauth2_page import current_session, expired_page, session_page
 from server.api.observability import request_id
@@ -53,6 +54,7 @@ def pages_blueprint(
         request.max_content_length = _BODY_LIMIT
 
     register_authorize_pages(blueprint, server, perform)
+    register_link_pages(blueprint, context, perform)
     register_login_pages(blueprint, context, provider, demo=demo)
     register_enrolment_pages(blueprint, context)
     register_account_pages(blueprint, context, provider)

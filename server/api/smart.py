@@ -57,6 +57,7 @@ def smart_blueprint(server: AuthorizationServer) -> Blueprint:
             "token": server.answer_token,
             "revoke": server.answer_revocation,
             "introspect": server.answer_introspection,
+            "link": server.answer_link_proposal,
         }[answer]
         result: Answer = produce(endpoint_request(server, parameters))
         headers = {name: value for name, value in result.headers.items() if name != "Content-Type"}
@@ -91,5 +92,9 @@ def smart_blueprint(server: AuthorizationServer) -> Blueprint:
     @blueprint.post("/oauth2/introspect")
     def introspect() -> Response:
         return form_answer("introspect")
+
+    @blueprint.post("/oauth2/links")
+    def link() -> Response:
+        return form_answer("link")
 
     return blueprint

@@ -146,6 +146,10 @@ class AuthorizationServer(GrantRegistry):
             request, "introspect", lambda: self.create_endpoint_response("introspection", request)
         )
 
+    def answer_link_proposal(self, request: Request) -> Answer:
+        """Where an app asks for a link (`link_proposals`)."""
+        return self._answer(request, "link", lambda: self.create_endpoint_response("link", request))
+
     def _answer(self, request: Request, endpoint: str, produce: Callable[[], Answer]) -> Answer:
         """An endpoint's answer, never to be cached; a refusal is audited before it is given."""
         try:

@@ -19,6 +19,7 @@ from authlib.oauth2.rfc6749 import ClientMixin
 
 from server.auth.access import clauses, resource_types
 from server.auth.credentials import keyed_hash
+from server.auth.discovery import TOKEN_EXCHANGE
 from server.auth.public_keys import key_set_fault
 from server.auth.scopes import is_known, negotiate, parse_scope
 from server.outbound_networks import LONGEST_URL
@@ -67,6 +68,7 @@ class Registration:
     jwks_uri: str = ""
     trusted: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    exchange: bool = False  # exchanges id tokens of EHRs that launch it (`trusted_issuers`)
 
 
 class Client(ClientMixin):
@@ -125,10 +127,10 @@ def client_row(registration: Registration, secret_hash: str, now: datetime) -> C
         raise RegistrationError("a client needs a name: people see it when they are asked for consent")
     if len(registration.name) > _LONGEST_NAME or not registration.name.isprintable():
         raise RegistrationError(f"a client's name has at most {_LONGEST_NAME} characters, all of them visible")
-    if registration.backend and registration.kind != ASYMMETRIC:
+    if (registration.backend or registration.exchange) and registration.kind != ASYMMETRIC:
         raise RegistrationError("a backend client signs in with its own key: give its key set (JWKS)")
-    if not registration.backend and not registration.redirect_uris:
-        raise _bad_redirect_uri("a client that people sign in to needs at least one redirect URI")
+    if not (registration.backend or registration.exchange) and not registration.redirect_uris:
+        raise RegistrationError("a client that people sign in to needs at least one redirect URI")
     for uri in registration.redirect_uris:
         _check_redirect_uri(uri)
     if registration.launch_url:
@@ -151,6 +153,8 @@ def client_row(registration: Registration, secret_hash: str, now: datetime) -> C
             grant_types.append("refresh_token")
     if registration.backend:
         grant_types.append("client_credentials")
+    if registration.exchange:
+        grant_types.append(TOKEN_EXCHANGE)
     return ClientRow(
         client_id=registration.client_id,
         name=registration.name.strip(),

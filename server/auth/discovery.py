@@ -34,7 +34,8 @@ CAPABILITIES = (
     "permission-v1",
     "permission-v2",
 )
-GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
+GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE)
 TOKEN_ENDPOINT_AUTH_METHODS = ("none", "client_secret_basic", "private_key_jwt")
 ASSERTION_ALGORITHMS = ("RS384", "ES384")
 
@@ -63,6 +64,7 @@ def _endpoints(base_url: str) -> dict[str, Any]:
         "token_endpoint": f"{base_url}/oauth2/token",
         "introspection_endpoint": f"{base_url}/oauth2/introspect",
         "revocation_endpoint": f"{base_url}/oauth2/revoke",
+        "identity_link_endpoint": f"{base_url}/oauth2/links",
         "grant_types_supported": list(GRANT_TYPES),
         "response_types_supported": ["code"],
         "scopes_supported": scopes_supported(),

@@ -19,6 +19,7 @@ from server.console.emergency_views import EMERGENCY_PAGES, add_emergency_pages
 from server.console.emergency_views import NAVIGATION as EMERGENCY_LINK
 from server.console.grant_views import ScopeWords, add_grant_pages
 from server.console.key_views import add_key_pages
+from server.console.link_views import add_link_pages
 from server.console.partner_views import add_partner_pages
 from server.console.policy_views import add_policy_pages
 from server.console.queue_views import POLLED, add_queue_pages, is_dangerous
@@ -42,6 +43,7 @@ NAVIGATION = (
             ("Clients", "console.clients"),
             ("Partners", "console.partners"),
             ("Grants", "console.grants"),
+            ("Links", "console.links"),
             ("Signing keys", "console.keys"),
             ("Policies", "console.policies"),
         ),
@@ -129,6 +131,7 @@ def blueprint(
     add_grant_pages(pages, auth, scope_words)
     add_key_pages(pages, auth)
     add_policy_pages(pages)
+    add_link_pages(pages, auth)
     add_audit_pages(pages, context.store, auth)
     add_disclosure_pages(pages, context, auth)
     add_emergency_pages(pages, context, auth, emergencies)

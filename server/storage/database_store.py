@@ -32,6 +32,7 @@ from server.storage.custom_parameters import KnownParameters, ParameterState
 from server.storage.database import Connection, Database, Overtaken
 from server.storage.dead_letters import DeadLetters
 from server.storage.emergency_access import EmergencyAccesses
+from server.storage.identity_links import IdentityLinks
 from server.storage.interface import (
     AuditCount,
     AuditPage,
@@ -236,7 +237,8 @@ class DatabaseStore:
     outbox: the relay's side of the outbox; dead_letters: people's side of it. jobs: work in the background.
     asynchronous: requests that are answered later. workers: the worker processes that live. relationships,
     emergency_access: who is related to whose chart, and who opened one without.
-    authorization_pages: lists of clients and grants.
+    authorization_pages: lists of clients and grants. identity_links: who people of other
+    EHRs are here.
     """
 
     def __init__(self, database: Database) -> None:
@@ -248,6 +250,7 @@ class DatabaseStore:
         self.workers = WorkerRows(database)
         self.relationships = Relationships(database)
         self.emergency_access = EmergencyAccesses(database)
+        self.identity_links = IdentityLinks(database)
         self._authorization = AuthorizationTables(database)
         self._sign_in = SignInTables(database)
         self.authorization_pages = AuthorizationPages(database)

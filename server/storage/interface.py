@@ -23,6 +23,7 @@ from server.storage.authorization_pages import AuthorizationPages
 from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
 from server.storage.emergency_access import EmergencyAccesses
+from server.storage.identity_links import IdentityLinks
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
 from server.storage.partners import PartnerStore
@@ -468,6 +469,10 @@ class Store(Protocol):
     @property
     def workers(self) -> WorkerRows:
         """The worker processes that live."""
+
+    @property
+    def identity_links(self) -> IdentityLinks:
+        """Who people of other EHRs are here."""
 
     def custom_parameters(self) -> CustomParameters:
         """The search parameters that the site has defined, as far as this process knows: to make index rows

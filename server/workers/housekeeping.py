@@ -40,6 +40,7 @@ def tasks(store: DatabaseStore, home: Path, clock: Callable[[], datetime]) -> tu
         Task("expired-secrets", 300.0, lambda: store.authorization.purge(clock()), shared=True),
         Task("done-jobs", 3600.0, lambda: store.jobs.purge(clock() - KEEP_DONE_JOBS), shared=True),
         Task("expired-answers", 300.0, lambda: store.asynchronous.purge(clock()), shared=True),
+        Task("expired-links", 3600.0, lambda: store.identity_links.purge(clock()), shared=True),
     )
 
 

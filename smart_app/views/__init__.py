@@ -9,6 +9,7 @@ cards          the board's layout, pure
 cards evidence progress conflict review signed_list
                what a page shows, worked out from the records; pure but for signed_list, which reads
 chart_pages    home, overview
+connection_pages  connecting the chart of another EHR with the store
 board_pages    the board and its draft
 signing_pages  review, signing, result, the patient's list
 worklist_pages worklist, logging a contact, opening another patient
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from smart_app.views import board_pages, chart_pages, rendering, signing_pages, worklist_pages
+from smart_app.views import board_pages, chart_pages, connection_pages, rendering, signing_pages, worklist_pages
 
 blueprint = Blueprint("pages", __name__, url_prefix="/c/<launch>")
 blueprint.record_once(rendering.install)
@@ -26,6 +27,9 @@ blueprint.record_once(rendering.install)
 for _path, _endpoint, _view, _method in (
     ("/", "home", chart_pages.home, "GET"),
     ("/overview", "overview", chart_pages.overview, "GET"),
+    ("/connection", "connection", connection_pages.connection, "GET"),
+    ("/connection/compare", "compare", connection_pages.compare, "POST"),
+    ("/connection/check", "connect", connection_pages.connect, "POST"),
     ("/open", "open_chart", worklist_pages.open_chart, "POST"),
     ("/reconciliation", "reconciliation", board_pages.reconciliation, "GET"),
     ("/reconciliation/decisions", "decide", board_pages.decide, "POST"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_app.chart_lines import code_of, text_of
-from smart_app.fhir_client import FhirClient, NotFound
+from smart_app.fhir_client import FhirClient, Forbidden, NotFound
 from smart_app.messages import N_
 from smart_app.reconciliation.identity import resource_id
 from smart_app.reconciliation.statements import HOLD_UNTIL
@@ -89,13 +89,11 @@ def read_signed_list(store: FhirClient, signed: SignedList, names: Mapping[str, 
     changes_id = resource_id(session, "changes")
     try:
         changes = store.read("List", changes_id)
-        provenance = store.read("Provenance", resource_id(session, "provenance"))
     except NotFound:
-        changes, provenance = {}, {}
+        changes = {}
     entries = {**_entries(changes), **_entries(snapshot)}
     statements = _by_reference(store, "MedicationStatement", list(entries))
-    targets = [str(target.get("reference", "")) for target in provenance.get("target", ())]
-    tasks = _by_reference(store, "Task", [target for target in targets if target.startswith("Task/")])
+    tasks = _tasks(store, session, snapshot)
     lines = [
         _line(reference, statements[reference], flag)
         for reference, flag in entries.items()
@@ -110,6 +108,28 @@ def read_signed_list(store: FhirClient, signed: SignedList, names: Mapping[str, 
         taken=tuple(sorted((line for line in lines if line.reference in taken), key=_by_name)),
         ended=tuple(sorted((line for line in lines if line.reference not in taken), key=_by_name)),
         tasks=tuple(_task(reference, task, names) for reference, task in tasks.items()),
+    )
+
+
+def _tasks(store: FhirClient, session: str, snapshot: Resource) -> dict[str, Resource]:
+    """The tasks of a signing, by its Provenance; where that may not be read, by what their identifiers say."""
+    try:
+        provenance = store.read("Provenance", resource_id(session, "provenance"))
+    except NotFound:
+        return {}
+    except Forbidden:
+        patient = str(snapshot.get("subject", {}).get("reference", "")).removeprefix("Patient/")
+        found = store.search("Task", [("patient", patient)]).matches
+        return {f"Task/{task['id']}": task for task in found if _is_of(task, session)}
+    targets = [str(target.get("reference", "")) for target in provenance.get("target", ())]
+    return _by_reference(store, "Task", [target for target in targets if target.startswith("Task/")])
+
+
+def _is_of(task: Resource, session: str) -> bool:
+    return any(
+        identifier.get("system") == BATON_RECONCILIATION
+        and str(identifier.get("value", "")).startswith(f"{session}/")
+        for identifier in task.get("identifier", ())
     )
 
 

@@ -1,7 +1,8 @@
 """The app in front of an EHR that is not its own: a second Baton, on other ports and another site.
 
-Covers the two registrations an operator makes, SMART EHR launch with consent in the frame, and what the app
-offers at a chart without a store. Source: hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html
+Covers the registrations an operator makes, SMART EHR launch with consent in the frame, what the app offers at a
+chart without a store, and how a chart is connected with one: token exchange, and links that a person confirms.
+Sources: hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html, RFC 8693
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import BrowserContext, FrameLocator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -63,6 +65,7 @@ def chart() -> list[dict[str, Any]]:
             "name": [{"family": "Nextdoor", "given": ["Synthetic"]}],
             "gender": "female",
             "birthDate": "1950-02-03",
+            "identifier": [{"system": "urn:example:regional-number", "value": "R-1950-7"}],
         },
         {
             "resourceType": "Encounter",
@@ -104,16 +107,17 @@ def next_door(deploy: Callable[..., Any], baton: Any, tmp_path_factory: pytest.T
     return clinic
 
 
-def launch(page: Page, clinic: Any, people: ModuleType) -> FrameLocator:
+def launch(page: Page, clinic: Any, people: ModuleType, *, signed_in: bool = False) -> FrameLocator:
     """Sign in next door, open the chart there and the app in its frame; consent is asked for."""
-    people.sign_in(page, clinic)
+    if not signed_in:
+        people.sign_in(page, clinic)
     page.goto(f"{clinic.base_url}/ehr/patients/{PATIENT}")
     page.get_by_role("link", name=APP_NAME).click()
     return page.frame_locator("iframe")
 
 
-def open_after_consent(page: Page, clinic: Any, people: ModuleType) -> FrameLocator:
-    frame = launch(page, clinic, people)
+def open_after_consent(page: Page, clinic: Any, people: ModuleType, *, signed_in: bool = False) -> FrameLocator:
+    frame = launch(page, clinic, people, signed_in=signed_in)
     frame.get_by_role("button", name="Allow", exact=True).click()
     expect(frame.get_by_role("heading", name="Overview")).to_be_visible()
     return frame
@@ -174,3 +178,114 @@ def test_an_ehr_taken_off_the_list_cannot_launch_any_more(
         expect(frame.get_by_role("heading", name="This EHR is not known here")).to_be_visible()
     finally:
         baton.baton("app", "issuer", "add", next_door.fhir, "--client-id", CLIENT, "--label", LABEL)
+
+
+# -- connected with the store
+
+OURS = "known-here"
+
+
+def ours(**changes: Any) -> dict[str, Any]:
+    """The same synthetic person in the store, and once more under another birth date."""
+    return chart()[0] | {"id": OURS, "active": True} | changes
+
+
+@pytest.fixture(scope="module")
+def connected(next_door: Any, baton: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The EHR next door trusted by the store: its charts can be connected, none is yet."""
+    resources: Path = tmp_path_factory.mktemp("store") / "patients.ndjson"
+    another = ours(id="another", birthDate="1951-02-03")
+    del another["identifier"]
+    resources.write_text("\n".join(map(json.dumps, (ours(), another))), "utf-8")
+    baton.baton("load", str(resources))
+    baton.baton(
+        "issuer", "add", next_door.base_url,
+        "--fhir-base", next_door.fhir,
+        "--audience", CLIENT,
+        "--client", "baton-app-exchange",
+        "--jwks-uri", f"{next_door.base_url}/oauth2/jwks",
+        "--label", LABEL,
+    )  # fmt: skip
+    baton.baton("app", "issuer", "add", next_door.fhir, "--client-id", CLIENT, "--label", LABEL, "--exchange")
+    yield next_door
+    baton.baton("app", "issuer", "add", next_door.fhir, "--client-id", CLIENT, "--label", LABEL)
+
+
+def to_board(frame: FrameLocator) -> None:
+    frame.get_by_role("link", name="Reconcile", exact=True).click()
+
+
+def confirm_both(page: Page, frame: FrameLocator, baton: Any) -> None:
+    """From the page that says what is missing to the store's page, and back."""
+    frame.get_by_role("link", name="Compare and confirm").click()
+    frame.get_by_role("button", name="Compare and confirm").click()
+    with page.expect_popup() as opened:
+        frame.get_by_role("link", name="Open the comparison").click()
+    store = opened.value
+    store.get_by_label("User name").fill("rn")
+    store.get_by_label("Password").fill(baton.password("rn"))
+    store.get_by_label("Password").press("Enter")
+    store.get_by_role("button", name="This user there is me").click()
+    expect(store.get_by_text("This user there is you here.")).to_be_visible()
+    likely = store.locator("article", has=store.get_by_role("heading", name="certain"))
+    expect(likely.get_by_role("row", name="Identifier urn:example:regional-number")).to_contain_text("same")
+    doubtful = store.locator("article").filter(has_text="1951-02-03")
+    expect(doubtful.get_by_role("row", name="Birth date")).to_contain_text("differs")
+    likely.get_by_role("checkbox").check()
+    likely.get_by_role("button", name="Connect with").click()
+    expect(store.get_by_text("is connected with a record here")).to_be_visible()
+    store.close()
+
+
+def test_a_chart_is_connected_by_a_person_then_reconciled_signed_and_disconnected(
+    connected: Any, baton: Any, window: BrowserContext, people: ModuleType
+) -> None:
+    page = window.new_page()
+    frame = open_after_consent(page, connected, people)
+    expect(frame.get_by_text("is not connected with the store yet").first).to_be_visible()
+    to_board(frame)
+    expect(frame.get_by_role("heading", name="This chart is not connected yet")).to_be_visible()
+
+    confirm_both(page, frame, baton)
+    frame.get_by_role("button", name="Go on").click()
+    expect(frame.locator("#board[data-ready]")).to_be_visible()
+    assert "Nextdoor" in people.patient_name(frame)
+    for card in people.cards(frame).all():
+        people.decide(page, card, "c")
+    people.sign(frame)
+
+    store, chart_there = baton.token("system/*.rs"), connected.token("system/*.rs")
+    lists = baton.search(f"List?patient={OURS}&code=http://loinc.org|10160-0", store)
+    assert [each["status"] for each in lists] == ["current"]
+    assert lists[0]["source"]["reference"] == "Practitioner/demo-rn"
+    assert lists[0]["encounter"]["reference"] == f"{connected.fhir}/Encounter/stay"
+    statements = baton.search(f"MedicationStatement?patient={OURS}", store)
+    sources = [source["reference"] for each in statements for source in each["derivedFrom"]]
+    assert sources
+    assert all(source.startswith(f"{connected.fhir}/MedicationRequest/") for source in sources)
+    for written in ("List", "MedicationStatement", "Provenance"):
+        assert connected.search(f"{written}?patient={PATIENT}", chart_there) == []
+    assert baton.search("List?patient=another", store) == []
+
+    # The next launch is connected at once; a record out of use stops the board, and what is signed stays.
+    frame = open_after_consent(page, connected, people, signed_in=True)
+    to_board(frame)
+    expect(frame.get_by_role("heading", name="Reconcile medications")).to_be_visible()
+    headers = {"Authorization": f"Bearer {baton.token('system/Patient.cruds')}"}
+    answer = requests.put(f"{baton.fhir}/Patient/{OURS}", json=ours(active=False), headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    to_board(frame)
+    expect(frame.get_by_role("heading", name="This record is no longer in use")).to_be_visible()
+    requests.put(f"{baton.fhir}/Patient/{OURS}", json=ours(), headers=headers, timeout=30)
+
+    # A link that is revoked ends what is open and what is launched next.
+    (link,) = json.loads(baton.baton("link", "list", "--kind", "patient", "--state", "confirmed", "--json"))
+    assert (link["there"], link["here"], link["made"]["grade"]) == (PATIENT, OURS, "certain")
+    baton.baton("link", "revoke", link["link_id"])
+    frame.get_by_role("link", name="Overview", exact=True).click()
+    to_board(frame)
+    expect(frame.get_by_role("heading", name="The access to the store has ended")).to_be_visible()
+    frame = open_after_consent(page, connected, people, signed_in=True)
+    to_board(frame)
+    expect(frame.get_by_role("heading", name="This chart is not connected yet")).to_be_visible()
+    assert len(baton.search(f"List?patient={OURS}&code=http://loinc.org|10160-0", store)) == 1

@@ -327,7 +327,9 @@ class TestDemo:
             "rn", "pharmacist", "ma", "supervisor", "prescriber", "engineer", "visiting",
         ]  # fmt: skip
         assert all(set(row) == {"username", "password", "role", "practitioner"} for row in logins)
-        assert [row.client_id for row in authorization.rows.clients()] == ["baton-app", "baton-app-worker"]
+        assert [row.client_id for row in authorization.rows.clients()] == [
+            "baton-app", "baton-app-exchange", "baton-app-worker",
+        ]  # fmt: skip
         before = (authorization.rows.users(), authorization.rows.clients(), authorization.rows.security_epoch())
         ensure_demo(settings)
         assert json.loads(path.read_text()) == logins
@@ -349,8 +351,8 @@ class TestDemo:
     ) -> None:
         from server.auth.access import resource_types
         from server.auth.scopes import negotiate
-        from server.demo_accounts import APP_CLIENT, WORKER_CLIENT, ensure_demo_clients
-        from smart_app.scopes import launch_scopes, worker_scopes
+        from server.demo_accounts import APP_CLIENT, EXCHANGE_CLIENT, WORKER_CLIENT, ensure_demo_clients
+        from smart_app.scopes import exchange_scopes, launch_scopes, worker_scopes
 
         (settings.home / "app-jwks.json").write_text(json.dumps(JWKS))
         ensure_demo_clients(authorization, settings.home, settings.app_url)
@@ -360,6 +362,9 @@ class TestDemo:
         asked = " ".join(worker_scopes())
         allowed = authorization.rows.client(WORKER_CLIENT).scope
         assert negotiate(asked, allowed, ("system",), resource_types()) == asked
+        asked = " ".join(exchange_scopes())
+        allowed = authorization.rows.client(EXCHANGE_CLIENT).scope
+        assert negotiate(asked, allowed, ("patient", "user"), resource_types()) == asked
 
     def test_signers_may_write_what_the_app_writes_for_them(self) -> None:
         from server.auth.scopes import parse_scopes

@@ -38,6 +38,7 @@ from smart_app.sealing import Seal
 from smart_app.session_store import open_session_store
 from smart_app.settings import Settings
 from smart_app.smart_configuration import Discovery
+from smart_app.store_exchange import StoreExchange
 from smart_app.token_endpoint import TokenEndpoint
 from smart_app.transitions.calendar import federal_calendar
 from smart_app.transitions.discharges import look_back, read_discharge
@@ -219,12 +220,15 @@ def _sessions(settings: Settings, clock: Any, drugs: RxNorm, pool: ThreadPoolExe
     """The app's sessions over the same database, to begin one without an authorization server."""
     http = OutboundHttp()
     runtime = Runtime(settings, clock, drugs, pool, KnownCapabilities(clock), federal_calendar())
+    issuers, discovery = read_issuers(settings), Discovery(http, clock)
+    tokens = TokenEndpoint(http, load_keys(settings.home), clock, new_secret)
     return sessions.Sessions(
         runtime,
         open_session_store(settings),
-        read_issuers(settings),
-        Discovery(http, clock),
-        TokenEndpoint(http, load_keys(settings.home), clock, new_secret),
+        issuers,
+        discovery,
+        tokens,
+        StoreExchange(issuers, discovery, tokens),
         http,
         seal=Seal(settings.secret_key, "sessions"),
         new_secret=new_secret,
