@@ -10,6 +10,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import access_cost
+from access_cost import Cost
 from care_team import BAR, Measured
 from operations import OPERATIONS
 from over_http import INSERTS, Figure, Results
@@ -52,6 +54,7 @@ def verdicts(
     in_process: Mapping[str, Sequence[Row]],
     cold_start: Mapping[str, Sequence[float]] | None,
     care: Sequence[Measured] = (),
+    costs: Sequence[Cost] = (),
 ) -> list[Verdict]:
     """Every bar with what was measured for it."""
     found: list[Verdict] = []
@@ -82,6 +85,10 @@ def verdicts(
             name = f"{database}: slowest growth of {percentile[:3]} in a care team's day"
             where = f"{slowest.shape} x{slowest.clients}"
             found.append(Verdict(name, slowest.growth(percentile), BAR, False, where))
+    for database in dict.fromkeys(one.database for one in costs):
+        dearest = max((one for one in costs if one.database == database), key=lambda one: one.share)
+        name = f"{database}: share of a read that is the decision"
+        found.append(Verdict(name, dearest.share, access_cost.BAR, False, f"token: {dearest.kind}"))
     for what, seconds in (cold_start or {}).items():
         found.append(Verdict(f"seconds to first {what}", statistics.median(seconds), 1.0, False))
     return found

@@ -179,6 +179,12 @@ def _database(request: pytest.FixtureRequest, database_kind: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def deploy_site() -> Callable[..., Iterator[Site]]:
+    """`deploy_site(home, database_url, BATON_WORKERS="4")`: as `running`."""
+    return running
+
+
+@pytest.fixture(scope="session")
 def site(
     tmp_path_factory: pytest.TempPathFactory, database_kind: str, request: pytest.FixtureRequest
 ) -> Iterator[Site]:
