@@ -43,12 +43,14 @@ _AUDIT = "SELECT request_id FROM audit UNION ALL SELECT request_id FROM audit_ch
 
 @dataclass
 class Known:
-    """What one client was told. answered: ids of requests that got an answer. good, revoked: access tokens.
+    """What one client was told. answered: ids of requests that got an answer. good, revoked: access tokens of the
+    service; kept: those of the app.
     refresh: the token to use next, "" where the answer to its last use is not known. faults: what must not be."""
 
     refresh: str
     answered: list[str] = field(default_factory=list)
     good: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     used: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -142,7 +144,7 @@ class Client(threading.Thread):
         status, told = self.send("POST", "/oauth2/token", form)
         if status == 200:
             self.known.refresh = told["refresh_token"]
-            self.known.good.append(told["access_token"])
+            self.known.kept.append(told["access_token"])
         elif status:
             self.known.faults.append(f"a good refresh token: {status} {told}")
 
@@ -271,7 +273,7 @@ def looked_at(client: Client) -> Iterator[str]:
     """Everything that is not as the client was told, asked anew of the server that was started again."""
     known = client.known
     yield from known.faults
-    for token in known.good[-20:]:
+    for token in [*known.good[-20:], *known.kept[-20:]]:
         status, _ = client.send("GET", "/fhir/Patient/p1", token=token)
         if status != 200:
             yield f"a token that was given: {status}"
@@ -288,5 +290,6 @@ def looked_at(client: Client) -> Iterator[str]:
         yield from known.faults
     # Tokens of services are good for five minutes; the next round has its own.
     known.good.clear()
+    known.kept.clear()
     known.revoked.clear()
     known.used.clear()
