@@ -118,9 +118,10 @@ def test_keys_are_not_fetched_from_where_the_header_says(backend: Any, elsewhere
     stranger = Keys()
     elsewhere.keys = stranger.public
     home = f"http://127.0.0.1:{elsewhere.server_port}"
-    for url in (f"{home}/jwks", f"{backend.configuration['jwks_uri']}@127.0.0.1:{elsewhere.server_port}", "//x", ""):
+    token_url = backend.configuration["token_endpoint"]
+    for url in (f"{home}/jwks", f"{backend.configuration['jwks_uri']}@127.0.0.1:{elsewhere.server_port}"):
         header = {name: url, "kid": stranger.rsa.kid}
-        refused(ask(backend, stranger.assertion(backend.client_id, backend.configuration["token_endpoint"], header=header)))
+        refused(ask(backend, stranger.assertion(backend.client_id, token_url, header=header)))
     assert elsewhere.asked == 0
 
 

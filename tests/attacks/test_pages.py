@@ -23,7 +23,7 @@ def page_of(result: Any) -> Page:
 
 
 def authorize_url(app: Any, **more: Any) -> str:
-    parameters, _ = app.request(ASKED, **more)
+    parameters, _ = app.request(more.pop("scope", ASKED), **more)
     return f"{app.configuration['authorization_endpoint']}?{urlencode(parameters)}"
 
 
@@ -146,7 +146,7 @@ def consent_page(public: Any, person: Person, chosen: Any) -> tuple[Page, Any, l
         if deciding is not None:
             sent = [*deciding.fields, *deciding.ticked(), deciding.button(lambda _, text: text == "Allow")]
             return page, deciding, sent
-        page = page_of(person._step(page, chosen))
+        page = page_of(person.step(page, chosen))
     raise AssertionError(f"no consent page for {id} {family}")
 
 

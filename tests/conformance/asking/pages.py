@@ -187,10 +187,10 @@ class Person:
         for _ in range(_MOST_STEPS):
             if isinstance(page, str):
                 return page
-            page = self._step(page, choices)
+            page = self.step(page, choices)
         raise AssertionError("pages without an end")
 
-    def _step(self, page: Page, choices: Choices) -> Page | str:
+    def step(self, page: Page, choices: Choices) -> Page | str:
         forms = page.forms
         if any(form.named("password") for form in forms):
             if sum(any(form.named("password") for form in old.forms) for old in self.seen[-3:]) > 2:

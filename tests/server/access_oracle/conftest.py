@@ -8,8 +8,16 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import json
 import sys
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.policy.roles import read_policy, use
 
 HERE = Path(__file__).parent
 for _name, _folder in (
@@ -20,3 +28,21 @@ for _name, _folder in (
         _spec = importlib.machinery.ModuleSpec(_name, None, is_package=True)
         _spec.submodule_search_locations = [str(_folder)]
         sys.modules[_name] = importlib.util.module_from_spec(_spec)
+
+
+@pytest.fixture(scope="session")
+def policy_text() -> str:
+    """A site's policy: the shipped one with roles of every reach, and organizations that narrow it."""
+    document = json.loads(files("server.policy").joinpath("roles.json").read_text("utf-8"))
+    for reach in ("all", "organization", "related"):
+        document["roles"][f"reaches-{reach}"] = {"title": reach, "reach": reach, "types": {"*": "cruds"}}
+    document["organizations"] = {"Organization/a": "organization", "Organization/b": "related"}
+    return json.dumps(document)
+
+
+@pytest.fixture
+def site_policy(policy_text: str) -> Iterator[Mapping[str, Any]]:
+    """That policy, in force in this process."""
+    use(read_policy(policy_text, "tests"))
+    yield json.loads(policy_text)
+    use(None)

@@ -32,7 +32,7 @@ WRITES = 70
 
 @pytest.mark.parametrize("number", range(1 if SEED else -(-CASES // (2 * REQUESTS))))
 def test_what_is_hidden_makes_no_difference(
-    number: int, as_token: Callable[..., Any], clock: Any, store: Store
+    number: int, as_token: Callable[..., Any], clock: Any, store: Store, site_policy: Any
 ) -> None:
     seed = int(SEED) if SEED else SystemRandom().randrange(10**9)
     random = Random(seed)
@@ -40,7 +40,7 @@ def test_what_is_hidden_makes_no_difference(
     world.write(WRITES)
     grant = random_grant(random, world.kinds)
     fhir = as_token(grant.scope, patient=grant.patient, fhir_user=grant.user, role=grant.role)
-    sight = Sight(world, grant, fhir)
+    sight = Sight(world, grant, fhir, site_policy)
     curious = Curious(sight, random, offered(world.everything))
     requests = [curious.made()[1] for _ in range(REQUESTS)]
 

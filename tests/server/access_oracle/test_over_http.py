@@ -94,7 +94,7 @@ class _WallClock:
 
 
 @pytest.fixture
-def over_http(tmp_path: Path, database_url: str) -> Iterator[Callable[..., _Fhir]]:
+def over_http(tmp_path: Path, database_url: str, policy_text: str) -> Iterator[Callable[..., _Fhir]]:
     """`over_http("patient/*.rs", patient="a")`: requests to a server of the test's own."""
     import socket
 
@@ -111,7 +111,9 @@ def over_http(tmp_path: Path, database_url: str) -> Iterator[Callable[..., _Fhir
         "BATON_WORKERS": "1",
         "BATON_RATE_LIMIT": "0",
         "BATON_LOG_LEVEL": "ERROR",
+        "BATON_POLICY": str(tmp_path / "policy.json"),
     }
+    (tmp_path / "policy.json").write_text(policy_text, "utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
     parent = os.getpid()
     with (tmp_path / "log").open("wb") as log:
@@ -160,7 +162,7 @@ def _is_ready(port: int) -> bool:
 
 @pytest.mark.parametrize("number", range(1 if SEED else -(-CASES // (TOKENS * REQUESTS))))
 def test_over_http_a_token_is_shown_what_it_may_see_and_nothing_else(
-    number: int, over_http: Callable[..., _Fhir]
+    number: int, over_http: Callable[..., _Fhir], site_policy: Any
 ) -> None:
     seed = int(SEED) if SEED else SystemRandom().randrange(10**9)
     random = Random(seed)
@@ -171,7 +173,7 @@ def test_over_http_a_token_is_shown_what_it_may_see_and_nothing_else(
     for _ in range(TOKENS):
         grant = random_grant(random, world.kinds)
         fhir = over_http(grant.scope, patient=grant.patient, fhir_user=grant.user, role=grant.role)
-        curious = Curious(Sight(world, grant, fhir), random, known)
+        curious = Curious(Sight(world, grant, fhir, site_policy), random, known)
         for _ in range(REQUESTS):
             name, request, judge = curious.made()
             if fault := judge(request.ask(fhir)):

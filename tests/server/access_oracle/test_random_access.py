@@ -46,7 +46,7 @@ def told(seed: int, found: list[str]) -> str:
 
 @pytest.mark.parametrize("number", range(WORLDS))
 def test_a_token_is_shown_what_it_may_see_and_nothing_else(
-    number: int, as_token: Callable[..., Any], clock: Any
+    number: int, as_token: Callable[..., Any], clock: Any, site_policy: Any
 ) -> None:
     seed = int(SEED) if SEED else SystemRandom().randrange(10**9)
     world, random = world_of(seed, as_token, clock)
@@ -54,7 +54,7 @@ def test_a_token_is_shown_what_it_may_see_and_nothing_else(
     wrong: list[str] = []
     for _ in range(TOKENS):
         grant = random_grant(random, world.kinds)
-        sight = Sight(world, grant, as_token(grant.scope, **claims(grant)))
+        sight = Sight(world, grant, as_token(grant.scope, **claims(grant)), site_policy)
         curious = Curious(sight, random, known)
         for turn in range(REQUESTS):
             name = list(SOURCES)[turn % len(SOURCES)] if turn < 4 else ""
@@ -66,7 +66,7 @@ def test_a_token_is_shown_what_it_may_see_and_nothing_else(
 
 @pytest.mark.parametrize("number", range(max(1, WORLDS // 4)))
 def test_a_token_writes_what_it_may_write_and_nothing_else(
-    number: int, as_token: Callable[..., Any], clock: Any
+    number: int, as_token: Callable[..., Any], clock: Any, site_policy: Any
 ) -> None:
     seed = int(SEED) if SEED else SystemRandom().randrange(10**9)
     world, random = world_of(seed, as_token, clock)
@@ -76,7 +76,7 @@ def test_a_token_writes_what_it_may_write_and_nothing_else(
         fhir = as_token(grant.scope, **claims(grant))
         for _ in range(REQUESTS):
             clock.advance(seconds=1)
-            if fault := Writer(Sight(world, grant, fhir), random).write():
+            if fault := Writer(Sight(world, grant, fhir, site_policy), random).write():
                 wrong.append(f"{grant}\n  {fault}")
                 break  # what the oracle holds may now be another world
     assert not wrong, told(seed, wrong)

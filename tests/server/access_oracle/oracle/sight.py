@@ -6,13 +6,13 @@ hl7.org/fhir/R4/compartmentdefinition-patient.html, docs/decisions/0005-access-i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from access_oracle.grants import Grant, Pair
-from access_oracle.policy import Everybody, Policy, Way, ways
+from access_oracle.policy import Policy, Way, ways
 from access_oracle.world import PLACE, World
 from search_oracle.evaluator import Held, Key
 
@@ -20,11 +20,12 @@ NOW = datetime.fromisoformat("2024-05-17T12:00:00+00:00")  # criteria here compa
 
 
 class Sight:
-    """A token's eyes, until the world changes. fhir: requests with the token."""
+    """A token's eyes, until the world changes or time passes. fhir: requests with the token. document: the site's
+    policy."""
 
-    def __init__(self, world: World, grant: Grant, fhir: Any, policy: Policy | None = None) -> None:
+    def __init__(self, world: World, grant: Grant, fhir: Any, document: Mapping[str, Any]) -> None:
         self.world, self.grant, self.fhir = world, grant, fhir
-        self._policy = policy or Everybody()
+        self._policy = Policy(document, world)
         self._ways: dict[tuple[str, str], tuple[Way, ...]] = {}
         self._seen: dict[str, list[Held]] = {}
         self._referred: dict[str, frozenset[Key]] = {}
@@ -32,7 +33,7 @@ class Sight:
     def ways(self, kind: str, letters: str) -> tuple[Way, ...]:
         key = kind, letters
         if key not in self._ways:
-            self._ways[key] = tuple(ways(self.grant, kind, letters, self._policy, self.world))
+            self._ways[key] = tuple(ways(self.grant, kind, letters, self._policy))
         return self._ways[key]
 
     def reaches(self, kind: str, letters: str = "s") -> bool:
@@ -95,13 +96,29 @@ class Sight:
         """(type, id, number) of all versions that may be seen."""
         return {(*key, number) for key in self.world.versions for number in self.shown(key, letters)}
 
-    def may_hold(self, kind: str, letter: str, content: dict[str, Any]) -> bool:
-        """Whether content may be written, or be replaced: it lies wholly within what the letter reaches."""
+    def may_hold(self, kind: str, letter: str, content: dict[str, Any], *, new: bool = False) -> bool:
+        """Whether content may be written, or be replaced: it lies wholly within what the letter reaches.
+
+        new: the first version of its id. A Patient that is new begins a chart in which nothing can be seen yet, so
+        that a member of staff needs no relationship to it.
+        """
         held = Held(content, 0, PLACE)
-        charts = held.patients()
+        charts = frozenset(held.patients())
         return any(
-            not way.referred
-            and (way.patients is None or (bool(charts) and way.patients >= charts))
-            and self._fulfils(held, way.criteria)
+            not way.referred and self._holds(way, charts, content, new) and self._fulfils(held, way.criteria)
             for way in self.ways(kind, letter)
         )
+
+    def _holds(self, way: Way, charts: frozenset[str], content: dict[str, Any], new: bool) -> bool:
+        if way.patients is None:
+            return True
+        begun = content["id"] if new and content["resourceType"] == "Patient" else None
+        if begun is not None and self.grant.user is not None and self._begins(begun):
+            if charts <= {begun}:
+                return self.grant.patient in (None, begun) or way.patients >= charts
+            charts -= {begun}
+        return bool(charts) and way.patients >= charts
+
+    def _begins(self, patient: str) -> bool:
+        """Whether nothing is in the chart of a patient who is not there yet."""
+        return not any(patient in versions[-1].charts for versions in self.world.versions.values())

@@ -53,7 +53,7 @@ class Writer:
         if not sight.reaches(kind, "u"):
             return False
         if not versions:
-            return sight.may_hold(kind, "c", content)
+            return sight.may_hold(kind, "c", content, new=True)
         if not sight.sees(key, "rsu"):
             return False
         last = versions[-1].content
@@ -108,7 +108,7 @@ class Writer:
             return "" if reply.status == 200 else f"POST {key[0]} of what is there: {reply.status}"
         if reply.status == 422:
             return ""
-        allowed = sight.may_hold(key[0], "c", content | {"id": "not-given-yet"})
+        allowed = sight.may_hold(key[0], "c", content | {"id": "not-given-yet"}, new=True)
         if reply.status != (201 if allowed else 403):
             return f"POST {key[0]}: {reply.status}, may be written: {allowed}"
         if allowed:
