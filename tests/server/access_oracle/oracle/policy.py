@@ -21,12 +21,20 @@ REACHES = ("all", "organization", "related")  # from the widest
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to see resources of a type. patients: whose charts, None for no such limit. criteria: searches
-    that the resource fulfils. referred: only where something in a chart that may be seen refers to it."""
+    """One way to see resources of a type. patients: whose charts, None for no such limit. related: charts of which
+    it must be one as well, for members of staff. criteria: searches that the resource fulfils. referred: only where
+    something in a chart that may be seen refers to it."""
 
     patients: frozenset[str] | None = None
     criteria: tuple[Pair, ...] = ()
     referred: bool = False
+    related: frozenset[str] | None = None
+
+    @property
+    def charts(self) -> frozenset[str] | None:
+        """The charts that it opens; None: it asks for none."""
+        limits = [one for one in (self.patients, self.related) if one is not None]
+        return frozenset.intersection(*limits) if limits else None
 
 
 class Policy:
@@ -85,8 +93,7 @@ def _ways(grant: Grant, scope: Scope, kind: str, own: set[str], policy: Policy) 
     elif scope.level == "patient" and grant.patient is not None:
         charts = policy.charts(grant) if grant.user is not None else None
         if kind in patient_compartment():
-            own_chart = frozenset({grant.patient})
-            yield Way(own_chart if charts is None else own_chart & charts, scope.criteria)
+            yield Way(frozenset({grant.patient}), scope.criteria, related=charts)
         elif kind in open_types() and not own <= WRITES:
             yield Way(None, scope.criteria, referred=True)
     elif scope.level == "user" and grant.user is not None:
@@ -105,4 +112,4 @@ def _staff(grant: Grant, scope: Scope, kind: str, own: set[str], policy: Policy)
         if charts is None:
             yield Way(None, scope.criteria)
         elif kind in patient_compartment():
-            yield Way(charts, scope.criteria)
+            yield Way(None, scope.criteria, related=charts)

@@ -59,14 +59,14 @@ class Sight:
     def _shown_by(self, way: Way, key: Key, letters: str) -> Sequence[int]:
         versions = self.world.versions[key]
         last = len(versions)
-        if way.patients is not None and way.patients.isdisjoint(versions[-1].charts):
+        if way.charts is not None and way.charts.isdisjoint(versions[-1].charts):
             return ()
         if way.referred and key not in self.referred(letters):
             return ()
         if way.criteria:  # an old version is not searched by, so nobody knows whether it fulfilled them
             return (last,) if key in self._held and self._fulfils(self._held[key], way.criteria) else ()
         first = 1
-        if way.patients is not None:  # since it came into these charts; before, it was another's
+        if way.charts is not None:  # since it came into these charts; before, it was another's
             first = last
             while first > 1 and versions[first - 2].charts == versions[-1].charts:
                 first -= 1
@@ -110,14 +110,14 @@ class Sight:
         )
 
     def _holds(self, way: Way, charts: frozenset[str], content: dict[str, Any], new: bool) -> bool:
-        if way.patients is None:
+        if way.patients is not None and not (charts and way.patients >= charts):
+            return False
+        if way.related is None:
             return True
-        begun = content["id"] if new and content["resourceType"] == "Patient" else None
-        if begun is not None and self.grant.user is not None and self._begins(begun):
-            if charts <= {begun}:
-                return self.grant.patient in (None, begun) or way.patients >= charts
-            charts -= {begun}
-        return bool(charts) and way.patients >= charts
+        if new and content["resourceType"] == "Patient" and self._begins(content["id"]):
+            others = charts - {content["id"]}
+            return not others or way.related >= others
+        return bool(charts) and way.related >= charts
 
     def _begins(self, patient: str) -> bool:
         """Whether nothing is in the chart of a patient who is not there yet."""
