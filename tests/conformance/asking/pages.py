@@ -6,18 +6,44 @@ Knows forms as any browser does and nothing of whose they are: what a page is fo
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 
 Pair = tuple[str, str]
 _ALLOW = re.compile(r"\s*(allow|approve|authori[sz]e|continue|accept)\b", re.I)
 _DENY = re.compile(r"\s*(do not allow|deny|cancel|refuse)\b", re.I)
 _MOST_STEPS = 20  # of pages and redirects between the first address and the client's
+
+
+class _From(HTTPAdapter):
+    """Connections from one of this machine's own addresses."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, source_address=(self._address, 0), **options)
+
+
+def a_machine_of_its_own() -> requests.Session:
+    """Requests that come from another address than everybody else's, where the server is on this machine.
+
+    Who fails often is slowed down by address; one test must not slow down the next.
+    """
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    address = ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
+    session.mount("http://127.0.0.1:", _From(address))
+    return session
 
 
 @dataclass(slots=True)
@@ -123,13 +149,14 @@ class Choices:
 
 @dataclass(slots=True)
 class Person:
-    """Somebody with a browser. origin: of the server whose cookies are kept."""
+    """Somebody with a browser. origin: of the server whose cookies are kept. session: the way there."""
 
     origin: str
     username: str = ""
     password: str = ""
     cookies: dict[str, str] = field(default_factory=dict)
     seen: list[Page] = field(default_factory=list)
+    session: requests.Session = field(default_factory=a_machine_of_its_own)
 
     def ask(self, method: str, url: str, form: list[Pair] | None = None, **headers: str) -> requests.Response:
         """One request, without following what it answers; the cookies it sets are kept."""
@@ -140,7 +167,7 @@ class Person:
         if form is not None:
             sent.setdefault("Origin", self.origin)
         query = {"params": form} if method == "GET" and form else {"data": form}
-        answer = requests.request(method, url, headers=sent, allow_redirects=False, timeout=60, **query)
+        answer = self.session.request(method, url, headers=sent, allow_redirects=False, timeout=60, **query)
         assert answer.status_code < 500, f"{method} {url}: {answer.status_code}"
         for line in answer.raw.headers.getlist("Set-Cookie"):
             name, _, value = line.partition(";")[0].strip().partition("=")

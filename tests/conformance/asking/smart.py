@@ -11,12 +11,12 @@ import json
 import secrets
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
-from asking.pages import Choices, Person
+from asking.pages import Choices, Person, a_machine_of_its_own
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
@@ -67,7 +67,7 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: bytes = 
 @dataclass(slots=True)
 class App:
     """A registered client. base: of the FHIR server. configuration: its SMART configuration. secret, keys:
-    what it signs in with, neither for a public client."""
+    what it signs in with, neither for a public client. session: the way to the server."""
 
     base: str
     configuration: dict[str, Any]
@@ -75,6 +75,11 @@ class App:
     redirect_uri: str = ""
     secret: str = ""
     keys: Keys | None = None
+    session: requests.Session = field(default_factory=a_machine_of_its_own)
+
+    def from_elsewhere(self) -> App:
+        """The same client on another machine."""
+        return replace(self, session=a_machine_of_its_own())
 
     def request(self, scope: str, **more: str | None) -> tuple[dict[str, str], str]:
         """The parameters of an authorization request, and the verifier of its challenge. None takes one out."""
@@ -122,7 +127,7 @@ class App:
             form.setdefault("client_id", self.client_id)
         sent = FORM | {name.replace("_", "-"): value for name, value in headers.items()}
         url = self.configuration[endpoint]
-        answer = requests.post(url, data=form, headers=sent, auth=auth, timeout=60, allow_redirects=False)
+        answer = self.session.post(url, data=form, headers=sent, auth=auth, timeout=60, allow_redirects=False)
         assert answer.status_code < 500, f"{endpoint}: {answer.status_code} {answer.text[:300]}"
         return answer
 
@@ -150,6 +155,6 @@ class App:
         """A request to the FHIR API."""
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         sent |= {"Accept": "application/fhir+json"} | headers
-        answer = requests.get(f"{self.base}/{path}", headers=sent, timeout=60, allow_redirects=False)
+        answer = self.session.get(f"{self.base}/{path}", headers=sent, timeout=60, allow_redirects=False)
         assert answer.status_code < 500, f"{path}: {answer.status_code}"
         return answer

@@ -7,11 +7,14 @@ server is not asked these lines.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
@@ -43,8 +46,6 @@ class Chart:
 @pytest.fixture(scope="session")
 def command(request: pytest.FixtureRequest) -> Callable[..., str]:
     """`command("client", "list")`: what a `baton` command of the server prints."""
-    import os
-
     if os.environ.get("BATON_CONFORMANCE_URL"):
         pytest.skip("clients and people of another server are not registered from here")
     made: Callable[..., str] = request.getfixturevalue("started")[1]
@@ -169,36 +170,41 @@ def register(
 
 
 @pytest.fixture(scope="session")
-def public(register: Register) -> App:
-    return register("public")
+def registered(register: Register) -> Callable[..., App]:
+    """A client of each kind, registered when it is first asked for; every test has it on a machine of its own."""
+    known = cache(register)
+    return lambda *options: known(*options).from_elsewhere()
 
 
-@pytest.fixture(scope="session")
-def symmetric(register: Register) -> App:
-    return register("confidential")
+@pytest.fixture
+def public(registered: Callable[..., App]) -> App:
+    return registered("public")
 
 
-@pytest.fixture(scope="session")
-def asymmetric(register: Register) -> App:
-    return register("jwks")
+@pytest.fixture
+def symmetric(registered: Callable[..., App]) -> App:
+    return registered("confidential")
 
 
-@pytest.fixture(scope="session")
-def backend(register: Register) -> App:
-    return register("backend", "system/*.rs")
+@pytest.fixture
+def asymmetric(registered: Callable[..., App]) -> App:
+    return registered("jwks")
 
 
-@pytest.fixture(scope="session")
-def launchable(register: Register) -> App:
+@pytest.fixture
+def backend(registered: Callable[..., App]) -> App:
+    return registered("backend", "system/*.rs")
+
+
+@pytest.fixture
+def launchable(registered: Callable[..., App]) -> App:
     """A public client that an EHR can open."""
-    return register("public", SCOPE, "--launch-url", LAUNCH)
+    return registered("public", SCOPE, "--launch-url", LAUNCH)
 
 
 @pytest.fixture
 def ehr_launch(origin: str, chart: Chart, person: Person) -> Callable[[App], dict[str, str]]:
     """`ehr_launch(app)`: what the EHR gives to the launch address when the person opens the app on the chart."""
-    from urllib.parse import parse_qsl, urlsplit
-
     def launch(app: App) -> dict[str, str]:
         address = f"{origin}/ehr/patients/{chart.patient}/apps/{app.client_id}"
         page = person.open(address)

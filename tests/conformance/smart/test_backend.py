@@ -19,6 +19,7 @@ from asking.smart import ASSERTION, App, Keys, unsigned
 from cryptography.hazmat.primitives import hashes, hmac, serialization
 
 SCOPE = "system/*.rs"
+FETCH_PAUSE = 11  # seconds; a server may leave a publisher in peace for a while, however often it is asked
 
 
 def line(id: str, what: str) -> Any:
@@ -237,6 +238,7 @@ def test_rotated_keys(register: Callable[..., App], key_server: Any) -> None:
     assert ask(app, signed(app)).status_code == 200
     before, app.keys = app.keys, Keys()
     key_server.published = app.keys.public
+    time.sleep(FETCH_PAUSE)
     assert ask(app, signed(app)).status_code == 200
     assert before
     refused(ask(app, before.assertion(app.client_id, audience(app))))
