@@ -64,7 +64,8 @@ class Grant:
 
 def random_grant(random: Random, kinds: Sequence[str], *, writes: bool = False) -> Grant:
     """A token that reaches some of a chart. kinds: the types that are in it."""
-    letters = ("rs", "rs", "rs", "r", "s", "read", "*") if not writes else ("cruds", "cruds", "crus", "cud", "rsd", "*")
+    second = ("rs", "rs", "rs", "r", "s", "cruds") if not writes else ("cruds", "cruds", "crus", "cud", "rsd")
+    letters = (*second, "*") if writes else (*second, "read", "*")
     some = random.sample(list(kinds), max(2, len(kinds) // 2))
     patient, user = random.choice(IDS), f"Practitioner/{random.choice(IDS)}"
 
@@ -76,7 +77,7 @@ def random_grant(random: Random, kinds: Sequence[str], *, writes: bool = False) 
 
     def granular(level: str) -> tuple[Scope, ...]:
         made = [
-            Scope(level, kind, random.choice(letters), (random.choice(CRITERIA[kind]),))
+            Scope(level, kind, random.choice(second), (random.choice(CRITERIA[kind]),))  # version 1 knows no criteria
             for kind in CRITERIA
             if random.random() < 0.7
         ]
