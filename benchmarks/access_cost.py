@@ -2,10 +2,10 @@
 
     python benchmarks/run.py --part access [--database sqlite|postgresql]
 
-Two web servers on equal copies of the same charts take turns: the product, and one that `undecided` has taken the
-decision out of. Each kind of token reads what it may see: of its panel's patients, of its own chart, or anything.
-The share of a read is 1 - with/without, taken round by round from neighbours in time; its median counts. Sealing
-the trail is left to a worker, which neither server has here.
+Two web servers on equal copies of the same charts take turns: the product, and one that `undecided` has taken
+the decision out of. Each kind of token reads what it may see: of its panel's patients, of its own chart, or
+anything. The share of a read is 1 - with/without, taken round by round from neighbours in time; its median
+counts. Sealing the trail is left to a worker, which neither server has here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ KINDS: dict[str, tuple[Callable[[int], dict[str, Any]], str]] = {
         lambda n: {"scope": "user/*.rs", "fhir_user": f"Practitioner/d{n}", "role": "rn"},
         f"number * {PANEL} + math.random(0, {PANEL - 1})",
     ),
-    "an app's, of its patient": (lambda n: {"scope": "launch/patient patient/*.rs", "patient": f"p{n}"}, "number"),
+    "an app's, of its patient": (
+        lambda n: {"scope": "launch/patient patient/*.rs", "patient": f"p{n}"},
+        "number",
+    ),
     "an app's, of one category of its patient": (
         lambda n: {
             "scope": "patient/Patient.rs patient/Observation.rs?category=urn:oid:1.2.3.5|laboratory",

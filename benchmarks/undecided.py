@@ -1,5 +1,5 @@
-"""The web server without its decision, for `access_cost` alone: who asks is not looked at, nothing is hidden and
-nothing is audited. Everything else is the server's own pipeline.
+"""The web server without its decision, for `access_cost` alone: who asks is not looked at, nothing is hidden
+and nothing is audited. Everything else is the server's own pipeline.
 
 It cannot be switched on: the product has no such setting, and this file is no part of it. `python undecided.py`
 serves by the environment of a Baton, as its web part does.

@@ -99,8 +99,8 @@ STEPS = (
     ),
     *(
         Step(
-            f"20,000 random requests over every row source: on {name} each token is shown what an oracle in memory"
-            " shows it, and what is hidden makes no difference; 500 of them over HTTP",
+            f"20,000 random requests over every row source: on {name} each token is shown what an oracle in"
+            " memory shows it, and what is hidden makes no difference; 500 of them over HTTP",
             (*PYTEST, "-n", "2", "tests/server/access_oracle", "--database", database),
             ("BATON_ACCESS_CASES=20000",),
         )
@@ -108,7 +108,8 @@ STEPS = (
     ),
     *(
         Step(
-            f"Every attack is refused and audited on {name}, and what is revoked is refused at once by four processes",
+            f"Every attack is refused and audited on {name}, and what is revoked is refused at once by four"
+            " processes",
             (*PYTEST, "tests/attacks", "--database", database),
         )
         for name, database in (("SQLite", "sqlite"), ("PostgreSQL", "postgresql"))

@@ -1,4 +1,5 @@
-"""A deployment that is attacked over HTTP, as an operator runs it: two web processes, a worker, no demonstration.
+"""A deployment that is attacked over HTTP, as an operator runs it: two web processes, a worker, no
+demonstration.
 
 What an attacker knows is what everybody knows; what the tests know beyond it is the audit trail, read from the
 database as the console reads it. The app's and the person's side are those of tests/conformance/asking.
@@ -113,7 +114,9 @@ class Site:
         deadline = time.monotonic() + AUDIT_SECONDS
         seen: list[AuditRow] = []
         while time.monotonic() < deadline:
-            pages = [self.store.search_audit(AuditQuery(since=since, interaction=name, count=500)) for name in names]
+            pages = [
+                self.store.search_audit(AuditQuery(since=since, interaction=name, count=500)) for name in names
+            ]
             seen = [row for page in pages for _, row in page.rows]
             for row in seen:
                 if all(getattr(row, name) == value for name, value in wanted.items()):
@@ -294,7 +297,8 @@ def register(
 
 @pytest.fixture(scope="session")
 def registered(register: Callable[..., Any]) -> Callable[..., Any]:
-    """A client of each kind, registered when it is first asked for; every test has it on a machine of its own."""
+    """A client of each kind, registered when it is first asked for; every test has it on a machine of its
+    own."""
     known = cache(register)
     return lambda *options: known(*options).from_elsewhere()
 

@@ -1,4 +1,5 @@
-"""Addresses that lead where nobody should get: SSRF, other hosts, and paths that say one thing and mean another.
+"""Addresses that lead where nobody should get: SSRF, other hosts, and paths that say one thing and mean
+another.
 
 Sources: OWASP Server-Side Request Forgery Prevention cheat sheet, RFC 9110 section 7.2, RFC 3986 section 6
 """
@@ -71,8 +72,10 @@ def add(site: Any, url: str) -> tuple[int, str]:
     import sys
 
     run = subprocess.run(
-        [sys.executable, "-m", "server.cli", "client", "add", "--name", "SSRF", "--backend"]
-        + ["--scope", "system/*.rs", "--jwks-uri", url],
+        [
+            *(sys.executable, "-m", "server.cli", "client", "add", "--name", "SSRF", "--backend"),
+            *("--scope", "system/*.rs", "--jwks-uri", url),
+        ],
         env=site.environment,
         capture_output=True,
         text=True,
@@ -117,7 +120,9 @@ def test_a_token_request_makes_the_server_call_nobody_inside(
         form = {"grant_type": "client_credentials", "scope": "system/*.rs", "client_assertion_type": ASSERTION}
         header = {"jku": url, "x5u": url}
         token_url = backend.configuration["token_endpoint"]
-        form["client_assertion"] = stranger.assertion(backend.client_id, token_url, header=header, iss=url, sub=url)
+        form["client_assertion"] = stranger.assertion(
+            backend.client_id, token_url, header=header, iss=url, sub=url
+        )
         assert backend.post("token_endpoint", form, signed=False).status_code == 401
         form["client_assertion"] = stranger.assertion(backend.client_id, token_url, header=header)
         assert backend.post("token_endpoint", form, signed=False).status_code == 401
@@ -128,7 +133,15 @@ def test_a_token_request_makes_the_server_call_nobody_inside(
 def test_registration_by_anybody_makes_the_server_call_nobody_inside(site: Any, inside: Any) -> None:
     """Each metadata field that holds a URL; the endpoint may be missing or closed, but never call."""
     home = f"http://127.0.0.1:{inside.server_port}"
-    for field in ("jwks_uri", "logo_uri", "client_uri", "policy_uri", "tos_uri", "sector_identifier_uri", "request_uris"):
+    for field in (
+        "jwks_uri",
+        "logo_uri",
+        "client_uri",
+        "policy_uri",
+        "tos_uri",
+        "sector_identifier_uri",
+        "request_uris",
+    ):
         body = {
             "client_name": "SSRF",
             "redirect_uris": ["https://evil.example/cb"],
@@ -182,7 +195,9 @@ def raw(site: Any, *lines: str, body: str = "") -> tuple[int, str]:
     return (int(head.split()[1]) if head else 0), head
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "127.0.0.1:1", "localhost", "", "a@127.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "127.0.0.1:1", "localhost", "", "a@127.0.0.1"]
+)
 def test_no_link_is_made_for_a_host_that_somebody_else_chose(site: Any, host: str) -> None:
     for path in (
         "/fhir/.well-known/smart-configuration",
@@ -201,7 +216,13 @@ def test_no_link_is_made_for_a_host_that_somebody_else_chose(site: Any, host: st
 
 
 @pytest.mark.parametrize(
-    "header", ["X-Forwarded-Host: evil.example", "X-Host: evil.example", "Forwarded: host=evil.example", "X-Original-URL: /console/"]
+    "header",
+    [
+        "X-Forwarded-Host: evil.example",
+        "X-Host: evil.example",
+        "Forwarded: host=evil.example",
+        "X-Original-URL: /console/",
+    ],
 )
 def test_headers_of_a_proxy_that_is_not_trusted_change_nothing(site: Any, header: str) -> None:
     path = "GET /fhir/.well-known/smart-configuration HTTP/1.1"
@@ -249,7 +270,9 @@ def test_two_hosts_and_an_absolute_target_do_not_confuse(site: Any) -> None:
 )
 def test_no_spelling_of_a_path_opens_what_needs_a_token(site: Any, path: str) -> None:
     for method in ("GET", "POST", "HEAD", "PUT"):
-        status, text = raw(site, f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{site.port}", "Content-Length: 0")
+        status, text = raw(
+            site, f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{site.port}", "Content-Length: 0"
+        )
         assert 300 <= status < 500, (method, text[:200])
         assert "Synthetic" not in text
         assert "root:" not in text
@@ -260,7 +283,10 @@ def test_a_method_is_what_the_request_line_says(site: Any) -> None:
     headers = {"Authorization": f"Bearer {site.token('system/*.rs')}"}
     for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
         answer = requests.post(
-            f"{site.base}/Patient/victim", headers=headers | {name: "DELETE"}, params={"_method": "DELETE"}, timeout=30
+            f"{site.base}/Patient/victim",
+            headers=headers | {name: "DELETE"},
+            params={"_method": "DELETE"},
+            timeout=30,
         )
         assert answer.status_code in (400, 404, 405, 415)
     assert requests.get(f"{site.base}/Patient/victim", headers=headers, timeout=30).status_code == 200

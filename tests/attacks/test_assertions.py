@@ -33,7 +33,13 @@ def refused(answer: Any) -> None:
 def claims(app: Any) -> dict[str, Any]:
     expires = int(time.time()) + 240
     token_url = app.configuration["token_endpoint"]
-    return {"iss": app.client_id, "sub": app.client_id, "aud": token_url, "jti": uuid.uuid4().hex, "exp": expires}
+    return {
+        "iss": app.client_id,
+        "sub": app.client_id,
+        "aud": token_url,
+        "jti": uuid.uuid4().hex,
+        "exp": expires,
+    }
 
 
 @pytest.fixture
@@ -60,7 +66,9 @@ def elsewhere() -> Iterator[Any]:
     server.server_close()
 
 
-@pytest.mark.parametrize("algorithm", ["none", "nOnE", "HS256", "HS384", "HS512", "RS256", "PS384", "ES256", "EdDSA"])
+@pytest.mark.parametrize(
+    "algorithm", ["none", "nOnE", "HS256", "HS384", "HS512", "RS256", "PS384", "ES256", "EdDSA"]
+)
 def test_no_other_algorithm_is_believed(site: Any, backend: Any, since: Any, algorithm: str) -> None:
     from asking.smart import unsigned
 
@@ -75,7 +83,9 @@ def test_no_spelling_of_an_algorithm_is_believed(backend: Any, algorithm: Any) -
     from asking.smart import unsigned
 
     good = backend.keys.assertion(backend.client_id, backend.configuration["token_endpoint"])
-    refused(ask(backend, unsigned({"alg": algorithm, "kid": backend.keys.rsa.kid}, claims(backend), b"x" * 256)))
+    refused(
+        ask(backend, unsigned({"alg": algorithm, "kid": backend.keys.rsa.kid}, claims(backend), b"x" * 256))
+    )
     assert ask(backend, good).status_code == 200
 
 
@@ -176,12 +186,27 @@ def test_an_assertion_of_one_client_does_not_sign_in_another(backend: Any, regis
 
 @pytest.mark.parametrize("exp", [10**30, -1, "never", 1e308, True, [], {}])
 def test_no_time_makes_an_assertion_last(backend: Any, exp: Any) -> None:
-    refused(ask(backend, backend.keys.assertion(backend.client_id, backend.configuration["token_endpoint"], exp=exp)))
+    refused(
+        ask(
+            backend, backend.keys.assertion(backend.client_id, backend.configuration["token_endpoint"], exp=exp)
+        )
+    )
 
 
 @pytest.mark.parametrize(
     "assertion",
-    ["", ".", "..", "a.b.c", "." * 5000, "x" * 100_000, "e30.e30.", "e30.W10.e30", "é.é.é", "e30.e30.e30.e30.e30"],
+    [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "." * 5000,
+        "x" * 100_000,
+        "e30.e30.",
+        "e30.W10.e30",
+        "é.é.é",
+        "e30.e30.e30.e30.e30",
+    ],
 )
 def test_what_is_no_assertion_is_refused(backend: Any, assertion: str) -> None:
     refused(ask(backend, assertion))

@@ -25,8 +25,8 @@ def account(site: Any, username: str = "guessed") -> Any:
 
 
 def attempt(site: Any, username: str, password: str, session: Any = None) -> tuple[int, str, float]:
-    """Status, page and seconds of one try to sign in, each with a browser of its own. session: of a machine from
-    which all tries come; otherwise each comes from another."""
+    """Status, page and seconds of one try to sign in, each with a browser of its own. session: of a machine
+    from which all tries come; otherwise each comes from another."""
     from asking.pages import Person
 
     more = {"session": session} if session else {}
@@ -45,7 +45,7 @@ def test_an_account_rests_after_failures_and_does_not_say_whether_the_password_w
     person = account(own_site)
     answers = [attempt(own_site, person.username, f"wrong-{number}") for number in range(12)]
     assert {status for status, _, _ in answers} <= {401, 429}
-    status, text, _ = attempt(own_site, person.username, person.password)
+    status, _, _ = attempt(own_site, person.username, person.password)
     assert status in (401, 429), "the right password, while the account rests"
     own_site.audited(since, interaction="login-refused", username=person.username)
     own_site.audited(since, interaction=("login-locked", "login-throttled"), username=person.username)
@@ -56,7 +56,9 @@ def test_nobody_learns_which_accounts_exist(own_site: Any) -> None:
     known = [attempt(own_site, person.username, "wrong-password") for _ in range(6)]
     unknown = [attempt(own_site, "nobody-of-this-name", "wrong-password") for _ in range(6)]
     assert {status for status, _, _ in known} == {status for status, _, _ in unknown}
-    told = {text.replace(person.username, "NAME").replace("nobody-of-this-name", "NAME") for _, text, _ in known}
+    told = {
+        text.replace(person.username, "NAME").replace("nobody-of-this-name", "NAME") for _, text, _ in known
+    }
     assert {len(text) for text in told} == {
         len(text.replace("nobody-of-this-name", "NAME")) for _, text, _ in unknown
     }

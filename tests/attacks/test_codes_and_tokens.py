@@ -99,7 +99,8 @@ def test_a_confidential_client_is_not_believed_without_its_secret(
 def test_the_answer_to_an_app_of_many_servers_says_whose_it_is(
     public: Any, victim: Any, chosen: Any, configuration: dict[str, Any]
 ) -> None:
-    """RFC 9700 section 4.4.2: an app that talks to several servers is mixed up unless each answer names its own."""
+    """RFC 9700 section 4.4.2: an app that talks to several servers is mixed up unless each answer names its
+    own."""
     answer, _ = public.authorize(victim, ASKED, chosen)
     assert configuration["authorization_response_iss_parameter_supported"] is True
     assert answer["iss"] == configuration["issuer"]
@@ -111,7 +112,11 @@ def test_the_answer_to_an_app_of_many_servers_says_whose_it_is(
 def test_an_assertion_for_the_token_endpoint_of_another_server_is_refused(
     site: Any, backend: Any, since: Any
 ) -> None:
-    for audience in ("https://evil.example/oauth2/token", f"{site.origin}/oauth2/introspect", site.origin + "/"):
+    for audience in (
+        "https://evil.example/oauth2/token",
+        f"{site.origin}/oauth2/introspect",
+        site.origin + "/",
+    ):
         form = {"grant_type": "client_credentials", "scope": "system/*.rs"}
         form["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
         form["client_assertion"] = backend.keys.assertion(backend.client_id, audience)
@@ -142,10 +147,9 @@ def test_a_challenge_is_not_left_out_or_weakened(
     site.audited(since, interaction="authorize-refused", client_id=public.client_id, detail="invalid_request")
 
 
-def test_a_code_without_a_challenge_takes_no_verifier(
-    confidential: Any, victim: Any, chosen: Any
-) -> None:
-    """RFC 9700 section 4.8.2: an attacker strips the challenge; the app, which had sent one, sends its verifier."""
+def test_a_code_without_a_challenge_takes_no_verifier(confidential: Any, victim: Any, chosen: Any) -> None:
+    """RFC 9700 section 4.8.2: an attacker strips the challenge; the app, which had sent one, sends its
+    verifier."""
     stripped = {"code_challenge": None, "code_challenge_method": None}
     answer, verifier = confidential.authorize(victim, ASKED, chosen, **stripped)
     if "code" in answer:
@@ -170,7 +174,9 @@ def test_a_refresh_token_that_is_used_again_ends_the_whole_family(
     site.audited(since, interaction="refresh-reuse", client_id=public.client_id)
 
 
-def test_of_many_who_use_a_refresh_token_at_once_nobody_keeps_access(public: Any, victim: Any, chosen: Any) -> None:
+def test_of_many_who_use_a_refresh_token_at_once_nobody_keeps_access(
+    public: Any, victim: Any, chosen: Any
+) -> None:
     told = public.launched(victim, ASKED, chosen)
     answers = at_once(8, lambda: public.refresh(told["refresh_token"]))
     won = [one.json() for one in answers if one.status_code == 200]
@@ -199,7 +205,9 @@ def test_an_app_gets_no_more_than_it_is_registered_for(
     register: Callable[..., Any], victim: Any, chosen: Any
 ) -> None:
     app = register("public", "launch/patient patient/Patient.rs")
-    asked = "launch/patient patient/*.cruds user/*.cruds system/*.cruds offline_access openid patient/Patient.cruds"
+    asked = (
+        "launch/patient patient/*.cruds user/*.cruds system/*.cruds offline_access openid patient/Patient.cruds"
+    )
     told = app.launched(victim, asked, chosen)
     assert {*told["scope"].split()} <= {"launch/patient", "patient/Patient.rs"}
     assert "refresh_token" not in told
@@ -215,7 +223,11 @@ def test_a_form_of_the_consent_page_grants_nothing_that_was_not_asked(
     class Ticking(type(victim)):  # type: ignore[misc]
         def send(self, page: Any, form: Any, *more: Any, boxes: Any = None) -> Any:
             if boxes is not None:
-                boxes = [*boxes, *((name, "user/*.rs") for name, _ in boxes[:1]), ("_granted", "system/*.cruds")]
+                boxes = [
+                    *boxes,
+                    *((name, "user/*.rs") for name, _ in boxes[:1]),
+                    ("_granted", "system/*.cruds"),
+                ]
             return super().send(page, form, *more, boxes=boxes)
 
     person = Ticking(victim.origin, victim.username, victim.password)
@@ -229,7 +241,9 @@ def test_a_token_request_cannot_widen_a_code(public: Any, victim: Any, chosen: A
     assert {*told.get("scope", "").split()} <= {*ASKED.split()}
 
 
-@pytest.mark.parametrize("scope", ["patient/*.rs", "user/*.rs", "launch", "openid", "system/*.cruds", "offline_access"])
+@pytest.mark.parametrize(
+    "scope", ["patient/*.rs", "user/*.rs", "launch", "openid", "system/*.cruds", "offline_access"]
+)
 def test_a_service_gets_no_scope_of_people_and_none_it_is_not_registered_for(backend: Any, scope: str) -> None:
     answer = backend.post("token_endpoint", {"grant_type": "client_credentials", "scope": scope})
     if answer.status_code == 200:
@@ -238,7 +252,9 @@ def test_a_service_gets_no_scope_of_people_and_none_it_is_not_registered_for(bac
         refused(answer, "invalid_scope")
 
 
-def test_a_client_cannot_use_a_grant_type_that_is_not_its_own(public: Any, confidential: Any, backend: Any) -> None:
+def test_a_client_cannot_use_a_grant_type_that_is_not_its_own(
+    public: Any, confidential: Any, backend: Any
+) -> None:
     for app in (public, confidential):
         answer = app.post("token_endpoint", {"grant_type": "client_credentials", "scope": "system/*.rs"})
         assert answer.status_code in (400, 401)
@@ -267,8 +283,12 @@ def test_a_token_is_taken_from_the_header_alone(site: Any, since: Any) -> None:
         lambda: requests.get(f"{site.base}/Patient/victim?access_token={token}", timeout=30),
         lambda: requests.get(f"{site.base}/Patient/victim", cookies={"access_token": token}, timeout=30),
         lambda: requests.post(f"{site.base}/Patient/_search", data={"access_token": token}, timeout=30),
-        lambda: requests.get(f"{site.base}/Patient/victim", headers={"Authorization": f"Basic {token}"}, timeout=30),
-        lambda: requests.get(f"{site.base}/Patient/victim", headers={"X-Authorization": f"Bearer {token}"}, timeout=30),
+        lambda: requests.get(
+            f"{site.base}/Patient/victim", headers={"Authorization": f"Basic {token}"}, timeout=30
+        ),
+        lambda: requests.get(
+            f"{site.base}/Patient/victim", headers={"X-Authorization": f"Bearer {token}"}, timeout=30
+        ),
     ):
         assert ask().status_code in (400, 401)
     site.audited(since, interaction="read", outcome=401)

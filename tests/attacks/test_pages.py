@@ -1,7 +1,7 @@
 """Attacks through a person's browser: redirects elsewhere, forged forms, sessions given to them, frames.
 
-Sources: RFC 9700 sections 4.1, 4.11 and 4.16, OWASP Cross-Site Request Forgery Prevention, Session Management and
-Unvalidated Redirects cheat sheets
+Sources: RFC 9700 sections 4.1, 4.11 and 4.16, OWASP Cross-Site Request Forgery Prevention, Session Management
+and Unvalidated Redirects cheat sheets
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def consent_page(public: Any, person: Person, chosen: Any) -> tuple[Page, Any, l
 def test_a_consent_that_another_site_sends_is_refused(
     site: Any, public: Any, victim: Person, chosen: Any, token: str
 ) -> None:
-    page, form, sent = consent_page(public, victim, chosen)
+    _, form, sent = consent_page(public, victim, chosen)
     forged = [(name, token if name == "_csrf" else value) for name, value in sent]
     answer = victim.ask("POST", site.origin + form.action, forged, Origin="https://evil.example")
     assert answer.status_code == 403
@@ -316,12 +316,14 @@ def test_pages_run_no_script_and_leave_no_referrer(site: Any, public: Any, victi
         assert "<script" not in page.text.lower()
 
 
-def test_what_an_app_calls_itself_and_what_it_sends_stays_text(site: Any, register: Any, victim: Person) -> None:
+def test_what_an_app_calls_itself_and_what_it_sends_stays_text(
+    site: Any, register: Any, victim: Person
+) -> None:
     name = "\"><script>alert(1)</script><form action='https://evil.example'>"
     told = site.client("--public", "--redirect-uri", CALLBACK, "--scope", ASKED, "--name", name)
     app = register("public")
     app.client_id = told["client_id"]
-    state = "\"><img src=x onerror=alert(1)>"
+    state = '"><img src=x onerror=alert(1)>'
     page = page_of(victim.open(authorize_url(app, state=state)))
     assert "<script" not in page.text
     assert "<img" not in page.text

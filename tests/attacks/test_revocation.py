@@ -1,7 +1,8 @@
-"""What is taken back is taken back at once, on every process: the very next request of every connection is refused.
+"""What is taken back is taken back at once, on every process: the very next request of every connection is
+refused.
 
-Four web processes; forty connections are kept open, so that each process has some. Covers access tokens, grants,
-clients, accounts and changes of a role. Source: RFC 7009 section 2, RFC 9700 section 4.14
+Four web processes; forty connections are kept open, so that each process has some. Covers access tokens,
+grants, clients, accounts and changes of a role. Source: RFC 7009 section 2, RFC 9700 section 4.14
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ ASKED = "offline_access launch/patient patient/Patient.rs user/Practitioner.rs"
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory: pytest.TempPathFactory, database_kind: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+def four(
+    tmp_path_factory: pytest.TempPathFactory, database_kind: str, request: pytest.FixtureRequest
+) -> Iterator[Any]:
     """A deployment of four web processes with a patient and somebody who looks after them."""
     from uuid import uuid4
 

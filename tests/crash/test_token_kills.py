@@ -1,8 +1,8 @@
 """Killed at any moment, the authorization server forgets nothing that it has answered.
 
 While clients take tokens, use them, revoke them and rotate refresh tokens, the deployment is killed. Afterwards
-what was given works, what was revoked does not, an assertion that was used is not good again, a refresh token that
-was rotated has its successor; every answered request is in the audit trail, and `audit verify` passes.
+what was given works, what was revoked does not, an assertion that was used is not good again, a refresh token
+that was rotated has its successor; every answered request is in the audit trail, and `audit verify` passes.
 
 BATON_TOKEN_KILLS: how often (1). BATON_KILL_SEED: repeats the choices of an earlier run.
 """
@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -43,9 +44,10 @@ _AUDIT = "SELECT request_id FROM audit UNION ALL SELECT request_id FROM audit_ch
 
 @dataclass
 class Known:
-    """What one client was told. answered: ids of requests that got an answer. good, revoked: access tokens of the
-    service; kept: those of the app.
-    refresh: the token to use next, "" where the answer to its last use is not known. faults: what must not be."""
+    """What one client was told. answered: ids of requests that got an answer. good, revoked: access tokens of
+    the service; kept: those of the app.
+    refresh: the token to use next, "" where the answer to its last use is not known. faults: what must not
+    be."""
 
     refresh: str
     answered: list[str] = field(default_factory=list)
@@ -76,7 +78,9 @@ class Client(threading.Thread):
             step = self._random.choice((self._issue, self._issue, self._use, self._revoke, self.rotate))
             step()
 
-    def send(self, method: str, path: str, form: dict[str, str] | None = None, token: str = "") -> tuple[int, Any]:
+    def send(
+        self, method: str, path: str, form: dict[str, str] | None = None, token: str = ""
+    ) -> tuple[int, Any]:
         """(status, JSON) of an answer; (0, None) where none came."""
         id = uuid.uuid4().hex
         headers = {"X-Request-Id": id} | ({"Authorization": f"Bearer {token}"} if token else {})
@@ -100,7 +104,11 @@ class Client(threading.Thread):
         return answer.status, json.loads(text) if text else None
 
     def assertion(self) -> str:
-        claims = {"iss": self._service, "sub": self._service, "aud": f"http://127.0.0.1:{self._baton.port}/oauth2/token"}
+        claims = {
+            "iss": self._service,
+            "sub": self._service,
+            "aud": f"http://127.0.0.1:{self._baton.port}/oauth2/token",
+        }
         more = {"jti": uuid.uuid4().hex, "exp": int(time.time()) + 280}
         header = {"alg": "ES384", "kid": self.key.kid}
         return jwt.encode(header, claims | more, self.key, algorithms=["ES384"])
@@ -231,6 +239,10 @@ def prepared(baton: Baton, folder: Path, seed: int) -> list[Client]:
     return clients
 
 
+def has_answers(clients: list[Client], count: int) -> bool:
+    return sum(len(client.known.answered) for client in clients) > count
+
+
 def test_no_token_state_and_no_audit_record_is_lost_to_a_kill(baton: Baton, tmp_path: Path) -> None:
     chance = random.Random(SEED)
     clients = prepared(baton, tmp_path, SEED)
@@ -239,7 +251,7 @@ def test_no_token_state_and_no_audit_record_is_lost_to_a_kill(baton: Baton, tmp_
         before = sum(len(client.known.answered) for client in clients)
         for client in clients:
             client.start()
-        until(lambda seen=before: sum(len(c.known.answered) for c in clients) > seen + 60, "first answers", 60)
+        until(partial(has_answers, clients, before + 60), "first answers", 60)
         time.sleep(chance.uniform(0.0, 1.0))
         way(baton, chance)
         time.sleep(0.2)
@@ -249,9 +261,14 @@ def test_no_token_state_and_no_audit_record_is_lost_to_a_kill(baton: Baton, tmp_
         if baton.process.poll() is not None:
             baton.start()
         else:
-            until(lambda: len(baton.pids("web worker")) == 2 and baton.healthy(), "what was killed runs again", 30)
+            until(
+                lambda: len(baton.pids("web worker")) == 2 and baton.healthy(), "what was killed runs again", 30
+            )
         wrong = [fault for client in clients for fault in looked_at(client)]
-        print(f"seed {SEED}, kill {number + 1}, {way.__name__.replace('_', ' ')}: {len(wrong)} findings", flush=True)
+        print(
+            f"seed {SEED}, kill {number + 1}, {way.__name__.replace('_', ' ')}: {len(wrong)} findings",
+            flush=True,
+        )
         assert wrong == [], f"seed {SEED}: {wrong[:20]}"
         clients = [
             Client(baton, client.ids, client.key, client.known, f"{SEED} {number} {place}")

@@ -1,8 +1,8 @@
 """Other people's SMART clients, unchanged, are launched alone and from the EHR, and read the patient.
 
-npm fhirclient in a browser page of another origin, and Authlib without a browser; more of the latter and of other
-libraries: tests/server/api/python_clients. Covers sign-in, patient choice, consent, PKCE, CORS, refresh, frames.
-Source: hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html
+npm fhirclient in a browser page of another origin, and Authlib without a browser; more of the latter and of
+other libraries: tests/server/api/python_clients. Covers sign-in, patient choice, consent, PKCE, CORS, refresh,
+frames. Source: hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html
 """
 
 from __future__ import annotations

@@ -98,7 +98,13 @@ class App:
         return {name: value for name, value in given.items() if value is not None}, verifier
 
     def authorize(
-        self, person: Person, scope: str, choices: Choices | None = None, *, post: bool = False, **more: str | None
+        self,
+        person: Person,
+        scope: str,
+        choices: Choices | None = None,
+        *,
+        post: bool = False,
+        **more: str | None,
     ) -> tuple[dict[str, str], str]:
         """What came back to the redirect URI, and the verifier. The state must be the one that was sent."""
         parameters, verifier = self.request(scope, **more)

@@ -68,7 +68,9 @@ def configuration(fhir: Any) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def chart(fhir: Any) -> Chart:
     family = f"Launch{fhir.run}"
-    practitioner = fhir.create({"resourceType": "Practitioner", "name": [{"family": f"Doctor{fhir.run}"}]})["id"]
+    practitioner = fhir.create({"resourceType": "Practitioner", "name": [{"family": f"Doctor{fhir.run}"}]})[
+        "id"
+    ]
     about = {"reference": f"Practitioner/{practitioner}"}
     patient = fhir.create(
         {
@@ -124,7 +126,15 @@ def login(command: Callable[..., str], chart: Chart, fhir: Any) -> tuple[str, st
     """User name and password of the chart's practitioner."""
     username, password = f"doctor-{fhir.run}", secrets.token_urlsafe(24)
     command(
-        *("user", "add", username, "--role", "prescriber", "--practitioner", f"Practitioner/{chart.practitioner}"),
+        *(
+            "user",
+            "add",
+            username,
+            "--role",
+            "prescriber",
+            "--practitioner",
+            f"Practitioner/{chart.practitioner}",
+        ),
         *("--name", "Synthetic Doctor", "--password-file", "-"),
         typed=password + "\n",
     )
@@ -142,7 +152,10 @@ Register = Callable[..., App]
 
 @pytest.fixture(scope="session")
 def register(
-    command: Callable[..., str], fhir: Any, configuration: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    command: Callable[..., str],
+    fhir: Any,
+    configuration: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Register:
     """`register("public", SCOPE)`: a new client; kind: public, confidential, jwks, backend."""
 
@@ -171,7 +184,8 @@ def register(
 
 @pytest.fixture(scope="session")
 def registered(register: Register) -> Callable[..., App]:
-    """A client of each kind, registered when it is first asked for; every test has it on a machine of its own."""
+    """A client of each kind, registered when it is first asked for; every test has it on a machine of its
+    own."""
     known = cache(register)
     return lambda *options: known(*options).from_elsewhere()
 
@@ -204,7 +218,9 @@ def launchable(registered: Callable[..., App]) -> App:
 
 @pytest.fixture
 def ehr_launch(origin: str, chart: Chart, person: Person) -> Callable[[App], dict[str, str]]:
-    """`ehr_launch(app)`: what the EHR gives to the launch address when the person opens the app on the chart."""
+    """`ehr_launch(app)`: what the EHR gives to the launch address when the person opens the app on the
+    chart."""
+
     def launch(app: App) -> dict[str, str]:
         address = f"{origin}/ehr/patients/{chart.patient}/apps/{app.client_id}"
         page = person.open(address)

@@ -85,7 +85,10 @@ def test_grant_type(backend: App) -> None:
 
 @line("B3", "another client_assertion_type is refused")
 def test_assertion_type(backend: App) -> None:
-    assert ask(backend, signed(backend), client_assertion_type="not_an_assertion_type").status_code in (400, 401)
+    assert ask(backend, signed(backend), client_assertion_type="not_an_assertion_type").status_code in (
+        400,
+        401,
+    )
 
 
 @line("B4-signature", "an assertion that other keys signed, or that was changed, is refused")
@@ -100,7 +103,9 @@ def test_signature(backend: App) -> None:
 
 
 @line("B4-audience", "an assertion for another audience is refused")
-@pytest.mark.parametrize("aud", ["https://ehr.example/token", "", [], None], ids=["other", "empty", "none of them", "none"])
+@pytest.mark.parametrize(
+    "aud", ["https://ehr.example/token", "", [], None], ids=["other", "empty", "none of them", "none"]
+)
 def test_audience(backend: App, aud: Any) -> None:
     refused(ask(backend, signed(backend, aud=aud)))
 
@@ -146,7 +151,13 @@ def test_key_id(backend: App, kid: str | None) -> None:
 
 def claims(app: App) -> dict[str, Any]:
     expires = int(time.time()) + 240
-    return {"iss": app.client_id, "sub": app.client_id, "aud": audience(app), "jti": uuid.uuid4().hex, "exp": expires}
+    return {
+        "iss": app.client_id,
+        "sub": app.client_id,
+        "aud": audience(app),
+        "jti": uuid.uuid4().hex,
+        "exp": expires,
+    }
 
 
 @line("B4-none", "an assertion that nobody signed is refused")

@@ -68,7 +68,9 @@ def test_backend_services(configuration: dict[str, Any]) -> None:
     assert "client_credentials" in configuration["grant_types_supported"]
 
 
-@pytest.mark.requirement("D5", "resource scopes and introspection are stated, every endpoint by an absolute URL")
+@pytest.mark.requirement(
+    "D5", "resource scopes and introspection are stated, every endpoint by an absolute URL"
+)
 def test_scopes_and_endpoints(configuration: dict[str, Any]) -> None:
     assert any(RESOURCE_SCOPE.fullmatch(scope) for scope in configuration["scopes_supported"])
     assert isinstance(configuration["introspection_endpoint"], str)
@@ -97,7 +99,9 @@ def test_cross_origin(fhir: Any) -> None:
         assert answer.headers["Access-Control-Allow-Origin"] in ("*", "https://app.example")
 
 
-@pytest.mark.requirement("D9-endpoints", "registration, management, revocation and associated endpoints are stated")
+@pytest.mark.requirement(
+    "D9-endpoints", "registration, management, revocation and associated endpoints are stated"
+)
 def test_further_endpoints(configuration: dict[str, Any], fhir: Any) -> None:
     for name in ("registration_endpoint", "management_endpoint", "revocation_endpoint"):
         assert urlsplit(configuration[name]).netloc, name

@@ -92,7 +92,8 @@ class Ward:
 
 @pytest.fixture(scope="session")
 def ward(fhir: Fhir) -> Ward:
-    """A chart with Conditions and Observations of every category, and what refers to them and is referred to."""
+    """A chart with Conditions and Observations of every category, and what refers to them and is referred
+    to."""
     of: dict[str, list[dict[str, Any]]] = {}
 
     def made(resource: dict[str, Any]) -> dict[str, Any]:
@@ -236,7 +237,9 @@ def test_searches(sight: Sight, name: str, query: str, post: bool) -> None:
     else:
         found = {one["id"] for one in sight.own.matches(f"{name}?{text}")}
     assert found == sight.seen(name)
-    assert {one["id"] for one in sight.chart.fhir.matches(f"{name}?{text}")} == {one["id"] for one in everything}
+    assert {one["id"] for one in sight.chart.fhir.matches(f"{name}?{text}")} == {
+        one["id"] for one in everything
+    }
 
 
 @line("G2-total", "a total counts what is of the categories alone")
@@ -458,14 +461,19 @@ def test_meta(sight: Sight) -> None:
 def test_match(ward: Ward, mint: Callable[..., str]) -> None:
     asked = {
         "resourceType": "Parameters",
-        "parameter": [{"name": "resource", "resource": PERSON | {"name": [{"family": ward.fhir.run, "given": ["Ann"]}]}}],
+        "parameter": [
+            {"name": "resource", "resource": PERSON | {"name": [{"family": ward.fhir.run, "given": ["Ann"]}]}}
+        ],
     }
     for gender in ("female", "male"):
         name = [{"family": ward.fhir.run, "given": ["Ann"]}]
         ward.fhir.create(PERSON | {"name": name, "gender": gender})
     own = Fhir(ward.fhir.base, mint("system/Patient.rs?gender=female"), ward.fhir.run)
     everyone, found = (who.post("Patient/$match", asked) for who in (ward.fhir, own))
-    assert {e["resource"]["gender"] for e in everyone.json()["entry"] if "gender" in e["resource"]} == {"male", "female"}
+    assert {e["resource"]["gender"] for e in everyone.json()["entry"] if "gender" in e["resource"]} == {
+        "male",
+        "female",
+    }
     assert {e["resource"]["gender"] for e in found.json()["entry"] if "gender" in e["resource"]} == {"female"}
 
 

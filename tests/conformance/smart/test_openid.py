@@ -79,7 +79,9 @@ def test_fhir_user(told: dict[str, Any], public: App, chart: Any) -> None:
     assert path.split("/")[0] in ("Patient", "Practitioner", "RelatedPerson", "Person")
     answer = public.get(path, told["access_token"], Origin="https://app.example")
     assert answer.status_code == 200
-    assert f"{answer.json()['resourceType']}/{answer.json()['id']}" == path == f"Practitioner/{chart.practitioner}"
+    assert (
+        f"{answer.json()['resourceType']}/{answer.json()['id']}" == path == f"Practitioner/{chart.practitioner}"
+    )
     assert answer.headers["Access-Control-Allow-Origin"] in ("*", "https://app.example")
 
 

@@ -47,7 +47,9 @@ def test_refresh(public: App, told: dict[str, Any], chart: Any, scope: str) -> N
 
 
 @line("R1-wider", "a refresh token brings nothing that was not granted")
-@pytest.mark.parametrize("scope", ["patient/Observation.rs", "patient/*.rs", "patient/Patient.cruds", "system/*.rs"])
+@pytest.mark.parametrize(
+    "scope", ["patient/Observation.rs", "patient/*.rs", "patient/Patient.cruds", "system/*.rs"]
+)
 def test_refresh_never_widens(public: App, told: dict[str, Any], scope: str) -> None:
     answer = public.refresh(told["refresh_token"], scope=scope)
     assert answer.status_code == 400

@@ -74,7 +74,9 @@ def test_no_store(public: App, granted: tuple[str, str]) -> None:
 
 
 @line("T4", "the context names patient, encounter, banner and style, and all of them are there")
-def test_context(launchable: App, person: Person, ehr_launch: Callable[[App], dict[str, str]], chart: Any) -> None:
+def test_context(
+    launchable: App, person: Person, ehr_launch: Callable[[App], dict[str, str]], chart: Any
+) -> None:
     given = ehr_launch(launchable)
     scope = "launch openid fhirUser patient/Patient.rs patient/Encounter.rs"
     told = launchable.launched(person, scope, launch=given["launch"])

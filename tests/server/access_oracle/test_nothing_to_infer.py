@@ -16,9 +16,10 @@ from random import Random, SystemRandom
 from typing import Any
 
 import pytest
+from access_oracle.curious import Curious, Request
 from access_oracle.grants import random_grant
 from access_oracle.sight import Sight
-from access_oracle.sources import Curious, Request
+from access_oracle.sources import made
 from access_oracle.world import World
 from search_oracle.asking import offered
 
@@ -42,7 +43,7 @@ def test_what_is_hidden_makes_no_difference(
     fhir = as_token(grant.scope, patient=grant.patient, fhir_user=grant.user, role=grant.role)
     sight = Sight(world, grant, fhir, site_policy)
     curious = Curious(sight, random, offered(world.everything))
-    requests = [curious.made()[1] for _ in range(REQUESTS)]
+    requests = [made(curious)[1] for _ in range(REQUESTS)]
 
     before = [answered(request, fhir) for request in requests]
     remove_hidden(store, sight)
@@ -69,7 +70,8 @@ def remove_hidden(store: Store, sight: Sight) -> None:
     with database.writing() as connection:
         tables, place = _tables_with_rid(connection), connection.dialect.placeholder
         rids = {
-            (kind, id): rid for kind, id, rid in connection.execute("SELECT type, id, rid FROM resource").fetchall()
+            (kind, id): rid
+            for kind, id, rid in connection.execute("SELECT type, id, rid FROM resource").fetchall()
         }
         for key, numbers in shown.items():
             rid = {"rid": rids[key]}
@@ -89,7 +91,8 @@ def _tables_with_rid(connection: Any) -> list[str]:
     """Every table that has rows of a resource, `resource` the last."""
     if connection.dialect.name == "sqlite":
         found = connection.execute(
-            "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = 'rid'"
+            "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c"
+            " WHERE m.type = 'table' AND c.name = 'rid'"
         ).fetchall()
     else:
         found = connection.execute(

@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 import requests
+from access_oracle.curious import Curious
 from access_oracle.grants import random_grant
 from access_oracle.sight import Sight
-from access_oracle.sources import Curious
+from access_oracle.sources import made
 from access_oracle.world import World
 from search_oracle.asking import offered
 
@@ -175,7 +176,7 @@ def test_over_http_a_token_is_shown_what_it_may_see_and_nothing_else(
         fhir = over_http(grant.scope, patient=grant.patient, fhir_user=grant.user, role=grant.role)
         curious = Curious(Sight(world, grant, fhir, site_policy), random, known)
         for _ in range(REQUESTS):
-            name, request, judge = curious.made()
+            name, request, judge = made(curious)
             if fault := judge(request.ask(fhir)):
                 wrong.append(f"{name}: {request}\n  {grant}\n  {fault}")
     assert not wrong, f"BATON_ACCESS_SEED={seed}\n" + "\n\n".join(wrong)

@@ -14,9 +14,10 @@ from random import Random, SystemRandom
 from typing import Any
 
 import pytest
+from access_oracle.curious import Curious
 from access_oracle.grants import Grant, random_grant
 from access_oracle.sight import Sight
-from access_oracle.sources import SOURCES, Curious
+from access_oracle.sources import SOURCES, made
 from access_oracle.world import World
 from access_oracle.writes import Writer
 from search_oracle.asking import offered
@@ -58,7 +59,7 @@ def test_a_token_is_shown_what_it_may_see_and_nothing_else(
         curious = Curious(sight, random, known)
         for turn in range(REQUESTS):
             name = list(SOURCES)[turn % len(SOURCES)] if turn < 4 else ""
-            name, request, judge = curious.made(name)
+            name, request, judge = made(curious, name)
             if fault := judge(request.ask(sight.fhir)):
                 wrong.append(f"{name}: {request}\n  {grant}\n  {fault}")
     assert not wrong, told(seed, wrong)

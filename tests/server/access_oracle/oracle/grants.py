@@ -15,7 +15,16 @@ from search_oracle.makers import IDS
 Pair = tuple[str, str]
 VERSION_1 = {"read": "rs", "write": "cud", "*": "cruds"}
 # Of the shipped policy, and those that the tests add to it.
-ROLES = ("rn", "engineer", "privacy", "community", "nobody", "reaches-all", "reaches-organization", "reaches-related")
+ROLES = (
+    "rn",
+    "engineer",
+    "privacy",
+    "community",
+    "nobody",
+    "reaches-all",
+    "reaches-organization",
+    "reaches-related",
+)
 # Parameters that scopes are narrowed by here, with the values that charts have.
 CRITERIA: dict[str, tuple[Pair, ...]] = {
     "Observation": (("status", "final"), ("status", "final,amended"), ("code", "a,b"), ("status:not", "final")),
@@ -77,7 +86,9 @@ def random_grant(random: Random, kinds: Sequence[str], *, writes: bool = False) 
 
     def granular(level: str) -> tuple[Scope, ...]:
         made = [
-            Scope(level, kind, random.choice(second), (random.choice(CRITERIA[kind]),))  # version 1 knows no criteria
+            Scope(
+                level, kind, random.choice(second), (random.choice(CRITERIA[kind]),)
+            )  # version 1 knows no criteria
             for kind in CRITERIA
             if random.random() < 0.7
         ]

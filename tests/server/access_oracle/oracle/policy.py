@@ -1,6 +1,7 @@
 """Ways in which a token shows resources: its scopes, within what the site's policy leaves of them.
 
-The policy is the file that the site gives the server (roles, reaches, organizations), in the oracle's own words.
+The policy is the file that the site gives the server (roles, reaches, organizations), in the oracle's own
+words.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ REACHES = ("all", "organization", "related")  # from the widest
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to see resources of a type. patients: whose charts, None for no such limit. related: charts of which
-    it must be one as well, for members of staff. criteria: searches that the resource fulfils. referred: only where
-    something in a chart that may be seen refers to it."""
+    """One way to see resources of a type. patients: whose charts, None for no such limit. related: charts of
+    which it must be one as well, for members of staff. criteria: searches that the resource fulfils.
+    referred: only where something in a chart that may be seen refers to it."""
 
     patients: frozenset[str] | None = None
     criteria: tuple[Pair, ...] = ()
@@ -78,7 +79,8 @@ class Policy:
 
 
 def ways(grant: Grant, kind: str, letters: str, policy: Policy) -> Iterator[Way]:
-    """Every way in which a token reaches a type by any of the letters. None: a request on the type is refused."""
+    """Every way in which a token reaches a type by any of the letters. None: a request on the type is
+    refused."""
     for scope in grant.scopes:
         own = {letter for letter in letters if letter in scope.allowed}
         if own and scope.kind in ("*", kind):

@@ -65,7 +65,9 @@ class Relations:
             return
         part = row.get("part")
         for place in values(content, part["element"]) if part else [content]:
-            first, last = bounds(place, part | {"days_after": row.get("days_after", 0)}) if part else (low, high)
+            first, last = (
+                bounds(place, part | {"days_after": row.get("days_after", 0)}) if part else (low, high)
+            )
             if max(low, first) <= self._at < min(high, last):
                 for one in keys(place, left, content):
                     for other in keys(content, right, content):
@@ -76,8 +78,8 @@ class Relations:
         return {party for member, party, kind in self._parties if member == user and kind == "organization"}
 
     def charts(self, user: Key, *, organizations: bool) -> frozenset[str]:
-        """The ids of the patients that a user is related to: itself, in a role or team, or (organizations) by an
-        employer."""
+        """The ids of the patients that a user is related to: itself, in a role or team, or (organizations) by
+        an employer."""
         kinds = {"role", "organization"} if organizations else {"role"}
         acting = {user} | {party for member, party, kind in self._parties if member == user and kind in kinds}
         acting |= {party for member, party, kind in self._parties if member in acting and kind == "team"}

@@ -20,8 +20,8 @@ NOW = datetime.fromisoformat("2024-05-17T12:00:00+00:00")  # criteria here compa
 
 
 class Sight:
-    """A token's eyes, until the world changes or time passes. fhir: requests with the token. document: the site's
-    policy."""
+    """A token's eyes, until the world changes or time passes. fhir: requests with the token. document: the
+    site's policy."""
 
     def __init__(self, world: World, grant: Grant, fhir: Any, document: Mapping[str, Any]) -> None:
         self.world, self.grant, self.fhir = world, grant, fhir
@@ -99,8 +99,8 @@ class Sight:
     def may_hold(self, kind: str, letter: str, content: dict[str, Any], *, new: bool = False) -> bool:
         """Whether content may be written, or be replaced: it lies wholly within what the letter reaches.
 
-        new: the first version of its id. A Patient that is new begins a chart in which nothing can be seen yet, so
-        that a member of staff needs no relationship to it.
+        new: the first version of its id. A Patient that is new begins a chart in which nothing can be seen
+        yet, so that a member of staff needs no relationship to it.
         """
         held = Held(content, 0, PLACE)
         charts = frozenset(held.patients())

@@ -40,7 +40,11 @@ class Writer:
         if not may:
             if reply.status == 200 and there and sight.sees(key, "rsu"):
                 return self._unchanged(key, reply)  # the same content makes no version
-            wrong = "" if reply.status in (403, 412, *OTHER_RULES) else f"PUT {key}: {reply.status} for what may not be written"
+            wrong = (
+                ""
+                if reply.status in (403, 412, *OTHER_RULES)
+                else f"PUT {key}: {reply.status} for what may not be written"
+            )
             return wrong or self._unchanged(key, reply)
         if reply.status not in (200, 201):
             return f"PUT {key}: {reply.status} for what may be written ({len(versions)} versions)"
@@ -59,7 +63,9 @@ class Writer:
         last = versions[-1].content
         if last is None:
             before = next((v.content for v in reversed(versions) if v.content is not None), None)
-            return before is not None and sight.may_hold(kind, "c", before) and sight.may_hold(kind, "c", content)
+            return (
+                before is not None and sight.may_hold(kind, "c", before) and sight.may_hold(kind, "c", content)
+            )
         return sight.may_hold(kind, "u", last) and sight.may_hold(kind, "u", content)
 
     def delete(self) -> str:
@@ -71,14 +77,18 @@ class Writer:
     def _judged_delete(self, key: Key, reply: Any, reaches: bool, what: str, seen: str = "rsd") -> str:
         sight, world = self.sight, self.sight.world
         if not reaches:
-            return (f"{what}: {reply.status}, not 403" if reply.status != 403 else "") or self._unchanged(key, reply)
+            return (f"{what}: {reply.status}, not 403" if reply.status != 403 else "") or self._unchanged(
+                key, reply
+            )
         if not world.is_there(key) or not sight.sees(key, seen):
             wrong = reply.status not in (204, 412)
             return (f"{what}: {reply.status} for nothing" if wrong else "") or self._unchanged(key, reply)
         content = world.versions[key][-1].content
         assert content is not None
         if not sight.may_hold(key[0], "d", content):
-            return (f"{what}: {reply.status}, not 403" if reply.status != 403 else "") or self._unchanged(key, reply)
+            return (f"{what}: {reply.status}, not 403" if reply.status != 403 else "") or self._unchanged(
+                key, reply
+            )
         if reply.status in OTHER_RULES:
             return self._unchanged(key, reply)
         if reply.status != 204:
@@ -128,7 +138,7 @@ class Writer:
         return reply if reply.status != 200 else _Entry(reply.json["entry"][0]["response"])
 
     def _unchanged(self, key: Key, reply: Any) -> str:
-        """"" where there are as many versions as before."""
+        """ "" where there are as many versions as before."""
         world = self.sight.world
         history = world.everything.get(f"{'/'.join(key)}/_history?_count=1")
         now = history.json["total"] if history.status == 200 else 0

@@ -19,7 +19,6 @@ import requests
 
 from server.process import die_with_parent
 
-
 ROOT = Path(__file__).resolve().parents[4]
 
 # A person in front of the pages: tests/conformance/asking.

@@ -1,8 +1,10 @@
-"""Apps and services made with other people's libraries, unchanged: launched alone, from an EHR, and as services.
+"""Apps and services made with other people's libraries, unchanged: launched alone, from an EHR, and as
+services.
 
 PyPI fhirclient (its own OAuth; as a service: test_fhirclient.py), Authlib (public and confidential apps,
-private_key_jwt), and fhirpy with tokens that Authlib gets. The steps are those of docs/how-to/connect-other-clients.md. Sources:
-hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html, hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html
+private_key_jwt), and fhirpy with tokens that Authlib gets. The steps are those of
+docs/how-to/connect-other-clients.md. Sources: hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html,
+hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ def person(running: Any, clinic: Clinic) -> Person:
 def register(running: Any, *options: str) -> dict[str, Any]:
     """`baton client add` of an app of these people."""
     made = running.baton(
-        *("client", "add", "--name", "Other people's app", "--redirect-uri", CALLBACK, "--scope", SCOPE), *options
+        *("client", "add", "--name", "Other people's app", "--redirect-uri", CALLBACK, "--scope", SCOPE),
+        *options,
     )
     return dict(json.loads(made))
 
@@ -213,7 +216,17 @@ def service(running: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str
     path.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     told = json.loads(
         running.baton(
-            *("client", "add", "--name", "A service", "--backend", "--jwks", str(path), "--scope", "system/*.rs")
+            *(
+                "client",
+                "add",
+                "--name",
+                "A service",
+                "--backend",
+                "--jwks",
+                str(path),
+                "--scope",
+                "system/*.rs",
+            )
         )
     )
     return told["client_id"], key
@@ -235,7 +248,9 @@ def test_authlib_as_a_service(running: Any, clinic: Clinic, service: tuple[str, 
     token = service_token(running, service)
     assert token["scope"] == "system/Patient.rs"
     headers = {"Authorization": f"Bearer {token['access_token']}"}
-    assert requests.get(f"{running.base}/Patient/{clinic.patient}", headers=headers, timeout=30).status_code == 200
+    assert (
+        requests.get(f"{running.base}/Patient/{clinic.patient}", headers=headers, timeout=30).status_code == 200
+    )
     refused = requests.get(f"{running.base}/Condition?patient={clinic.patient}", headers=headers, timeout=30)
     assert refused.status_code == 403
 
