@@ -67,13 +67,17 @@ class Site:
     def base(self) -> str:
         return f"{self.origin}/fhir"
 
-    def baton(self, *arguments: str, typed: str = "", status: int = 0) -> str:
-        """What a `baton` command prints."""
+    def run(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """A `baton` command of the deployment."""
         command = [sys.executable, "-m", "server.cli", *arguments]
-        run = subprocess.run(
+        return subprocess.run(
             command, env=self.environment, cwd=ROOT, input=typed, capture_output=True, text=True, timeout=60
         )
-        assert run.returncode == status, run.stderr
+
+    def baton(self, *arguments: str, typed: str = "") -> str:
+        """What a `baton` command prints that has to succeed."""
+        run = self.run(*arguments, typed=typed)
+        assert run.returncode == 0, run.stderr
         return run.stdout.strip()
 
     def client(self, *arguments: str) -> dict[str, Any]:

@@ -68,19 +68,8 @@ HERE = (
 
 def add(site: Any, url: str) -> tuple[int, str]:
     """Try to register a client whose keys are at a URL: (exit status, what was said)."""
-    import subprocess
-    import sys
-
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "server.cli", "client", "add", "--name", "SSRF", "--backend"),
-            *("--scope", "system/*.rs", "--jwks-uri", url),
-        ],
-        env=site.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    options = ("--name", "SSRF", "--backend", "--scope", "system/*.rs", "--jwks-uri", url)
+    run = site.run("client", "add", *options)
     return run.returncode, run.stdout + run.stderr
 
 

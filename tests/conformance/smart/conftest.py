@@ -20,6 +20,7 @@ import pytest
 import requests
 from asking.pages import Choices, Person
 from asking.smart import App, Keys
+from asking.ward import SETS, Sight, Ward, admitted, sight_of
 
 CALLBACK = "http://127.0.0.1:9/callback"
 LAUNCH = "http://127.0.0.1:9/launch"
@@ -236,3 +237,15 @@ def ehr_launch(origin: str, chart: Chart, person: Person) -> Callable[[App], dic
         return dict(parse_qsl(urlsplit(left).query))
 
     return launch
+
+
+@pytest.fixture(scope="session")
+def ward(fhir: Any) -> Ward:
+    """A chart of every category."""
+    return admitted(fhir)
+
+
+@pytest.fixture(scope="session", params=sorted(SETS), ids="set {}".format)
+def sight(request: pytest.FixtureRequest, ward: Ward, mint: Callable[..., str]) -> Sight:
+    """The chart with a token of each set of categories."""
+    return sight_of(ward, SETS[request.param], mint)
