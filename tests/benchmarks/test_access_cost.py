@@ -1,4 +1,4 @@
-"""What the decision costs is counted as it is promised: a share of a read, round by round, the dearest token last.
+"""What the decision costs is counted as promised: a share of a read, round by round, the dearest token last.
 
 Covers benchmarks/access_cost.py, benchmarks/bars.py.
 """
