@@ -144,6 +144,34 @@ def test_registration_by_anybody_makes_the_server_call_nobody_inside(site: Any, 
     assert inside.asked == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_who_is_invited_to_register_makes_the_server_call_nobody_inside(
+    site: Any, inside: Any, host: str
+) -> None:
+    """Even where the operator let the client name that very host, keys come from public places."""
+    options = ("--note", "Attacker", "--backend", "--redirect-host", host, "--scope", "system/*.rs", "--json")
+    told = json.loads(site.baton("client", "invite", *options))
+    body = {
+        "client_name": "SSRF",
+        "token_endpoint_auth_method": "private_key_jwt",
+        "grant_types": ["client_credentials"],
+        "scope": "system/*.rs",
+        "jwks_uri": f"http://{host}:{inside.server_port}/jwks",
+    }
+    headers = {"Authorization": f"Bearer {told['initial_access_token']}"}
+    answer = requests.post(f"{site.origin}/oauth2/register", json=body, headers=headers, timeout=30)
+    assert answer.status_code < 500
+    if answer.status_code == 201:  # then the first use must not fetch them either
+        from asking.smart import App, Keys
+
+        configuration = {"token_endpoint": f"{site.origin}/oauth2/token"}
+        client_id = answer.json()["client_id"]
+        app = App(site.base, configuration, client_id, keys=Keys())
+        form = {"grant_type": "client_credentials", "scope": "system/*.rs"}
+        assert app.post("token_endpoint", form).status_code == 401
+    assert inside.asked == []
+
+
 def test_resources_make_the_server_call_nobody_inside(site: Any, inside: Any) -> None:
     """References, canonicals and attachments in what is stored, validated and searched by."""
     home = f"http://127.0.0.1:{inside.server_port}"
