@@ -131,8 +131,8 @@ def admitted(fhir: Fhir) -> Ward:
                 "subject": subject,
                 "encounter": {"reference": local(encounters[number])},
                 "effectiveDateTime": f"2024-02-0{number}",
-                "derivedFrom": [{"reference": local(one)} for one in before[-1:]],
             }
+            | ({"derivedFrom": [{"reference": local(before[-1])}]} if before else {})
         )
     both = [*of["Condition"], *of["Observation"]]
     made(
