@@ -73,7 +73,7 @@ class Grant:
 
 def random_grant(random: Random, kinds: Sequence[str], *, writes: bool = False) -> Grant:
     """A token that reaches some of a chart. kinds: the types that are in it."""
-    second = ("rs", "rs", "rs", "r", "s", "cruds") if not writes else ("cruds", "cruds", "crus", "cud", "rsd")
+    second = ("rs", "rs", "rs", "r", "s", "cruds") if not writes else ("cruds", "cruds", "crus", "cud", "rds")
     letters = (*second, "*") if writes else (*second, "read", "*")
     some = random.sample(list(kinds), max(2, len(kinds) // 2))
     patient, user = random.choice(IDS), f"Practitioner/{random.choice(IDS)}"
