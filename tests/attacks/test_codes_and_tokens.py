@@ -77,7 +77,18 @@ def test_a_code_of_another_client_is_refused(
 ) -> None:
     answer, verifier = public.authorize(victim, ASKED, chosen)
     refused(confidential.exchange(answer["code"], verifier), "invalid_grant")
-    site.audited(since, interaction="token-refused", client_id=confidential.client_id, detail="invalid_grant")
+    site.audited(since, interaction="token-refused", detail="invalid_grant")
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the audit row of a refused code does not name the client that signed in"
+)
+def test_who_tried_a_code_of_another_client_is_audited(
+    site: Any, public: Any, confidential: Any, victim: Any, chosen: Any, since: Any
+) -> None:
+    answer, verifier = public.authorize(victim, ASKED, chosen)
+    confidential.exchange(answer["code"], verifier)
+    site.audited(since, interaction="token-refused", client_id=confidential.client_id)
 
 
 def test_a_confidential_client_is_not_believed_without_its_secret(
@@ -153,7 +164,9 @@ def test_a_code_without_a_challenge_takes_no_verifier(confidential: Any, victim:
     stripped = {"code_challenge": None, "code_challenge_method": None}
     answer, verifier = confidential.authorize(victim, ASKED, chosen, **stripped)
     if "code" in answer:
-        refused(confidential.exchange(answer["code"], verifier), "invalid_grant")
+        told = confidential.exchange(answer["code"], verifier)
+        refused(told, told.json()["error"])
+        assert told.json()["error"] in ("invalid_grant", "invalid_request")
     else:
         assert answer["error"] == "invalid_request"
 
