@@ -6,6 +6,7 @@ Source: hl7.org/fhir/smart-app-launch/STU2.2/conformance.html, hl7.org/fhir/smar
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -99,15 +100,21 @@ def test_cross_origin(fhir: Any) -> None:
         assert answer.headers["Access-Control-Allow-Origin"] in ("*", "https://app.example")
 
 
-@pytest.mark.requirement(
-    "D9-endpoints", "registration, management, revocation and associated endpoints are stated"
-)
-def test_further_endpoints(configuration: dict[str, Any], fhir: Any) -> None:
-    for name in ("registration_endpoint", "management_endpoint", "revocation_endpoint"):
+@pytest.mark.requirement("D9-endpoints", "management, revocation and associated endpoints are stated")
+def test_further_endpoints(configuration: dict[str, Any]) -> None:
+    for name in ("management_endpoint", "revocation_endpoint"):
         assert urlsplit(configuration[name]).netloc, name
     assert "code" in configuration["response_types_supported"]
     endpoints = configuration["associated_endpoints"]
     assert all(urlsplit(one["url"]).netloc and one["capabilities"] for one in endpoints)
+
+
+@pytest.mark.requirement(
+    "D9-registration", "the registration endpoint is stated to whom the operator has invited"
+)
+def test_registration_endpoint(command: Callable[..., str], fhir: Any) -> None:
+    command("client", "invite", "--scope", "patient/*.rs", "--redirect-host", "app.example")
+    assert urlsplit(discovered(fhir).json()["registration_endpoint"]).netloc
 
 
 @pytest.mark.requirement("D9-brands", "the brand bundle is there for browsers, with the brand that is named")
