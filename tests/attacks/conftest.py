@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CALLBACK = "http://127.0.0.1:9/callback"
 SCOPE = "openid fhirUser offline_access launch launch/patient patient/*.rs user/*.rs"
-AUDIT_SECONDS = 8.0  # until the worker has sealed what happened
+AUDIT_SECONDS = 15.0  # until the worker has sealed what happened
 
 if "asking" not in sys.modules:
     _spec = importlib.machinery.ModuleSpec("asking", None, is_package=True)
