@@ -10,6 +10,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import access_cost
+from access_cost import Cost
 from care_team import BAR, Measured
 from operations import OPERATIONS
 from over_http import INSERTS, Figure, Results
@@ -89,6 +91,16 @@ def care_verdicts(care: Sequence[Measured]) -> list[Verdict]:
             name = f"{database}: slowest growth of {percentile[:3]} in a care team's day"
             where = f"{slowest.shape} x{slowest.clients}"
             found.append(Verdict(name, slowest.growth(percentile), BAR, False, where))
+    return found
+
+
+def access_verdicts(costs: Sequence[Cost]) -> list[Verdict]:
+    """The bar of the access decision."""
+    found: list[Verdict] = []
+    for database in dict.fromkeys(one.database for one in costs):
+        dearest = max((one for one in costs if one.database == database), key=lambda one: one.share)
+        name = f"{database}: share of a read that is the decision"
+        found.append(Verdict(name, dearest.share, access_cost.BAR, False, f"token: {dearest.kind}"))
     return found
 
 

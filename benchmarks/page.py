@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from access_cost import Cost
 from bars import Verdict, ratio
 from care_team import Measured
 from operations import LIMITS, OPERATIONS
@@ -133,6 +134,21 @@ def care_table(found: Sequence[Measured]) -> list[str]:
             cells = [f"{one.median(size, 'p50_ms'):.1f}, {one.median(size, 'p95_ms'):.1f}" for size in sizes]
             growth = f"{one.growth('p50_ms'):.2f} | {one.growth('p95_ms'):.2f}"
             lines.append(f"| {one.shape} | {' | '.join(cells)} | {growth} |")
+        lines.append("")
+    return lines[:-1]
+
+
+def access_table(costs: Sequence[Cost]) -> list[str]:
+    """Reads with and without the decision, by the token they are asked with."""
+    lines: list[str] = []
+    for database in dict.fromkeys(one.database for one in costs):
+        lines += [
+            f"| {_NAMES[database]}, reads a second with a token that is | with it | without it | share |",
+            "| --- " * 4 + "|",
+        ]
+        for one in (one for one in costs if one.database == database):
+            rates = [f"{statistics.median(rates):,.0f}" for rates in (one.with_it, one.without_it)]
+            lines.append(f"| {one.kind} | {' | '.join(rates)} | {100 * one.share:.0f} % |")
         lines.append("")
     return lines[:-1]
 

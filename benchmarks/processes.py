@@ -15,10 +15,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bare import SETTINGS
 
 from server.process import die_with_parent
+
+if TYPE_CHECKING:
+    from server.auth.tokens import Claims
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -95,14 +99,23 @@ class Baton(Process):
             "BATON_WORKERS": str(workers),
             "BATON_RATE_LIMIT": "0",  # one client asks for everything here
         }
-        command = [str(Path(sys.executable).with_name("baton")), "serve", *parts]
-        super().__init__(command, self.environment, home / "log", port)
+        super().__init__(self.command(parts), self.environment, home / "log", port)
+
+    def command(self, parts: Sequence[str]) -> list[str]:
+        """What is started."""
+        return [str(Path(sys.executable).with_name("baton")), "serve", *parts]
 
     def token(self) -> str:
         """An access token with all system scopes, from this server's own database."""
+        from server.auth.tokens import Claims
+
+        return self.tokens([Claims(client_id="benchmark", scope="system/*.cruds")])[0]
+
+    def tokens(self, claims: Sequence[Claims]) -> list[str]:
+        """An access token for each of the claims."""
         from server.app import now
         from server.auth.context import auth_context
-        from server.auth.tokens import Claims, mint
+        from server.auth.tokens import mint
         from server.settings import read_settings
         from server.storage import open_store
 
@@ -116,9 +129,9 @@ class Baton(Process):
             secret_key=settings.secret_key,
             clock=now,
         )
-        token = mint(authorization, Claims(client_id="benchmark", scope="system/*.cruds"), timedelta(hours=6))
+        made = [mint(authorization, one, timedelta(hours=6)) for one in claims]
         store.close()
-        return token
+        return made
 
     def resident(self) -> dict[str, list[float]]:
         """Resident memory in MB (10^6 bytes): `web worker` answers requests, `web` starts those, `worker` is

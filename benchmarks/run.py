@@ -19,18 +19,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import access_cost
 import care_team
 import click
 import cold_start
 import page
 import storage
-from bars import Verdict, care_verdicts, verdicts
+from bars import Verdict, access_verdicts, care_verdicts, verdicts
 from charts import CHART
 from data_sets import DATABASES, can_run_postgresql
 from operations import OPERATIONS
 from over_http import Plan, Results, measure
 
-PARTS = ("http", "store", "start", "care")
+PARTS = ("http", "store", "start", "care", "access")
 
 
 def _numbers(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -77,7 +78,7 @@ def main(
     if any(size < 10 * CHART for size in sizes):
         raise click.BadParameter(f"a size is {10 * CHART} resources at least")
     chosen = parts or (("http",) if only else PARTS)
-    if "http" in chosen and not shutil.which("wrk"):
+    if {"http", "care", "access"} & {*chosen} and not shutil.which("wrk"):
         raise click.ClickException("wrk is not installed (Debian: apt-get install wrk, or make system)")
     plan = Plan(
         databases=databases or _databases_here(),
@@ -110,8 +111,16 @@ def main(
                 f"care team, {database}",
                 lambda step, name=database: care_team.measure(name, patients, counts, turns, step),
             )
-    found, of_care = verdicts(http, in_process, starts), care_verdicts(care)
-    _show(http, in_process, care, plan, found + of_care)
+    costs: list[access_cost.Cost] = []
+    if "access" in chosen:
+        for database in plan.databases:
+            costs += _with_bar(
+                access_cost.steps(plan.rounds),
+                f"the decision, {database}",
+                lambda step, name=database: access_cost.measure(name, plan.rounds, step),
+            )
+    found, apart = verdicts(http, in_process, starts), [*care_verdicts(care), *access_verdicts(costs)]
+    _show(http, in_process, care, costs, plan, found + apart)
     if json_file:
         json_file.write_text(json.dumps(http.as_json() if http else {}, indent=1), "utf-8")
     everything = not (quick or parts or only or databases)
@@ -124,8 +133,10 @@ def main(
         page.write_plot(http, plan)
         click.echo(f"written to {page.PAGE.relative_to(page.ROOT)}")
     if care and not quick and (write or everything):
-        page.write("care team", [*page.bars_table(of_care), "", *page.care_table(care)])
-    if check and not all(one.holds for one in found + of_care):
+        page.write("care team", [*page.bars_table(care_verdicts(care)), "", *page.care_table(care)])
+    if costs and not quick and (write or everything):
+        page.write("access", [*page.bars_table(access_verdicts(costs)), "", *page.access_table(costs)])
+    if check and not all(one.holds for one in found + apart):
         sys.exit(1)
 
 
@@ -151,6 +162,7 @@ def _show(
     http: Results | None,
     in_process: dict[str, Any],
     care: list[care_team.Measured],
+    costs: list[access_cost.Cost],
     plan: Plan,
     found: list[Verdict],
 ) -> None:
@@ -162,6 +174,9 @@ def _show(
     if care:
         click.secho("\na care team's day", bold=True)
         click.echo("\n".join(page.care_table(care)))
+    if costs:
+        click.secho("\nthe decision", bold=True)
+        click.echo("\n".join(page.access_table(costs)))
     click.echo()
     for one in found:
         click.secho(one.line(), fg=None if one.holds else "red")

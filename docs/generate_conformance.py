@@ -33,6 +33,14 @@ SECTIONS = {
     "U5": "Provenance and includes",
     "SF": "Features of search",
     "IN": "Interactions",
+    "D": "Discovery of SMART",
+    "A": "Authorization requests",
+    "T": "The token endpoint",
+    "R": "Refresh and revocation",
+    "I": "Introspection",
+    "O": "OpenID Connect",
+    "B": "Backend services",
+    "G": "Granular scopes",
     "X": "What users of FHIR servers complain about",
 }
 
@@ -41,11 +49,12 @@ HEAD = """\
 
 Reference, written by `make conformance` on {date}. Do not edit.
 
-`tests/conformance/` asks a running server over HTTP and judges its answers by FHIR alone. It uses nothing of
-the server's code and can ask any other that takes ids of the client's, with `BATON_CONFORMANCE_URL` (its
-base) and `BATON_CONFORMANCE_TOKEN` set. The charts are the examples of US Core 6.1.0 and 7.0.0, with a few
-synthetic resources. Each line is one test or more; *listed* is asked too, and known to fail for the reason
-given.
+`tests/conformance/` asks a running server over HTTP and judges its answers by FHIR and SMART App Launch alone.
+It uses nothing of the server's code and can ask any other that takes ids of the client's, with
+`BATON_CONFORMANCE_URL` (its base) and `BATON_CONFORMANCE_TOKEN` set; lines that need clients and people are
+left out there, because no standard says how these are registered. The charts are the examples of US Core
+6.1.0 and 7.0.0, with a few synthetic resources. Each line is one test or more; *listed* is asked too, and known
+to fail for the reason given.
 
 {asked} lines: {green} green on both databases, {listed} listed ({share:.1f} %), {failed} failed.
 

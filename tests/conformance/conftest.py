@@ -23,6 +23,7 @@ import time
 import tomllib
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def _is_ready(port: int) -> bool:
 def started(
     tmp_path_factory: pytest.TempPathFactory, database_kind: str, request: pytest.FixtureRequest
 ) -> Iterator[tuple[str, Callable[..., str]]]:
-    """(base, mint) of a server of this checkout: web and worker, without data. mint: scopes -> a token."""
+    """(base, run) of a server of this checkout: web and worker, without data. run: a `baton` command of it,
+    by its arguments and its standard input, -> what it prints."""
     port = _free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")} | {
         "BATON_HOME": str(tmp_path_factory.mktemp("home")),
@@ -135,17 +137,18 @@ def started(
     def baton(*arguments: str) -> list[str]:
         return [sys.executable, "-m", "server.cli", *arguments]
 
-    def mint(scope: str, *options: str) -> str:
-        run = subprocess.run(
-            baton("token", "mint", "--scope", scope, *options),
-            env=environment,
+    def run(*arguments: str, typed: str = "") -> str:
+        done = subprocess.run(
+            baton(*arguments),
+            env=environment | {"BATON_DEMO": "1"},
             cwd=ROOT,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=60,
         )
-        assert run.returncode == 0, run.stderr
-        return run.stdout.strip()
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     log = Path(environment["BATON_HOME"]).with_suffix(".log")
     with log.open("wb") as output:
@@ -162,7 +165,7 @@ def started(
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, f"the server did not start:\n{log.read_text()}"
             time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/fhir", mint
+        yield f"http://127.0.0.1:{port}/fhir", run
     finally:
         process.terminate()
         process.wait(20)
@@ -173,8 +176,8 @@ def mint(request: pytest.FixtureRequest) -> Callable[..., str]:
     """Scopes and options of `baton token mint` -> a token; another server's cannot be minted here."""
     if OTHER:
         pytest.skip("needs tokens with other scopes than that which was given")
-    made: Callable[..., str] = request.getfixturevalue("started")[1]
-    return made
+    run: Callable[..., str] = request.getfixturevalue("started")[1]
+    return partial(run, "token", "mint", "--scope")
 
 
 @pytest.fixture(scope="session")
@@ -185,9 +188,10 @@ def fhir(request: pytest.FixtureRequest) -> Any:
     run = f"c{uuid.uuid4().hex[:6]}"
     if OTHER:
         return Fhir(OTHER, os.environ.get("BATON_CONFORMANCE_TOKEN", ""), run)
-    base, mint = request.getfixturevalue("started")
+    base, command = request.getfixturevalue("started")
     # `*` does not open the audit trail, which is not written by anybody.
-    return Fhir(base, mint("system/*.cruds system/AuditEvent.rs"), run)
+    scope = "system/*.cruds system/AuditEvent.rs"
+    return Fhir(base, command("token", "mint", "--scope", scope), run)
 
 
 @pytest.fixture

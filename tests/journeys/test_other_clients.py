@@ -1,8 +1,8 @@
-"""Other people's SMART clients, unchanged, complete a standalone launch and read the patient.
+"""Other people's SMART clients, unchanged, are launched alone and from the EHR, and read the patient.
 
-npm fhirclient in a browser page of another origin, and Authlib without a browser.
-Covers sign-in, patient choice, consent, PKCE, CORS, refresh.
-Source: hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#launch-app-standalone-launch
+npm fhirclient in a browser page of another origin, and Authlib without a browser; more of the latter and of
+other libraries: tests/server/api/python_clients. Covers sign-in, patient choice, consent, PKCE, CORS, refresh,
+frames. Source: hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html
 """
 
 from __future__ import annotations
@@ -135,6 +135,27 @@ def test_what_the_person_unticks_the_app_does_not_get(
     page.get_by_label("Prescriptions and medication orders").uncheck()
     page.get_by_role("button", name="Allow", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("403")
+
+
+@pytest.mark.browser
+def test_fhirclient_in_the_frame_of_the_ehr_reads_the_patient(
+    baton: Any, window: BrowserContext, people: Any, app_origin: str, somebody: dict[str, Any]
+) -> None:
+    """The EHR opens the app's launch address in a frame; the user allows it there and chooses no patient."""
+    scope = "launch openid fhirUser patient/Patient.rs patient/MedicationRequest.rs user/Practitioner.rs"
+    asked = urlencode({"client": "framed-app", "scope": scope})
+    baton.baton(
+        *("client", "add", "--public", "--client-id", "framed-app", "--name", "Framed app", "--scope", scope),
+        *("--redirect-uri", f"{app_origin}/index.html", "--launch-url", f"{app_origin}/launch.html?{asked}"),
+        *("--frame-ancestor", baton.base_url),
+    )
+    page = window.new_page()
+    people.sign_in(page, baton)
+    page.goto(f"{baton.base_url}/ehr/patients/{somebody['id']}/apps/framed-app")
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("button", name="Allow", exact=True).click()
+    expect(frame.get_by_role("heading", name=words(somebody))).to_be_visible()
+    expect(frame.locator("#user")).to_have_text("demo-rn")
 
 
 class Forms:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import os
 import socket
 import subprocess
@@ -17,6 +19,14 @@ import requests
 
 from server.process import die_with_parent
 
+ROOT = Path(__file__).resolve().parents[4]
+
+# A person in front of the pages: tests/conformance/asking.
+if "asking" not in sys.modules:
+    _spec = importlib.machinery.ModuleSpec("asking", None, is_package=True)
+    _spec.submodule_search_locations = [str(ROOT / "tests" / "conformance" / "asking")]
+    sys.modules["asking"] = importlib.util.module_from_spec(_spec)
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -26,10 +36,17 @@ class Running:
     environment: dict[str, str]
     token: str = ""
 
-    def baton(self, *arguments: str) -> str:
+    def baton(self, *arguments: str, typed: str = "") -> str:
         """The standard output of another `baton` command of this deployment."""
         command = [sys.executable, "-m", "server.cli", *arguments]
-        run = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        run = subprocess.run(
+            command,
+            env=self.environment | {"BATON_DEMO": "1"},
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert run.returncode == 0, run.stderr
         return run.stdout.strip()
 

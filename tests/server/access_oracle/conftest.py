@@ -1,0 +1,48 @@
+"""The access oracle; `access_oracle` is the folder `oracle` beside this file.
+
+What a search finds among what may be seen is answered by the search oracle (../search_oracle), so its folder is
+made a package here as well.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.policy.roles import read_policy, use
+
+HERE = Path(__file__).parent
+for _name, _folder in (
+    ("search_oracle", HERE.parent / "search_oracle" / "oracle"),
+    ("access_oracle", HERE / "oracle"),
+):
+    if _name not in sys.modules:
+        _spec = importlib.machinery.ModuleSpec(_name, None, is_package=True)
+        _spec.submodule_search_locations = [str(_folder)]
+        sys.modules[_name] = importlib.util.module_from_spec(_spec)
+
+
+@pytest.fixture(scope="session")
+def policy_text() -> str:
+    """A site's policy: the shipped one with roles of every reach, and organizations that narrow it."""
+    document = json.loads(files("server.policy").joinpath("roles.json").read_text("utf-8"))
+    for reach in ("all", "organization", "related"):
+        document["roles"][f"reaches-{reach}"] = {"title": reach, "reach": reach, "types": {"*": "cruds"}}
+    document["organizations"] = {"Organization/a": "organization", "Organization/b": "related"}
+    return json.dumps(document)
+
+
+@pytest.fixture
+def site_policy(policy_text: str) -> Iterator[Mapping[str, Any]]:
+    """That policy, in force in this process."""
+    use(read_policy(policy_text, "tests"))
+    yield json.loads(policy_text)
+    use(None)

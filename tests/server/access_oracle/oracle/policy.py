@@ -1,0 +1,117 @@
+"""Ways in which a token shows resources: its scopes, within what the site's policy leaves of them.
+
+The policy is the file that the site gives the server (roles, reaches, organizations), in the oracle's own
+words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from access_oracle.grants import Grant, Pair, Scope
+from access_oracle.relationships import Relations, relating_types
+from access_oracle.world import World
+from search_oracle.definitions import open_types, patient_compartment
+from search_oracle.evaluator import Key
+
+WRITES = frozenset("cud")
+REACHES = ("all", "organization", "related")  # from the widest
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to see resources of a type. patients: whose charts, None for no such limit. related: charts of
+    which it must be one as well, for members of staff. criteria: searches that the resource fulfils.
+    referred: only where something in a chart that may be seen refers to it."""
+
+    patients: frozenset[str] | None = None
+    criteria: tuple[Pair, ...] = ()
+    referred: bool = False
+    related: frozenset[str] | None = None
+
+    @property
+    def charts(self) -> frozenset[str] | None:
+        """The charts that it opens; None: it asks for none."""
+        limits = [one for one in (self.patients, self.related) if one is not None]
+        return frozenset.intersection(*limits) if limits else None
+
+
+class Policy:
+    """What the file says of members of staff, in one world at one moment."""
+
+    def __init__(self, document: Mapping[str, Any], world: World) -> None:
+        self._roles, self._organizations = document["roles"], document.get("organizations", {})
+        self._relations = Relations(world)
+
+    def letters(self, role: str, kind: str) -> set[str]:
+        """What a role may do to a type; nothing unless the file says so."""
+        types = self._roles.get(role, {}).get("types", {})
+        return set(types.get(kind, types.get("*", "")))
+
+    def is_limited(self, role: str) -> bool:
+        """Whether anybody of a role may be kept from a chart."""
+        return self._reach(role) != "all" or any(self._narrower(role))
+
+    def charts(self, grant: Grant) -> frozenset[str] | None:
+        """The patients whose charts the user may reach; None: everybody's."""
+        assert grant.user is not None
+        kind, _, id = grant.user.partition("/")
+        user: Key = kind, id
+        limits = [self._reach(grant.role)] if self._reach(grant.role) != "all" else []
+        employers = {"/".join(key) for key in self._relations.organizations(user)}
+        limits += [reach for reach, named in self._narrower(grant.role) if named & employers]
+        if not limits:
+            return None
+        found = [self._relations.charts(user, organizations=reach == "organization") for reach in limits]
+        return frozenset.intersection(*found)
+
+    def _reach(self, role: str) -> str:
+        return str(self._roles.get(role, {}).get("reach", "related"))
+
+    def _narrower(self, role: str) -> Iterator[tuple[str, set[str]]]:
+        """Reaches narrower than the role's, with the organizations that give them to their staff."""
+        for reach in REACHES[REACHES.index(self._reach(role)) + 1 :]:
+            named = {name for name, widest in self._organizations.items() if widest == reach}
+            if named:
+                yield reach, named
+
+
+def ways(grant: Grant, kind: str, letters: str, policy: Policy) -> Iterator[Way]:
+    """Every way in which a token reaches a type by any of the letters. None: a request on the type is
+    refused."""
+    for scope in grant.scopes:
+        own = {letter for letter in letters if letter in scope.allowed}
+        if own and scope.kind in ("*", kind):
+            yield from _ways(grant, scope, kind, own, policy)
+
+
+def _ways(grant: Grant, scope: Scope, kind: str, own: set[str], policy: Policy) -> Iterator[Way]:
+    if scope.level == "system":
+        yield Way(None, scope.criteria)
+    elif grant.user is not None and not own & policy.letters(grant.role, kind):
+        return  # staff may do no more by an app's scope than their role allows
+    elif scope.level == "patient" and grant.patient is not None:
+        charts = policy.charts(grant) if grant.user is not None else None
+        if kind in patient_compartment():
+            yield Way(frozenset({grant.patient}), scope.criteria, related=charts)
+        elif kind in open_types() and not own <= WRITES:
+            yield Way(None, scope.criteria, referred=True)
+    elif scope.level == "user" and grant.user is not None:
+        yield from _staff(grant, scope, kind, own, policy)
+
+
+def _staff(grant: Grant, scope: Scope, kind: str, own: set[str], policy: Policy) -> Iterator[Way]:
+    if not policy.is_limited(grant.role):
+        yield Way(None, scope.criteria)
+    elif kind in open_types():
+        # What is nobody's chart is open to all staff, but nobody makes themselves related by it.
+        if not own <= WRITES or kind not in relating_types():
+            yield Way(None, scope.criteria)
+    else:
+        charts = policy.charts(grant)
+        if charts is None:
+            yield Way(None, scope.criteria)
+        elif kind in patient_compartment():
+            yield Way(None, scope.criteria, related=charts)
