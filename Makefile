@@ -43,7 +43,7 @@ test: setup-dev system ## everything CI runs (< 15 min)
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 -m "not browser and not network and not long"
 	$(BIN)/pytest -q -n 2 -m "not browser and not network and not long" --database postgresql
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "(browser or network) and not long"
+	$(BIN)/pytest -q -n 3 --dist loadfile -m "(browser or network) and not long"
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not long" --database postgresql $(ON_POSTGRESQL)
 
 verify: setup-dev system ## the full counts, written to docs/verification.md
