@@ -1,4 +1,4 @@
-"""What a map makes of a message: intents for resources, with a trace; pure values between maps and whoever applies them.
+"""What a map makes of a message: intents for resources, with a trace. Values between maps and who applies them.
 
 A map knows the message and nothing else. So it does not say what a resource is to become, but what the message
 says of it: who applies it looks up what is stored under the identity and puts both together.
@@ -53,15 +53,14 @@ class Intent:
     resource: FHIR JSON without id. identities: by which it is found, best first; none makes a new one each
     time that the message is applied first.
     write: `merge`: what the message says replaces what is stored, the rest stays. `create`: nothing happens to
-    one that is there. `replace`: the whole resource. `retire`: marked as its type is marked when it was in error
-    or is out of use; nothing happens where there is none.
+    one that is there. `replace`: the whole resource. `retire`: marked as its type is marked when it was in
+    error or is out of use; nothing happens where there is none.
     cleared: paths (dots) that the message empties on purpose (`""`). lists: path -> how a repeating element
     joins with what is stored: `union` (by equal content), `union:system,value` (by these elements),
     `transfer` (open periods of the others end at `moment`). Without an entry a list replaces the list.
     keep: paths that are only set where nothing is stored.
     status: path of an element whose stored value may only go up in `ranks` (a late preliminary result never
-    replaces a final one); a lower one leaves the resource as it is. demographics: of a Patient: only a message
-    about the person may write it. version: with equal rank and moment, later ones win.
+    replaces a final one); a lower one leaves the resource as it is, with an equal one the later moment wins.
     """
 
     key: str
@@ -91,8 +90,8 @@ class Merge:
 class Finding:
     """Something that the map could not do as one would wish: a code that no table has, a date that is none.
 
-    code: of a fixed list (`mappings/findings.json`). position: where in the message, as `PID[1]-3[1].4.2`, "" for
-    the whole. text: words without anything of the message.
+    code: of a fixed list (`mappings/findings.json`). position: where in the message, as `PID[1]-3[1].4.2`, ""
+    for the whole. text: words without anything of the message.
     """
 
     code: str
