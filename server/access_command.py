@@ -13,6 +13,7 @@ import click
 from server.access_explanation import as_document, as_lines, explain
 from server.app import make_context
 from server.auth.access import resource_types
+from server.auth.partners import PartnerClosed, acting, members
 from server.auth.principal import Principal
 from server.auth.scopes import is_known, parse_scopes
 from server.auth.sessions import fhir_user
@@ -72,6 +73,7 @@ def explain_command(
         "user": who.user,
         "role": who.role,
         "client": who.client_id,
+        "organization": who.organization,
         "patient": who.patient,
         "scopes": [each.written for each in who.scopes],
     }
@@ -107,6 +109,12 @@ def _principal(
     claims: dict[str, Any] = {}
     if account is not None:
         claims = {"user": fhir_user(account), "role": account.role, "username": account.username}
+    try:
+        partner = acting(store.partners.of(members(client_id or "", username or "")), datetime.now(UTC))
+    except PartnerClosed as closed:
+        raise click.ClickException(f"no token is in force: {closed}") from None
+    if partner is not None:
+        claims["organization"] = partner.organization
     return Principal(
         client_id or "",
         parse_scopes(words),

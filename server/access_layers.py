@@ -132,7 +132,11 @@ def of_role(principal: Principal, resource_type: str, letter: str) -> Layer:
 
 
 def of_organizations(principal: Principal, parties: Parties | None) -> Layer:
-    """Where the person works, and what the policy says of that."""
+    """Where the person works, and what the policy says of that; for a partner its organization."""
+    if principal.organization is not None:
+        row = {"party": principal.organization, "kind": "partner"}
+        said = f"acts for the partner {principal.organization}: reads what is nobody's chart, and writes nothing"
+        return Layer("organization", "limits", said, (row,))
     if parties is None or not acts_for_staff(principal):
         return Layer("organization", "", "no member of staff acts")
     rows = tuple(

@@ -299,8 +299,8 @@ def _within(
 def _open_to_partners(resource_type: str, letters: Iterable[str]) -> bool:
     """Whether a partner may do this to a type: read what is nobody's chart.
 
-    Charts are closed to partners altogether as long as nothing here says to which of them an organisation has a
-    relationship.
+    Charts are closed to partners altogether as long as nothing here says what of them a patient's consent and
+    the partner's agreement let out (`policy/partner_agreements.json`): a relationship alone is no permission.
     """
     return resource_type in open_types() and not _WRITES.issuperset(letters)
 

@@ -7,7 +7,7 @@ Source: server/policy/partner_agreements.json, which names its own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -39,15 +39,26 @@ def acting_for(context: AuthContext, client_id: str, username: str = "") -> Acti
 
     Raises: PartnerClosed.
     """
-    members = [Member("client", client_id)] if client_id else []
-    members += [Member("user", username)] if username else []
-    partners = context.store.partners.of(members)
+    return acting(context.store.partners.of(members(client_id, username)), context.clock())
+
+
+def members(client_id: str, username: str = "") -> list[Member]:
+    """A client and a user ("" for none) as those who may belong to partners."""
+    found = [Member("client", client_id)] if client_id else []
+    return found + ([Member("user", username)] if username else [])
+
+
+def acting(partners: Sequence[PartnerRow], moment: datetime) -> Acting | None:
+    """For which of the partners that a client and its user belong to they act at a moment; None for none.
+
+    Raises: PartnerClosed.
+    """
     if not partners:
         return None
     if len(partners) > 1:
         raise PartnerClosed("a client of one partner does not act for the people of another")
     (partner,) = partners
-    today = context.clock().astimezone(UTC).date()
+    today = moment.astimezone(UTC).date()
     covering = [agreement for agreement in in_force(partner, today) if _covers(agreement, partner.purpose)]
     if partner.state != ACTIVE or not covering:
         raise PartnerClosed("the partner is not active, or no agreement covers it now")
