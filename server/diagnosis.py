@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from server.auth.keys import SigningKeyError, SigningKeys
 from server.backup.home_files import RECORD
+from server.brands import PATH, BrandError, read_brand
 from server.database_diagnosis import Finding, diagnose_database, row
 from server.policy.roles import shipped_policy
 from server.policy.second_factor import OPTIONAL
@@ -39,6 +40,7 @@ def diagnose(settings: Settings) -> list[Finding]:
     return [
         *_settings(settings),
         *_policy(settings),
+        *_brands(settings),
         *_certificate(settings, now),
         *_home(settings),
         *in_database,
@@ -87,6 +89,15 @@ def _policy(settings: Settings) -> Iterator[Finding]:
         yield row("policy", "error", f"{held.origin} can be written by other users: chmod go-w it")
     else:
         yield row("policy", "ok", said)
+
+
+def _brands(settings: Settings) -> Iterator[Finding]:
+    try:
+        brand = read_brand(settings.home, settings.fhir_base, demo=settings.demo)
+    except BrandError as error:
+        yield row("brands", "error", str(error))
+    else:
+        yield row("brands", "ok", f"{PATH} is published" if brand else "none is published")
 
 
 def _is_writable_by_others(path: Path) -> bool:

@@ -31,6 +31,7 @@ from server.auth.authorization_steps import (
     SignIn,
     Step,
 )
+from server.auth.context import record
 from server.auth.sessions import Session
 
 # The client's parameters that our pages carry along; the fields of our own begin with "_".
@@ -112,6 +113,7 @@ class _Views:
         session = current_session(self._server.context)
         if not asked.form.get("launch") and session is not None:
             if not session.is_csrf(request.form.get("_csrf", "")):
+                self._forged(session)
                 return self._problem("This page has expired", "Go back to the app and start again.", 403)
             if choice.patient and not patient_name(self._perform, session, choice.patient):
                 return self._problem("This patient cannot be opened", "Choose a patient from the list.", 404)
@@ -120,6 +122,17 @@ class _Views:
             ):
                 return self._problem("This visit cannot be opened", "Choose a visit from the list.", 404)
         return self._show(authorize(self._server, asked, session, choice), parameters, session)
+
+    def _forged(self, session: Session) -> None:
+        who = session.fhir_user or f"User/{session.username}"
+        record(
+            self._server.context,
+            "authorize-refused",
+            403,
+            principal=who,
+            username=session.username,
+            detail="form",
+        )
 
     def _show(self, step: Step, parameters: list[tuple[str, str]], session: Session | None) -> Response:
         """A step of the authorization endpoint as a response."""

@@ -2,7 +2,7 @@
 
 The steps carry the client's own parameters and validate them anew each time, so nothing half-done is stored.
 An error goes to the client's redirect URI once client and redirect URI are known to be right, and to a page
-before. Sources: RFC 6749 section 4.1, OpenID Connect Core 1.0 section 3.1.2.1,
+before. Sources: RFC 6749 section 4.1, RFC 9207, OpenID Connect Core 1.0 section 3.1.2.1,
 hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
+from authlib.common.urls import add_params_to_uri
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidRequestError
 
@@ -96,7 +97,7 @@ def _refusal(server: AuthorizationServer, request: Request, error: OAuth2Error) 
     if not error.redirect_uri:
         return ErrorPage(error.error, error.description or "The request cannot be understood.")
     _, _, headers = error()
-    return Redirect(dict(headers)["Location"])
+    return _answer(server, dict(headers)["Location"])
 
 
 def _ehr_launch(
@@ -172,7 +173,12 @@ def _issue(
     if not approval.scope:
         raise AccessDeniedError(redirect_uri=grant.redirect_uri, state=request.form.get("state"))
     answer = server.create_authorization_response(request, grant_user=approval, grant=grant)
-    return Redirect(answer.headers["Location"])
+    return _answer(server, answer.headers["Location"])
+
+
+def _answer(server: AuthorizationServer, url: str) -> Redirect:
+    """The answer to the client, which says whose it is: an app of several servers cannot be mixed up."""
+    return Redirect(add_params_to_uri(url, [("iss", server.context.base_url)]))
 
 
 def _fresh(server: AuthorizationServer, request: Request, session: Session, choice: Choice | None) -> bool:

@@ -113,6 +113,7 @@ class AuthorizationServer(GrantRegistry):
         except InvalidClientError as error:
             error.status_code = 401
             raise
+        request.client = client  # so that a refusal names who asked
         return client
 
     def create_oauth2_request(self, request: Request) -> Request:

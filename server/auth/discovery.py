@@ -2,7 +2,7 @@
 
 Only what works is stated. All addresses are made from the configured base URL, never from a request.
 Sources: hl7.org/fhir/smart-app-launch/STU2.2/conformance.html, OpenID Connect Discovery 1.0 section 3,
-RFC 8414.
+RFC 8414, RFC 9207.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def _endpoints(base_url: str) -> dict[str, Any]:
         "identity_link_endpoint": f"{base_url}/oauth2/links",
         "grant_types_supported": list(GRANT_TYPES),
         "response_types_supported": ["code"],
+        "authorization_response_iss_parameter_supported": True,
         "scopes_supported": scopes_supported(),
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": list(TOKEN_ENDPOINT_AUTH_METHODS),

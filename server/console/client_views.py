@@ -135,6 +135,11 @@ def add_client_pages(pages: Blueprint, auth: AuthContext) -> None:
             return shown(known(client_id), secret=secret, told=action.done)
         return make_response(redirect(url_for("console.client", client_id=client_id, did=name), 303))
 
+    @pages.get("/clients/<client_id>/keys")
+    def client_keys_page(client_id: str) -> Response:
+        """Where the form of keys leads whoever had to prove first who they are."""
+        return make_response(redirect(url_for("console.client", client_id=client_id), 303))
+
     @pages.post("/clients/<client_id>/keys")
     def client_keys(client_id: str) -> Response:
         row, text = known(client_id), request.form.get("jwks", "")

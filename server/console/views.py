@@ -51,6 +51,24 @@ NAVIGATION = (
     ("Oversight", (("Audit trail", "console.audit"), ("Disclosures", "console.disclosures"), EMERGENCY_LINK)),
 )
 DEFAULT_TYPE = "Patient"
+# What lets somebody in or shuts them out is for whoever has just proved who they are.
+PROOF_NEEDED = frozenset(
+    f"console.{name}"
+    for name in (
+        "client_registration",
+        "register_client",
+        "client_question",
+        "client_action",
+        "client_keys",
+        "client_keys_page",
+        "partner_question",
+        "partner_action",
+        "grant_question",
+        "grant_revoke",
+        "link_question",
+        "link_action",
+    )
+)
 # For those who may search the audit trail; all other pages are for roles with a console.
 OVERSIGHT_PAGES = AUDIT_PAGES | DISCLOSURE_PAGES | EMERGENCY_PAGES
 
@@ -74,7 +92,7 @@ def blueprint(
         home="console.home",
         enter=partial(_enter, auth),
         polled=POLLED,
-        dangerous=is_dangerous,
+        dangerous=lambda: is_dangerous() or request.endpoint in PROOF_NEEDED,
     )
 
     @pages.context_processor

@@ -97,7 +97,6 @@ def test_guesses_of_a_client_secret_are_refused_and_audited(own_site: Any, since
     own_site.audited(since, interaction="token-refused", outcome=401)
 
 
-@pytest.mark.xfail(strict=True, reason="failed client authentication is not throttled yet")
 def test_guesses_of_a_client_secret_are_slowed_down(own_site: Any) -> None:
     assert guessed_secrets(own_site, 200)[-1] == 429
 

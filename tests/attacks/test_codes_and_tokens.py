@@ -80,9 +80,6 @@ def test_a_code_of_another_client_is_refused(
     site.audited(since, interaction="token-refused", detail="invalid_grant")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the audit row of a refused code does not name the client that signed in"
-)
 def test_who_tried_a_code_of_another_client_is_audited(
     site: Any, public: Any, confidential: Any, victim: Any, chosen: Any, since: Any
 ) -> None:
@@ -106,7 +103,6 @@ def test_a_confidential_client_is_not_believed_without_its_secret(
 # Mix-up -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="the authorization response names no issuer (RFC 9207) yet")
 def test_the_answer_to_an_app_of_many_servers_says_whose_it_is(
     public: Any, victim: Any, chosen: Any, configuration: dict[str, Any]
 ) -> None:

@@ -319,6 +319,19 @@ class TestPolicy:
         assert "chmod" in said
 
 
+class TestBrands:
+    """What the site publishes of itself."""
+
+    def test_nothing_is_published_without_a_file(self, settings: Settings) -> None:
+        assert found(settings, "brands") == ("ok", "none is published")
+
+    def test_a_file_that_cannot_be_published_is_an_error_that_says_why(self, settings: Settings) -> None:
+        (settings.home / "brands.json").write_text('{"resourceType": "Patient"}', "utf-8")
+        level, said = found(settings, "brands")
+        assert level == "error"
+        assert "Bundle" in said
+
+
 def test_what_is_still_being_indexed_again_is_told(settings: Settings, store: DatabaseStore) -> None:
     with store.writing() as writer:
         for id in ("a", "b"):
