@@ -135,7 +135,7 @@ def of_organizations(principal: Principal, parties: Parties | None) -> Layer:
     """Where the person works, and what the policy says of that; for a partner its organization."""
     if principal.organization is not None:
         row = {"party": principal.organization, "kind": "partner"}
-        said = f"acts for the partner {principal.organization}: reads what is nobody's chart, and writes nothing"
+        said = f"for the partner {principal.organization}: only what is nobody's chart, and nothing is written"
         return Layer("organization", "limits", said, (row,))
     if parties is None or not acts_for_staff(principal):
         return Layer("organization", "", "no member of staff acts")
