@@ -59,7 +59,7 @@ def test_a_good_registration_is_kept_in_its_plain_form() -> None:
         ({"jwks": None}, "give its public keys"),
         ({"jwks": {"keys": []}}, "no RSA or EC key"),
         ({"jwks": {}}, "a JWKS is"),
-        ({"jwks": {"keys": [KEY.as_dict(private=True)]}}, "private key"),
+        pytest.param({"jwks": {"keys": [KEY.as_dict(private=True)]}}, "private key", id="a private key"),
         ({"jwks": {"keys": [{"kty": "RSA", "kid": "a", "n": "!", "e": "AQAB"}]}}, "cannot be read"),
         ({"scope": ""}, "at least one scope"),
         ({"scope": "patient/*.rs"}, "cannot be granted"),
