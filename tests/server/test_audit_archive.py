@@ -206,7 +206,9 @@ def test_a_changed_archive_is_found(trail: Any, baton: Any, tmp_path: Path, line
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"nothing", gzip.compress(b""), gzip.compress(b"{}\n"), gzip.compress(b"[]\n")]
+    "content",
+    [b"", b"nothing", gzip.compress(b""), gzip.compress(b"{}\n"), gzip.compress(b"[]\n")],
+    ids=["an empty file", "no gzip", "nothing within", "an empty object", "a list"],
 )
 def test_what_is_no_archive_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.gz").write_bytes(content)
