@@ -130,7 +130,7 @@ def client_row(registration: Registration, secret_hash: str, now: datetime) -> C
     if (registration.backend or registration.exchange) and registration.kind != ASYMMETRIC:
         raise RegistrationError("a backend client signs in with its own key: give its key set (JWKS)")
     if not (registration.backend or registration.exchange) and not registration.redirect_uris:
-        raise RegistrationError("a client that people sign in to needs at least one redirect URI")
+        raise _bad_redirect_uri("a client that people sign in to needs at least one redirect URI")
     for uri in registration.redirect_uris:
         _check_redirect_uri(uri)
     if registration.launch_url:

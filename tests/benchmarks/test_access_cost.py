@@ -35,7 +35,7 @@ def test_the_dearest_token_meets_the_bar_or_misses_it(
         access_cost.Cost("sqlite", "cheap", [95.0], [100.0]),
         access_cost.Cost("sqlite", "dear", [rate], [100.0]),
     ]
-    (verdict,) = bars.verdicts(None, {}, None, (), costs)
+    (verdict,) = bars.access_verdicts(costs)
     assert verdict.bar == 0.35
     assert verdict.holds is holds
     assert verdict.where == "token: dear"

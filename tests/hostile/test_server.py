@@ -157,7 +157,7 @@ def routes(app: Any) -> list[tuple[list[str], str]]:
     found = []
     for rule in app.url_map.iter_rules():
         if not rule.rule.startswith("/fhir/<") and rule.rule != "/fhir":
-            values = {name: "Patient" if "type" in name else "p1" for name in rule.arguments}
+            values = {name: "Patient" if "type" in name else "1" for name in rule.arguments}
             methods = sorted(rule.methods)
             found.append((methods, adapter.build(rule.endpoint, values, method=methods[0])))
     return found

@@ -13,7 +13,7 @@ from server.app import create_app
 from server.logs import Log
 
 BASE = "http://127.0.0.1:8000"
-SAMPLES = {"any_path": "Patient/none", "filename": "none.css", "path": "x", "string": "x"}
+SAMPLES = {"any_path": "Patient/none", "filename": "none.css", "path": "x", "string": "x", "number": "1"}
 PUBLIC = {
     "/fhir/.well-known/smart-configuration",
     "/.well-known/openid-configuration",

@@ -62,6 +62,10 @@ ARGUMENTS = {
     "filename": "console.css",
     "path": "Patient/one",
     "number": "1",
+    "ticket": "x",
+    "grant_id": "x",
+    "partner_id": "x",
+    "policy": "roles",
 }
 
 

@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from server.api.scope_words import scope_sentences
 from server.app import make_context
 from server.auth.context import AuthContext
 from server.console.views import blueprint
@@ -96,7 +97,14 @@ def demo_app(
 ) -> Flask:
     """A server with the console alone, and these accesses."""
     app = Flask("server")
-    pages = blueprint(context, authorization, login_url="/oauth2/login", demo=False, emergencies=kept)
+    pages = blueprint(
+        context,
+        authorization,
+        login_url="/oauth2/login",
+        demo=False,
+        scope_words=scope_sentences,
+        emergencies=kept,
+    )
     app.register_blueprint(pages)
     return app
 

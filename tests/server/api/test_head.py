@@ -15,7 +15,7 @@ from server.interactions.routes import ROUTES
 
 BASE = "http://127.0.0.1:8000"
 REQUEST_ID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
-SAMPLES = {"any_path": "Patient/none", "filename": "none.css", "path": "x", "string": "x"}
+SAMPLES = {"any_path": "Patient/none", "filename": "none.css", "path": "x", "string": "x", "number": "1"}
 # Their content differs from one request to the next: secrets of forms and counters.
 CHANGING = {"Set-Cookie", "Content-Length", "Date"}
 

@@ -29,7 +29,8 @@ def test_an_ehr_launch_answers_with_a_code_and_the_state_by_get_and_post(smart: 
         page = frame.get("/oauth2/authorize?" + urlencode(parameters))
     else:
         page = frame.post("/oauth2/authorize", parameters)
-    assert set(page.answer) == {"code", "state"}
+    assert set(page.answer) == {"code", "state", "iss"}
+    assert page.answer["iss"] == "http://127.0.0.1:8000"
     assert page.answer["state"] == "a b&c=d"
     assert page.headers["Cache-Control"] == "no-store"
 

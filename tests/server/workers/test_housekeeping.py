@@ -24,7 +24,7 @@ def test_audit_rows_of_reads_reach_the_database(fhir: Any, store: Any, clock: An
 
 def test_what_is_not_this_machines_own_is_taken_by_lease(store: Any, clock: Any, settings: Settings) -> None:
     shared = {task.name for task in tasks(store, settings.home, clock) if task.shared}
-    assert shared == {"expired-secrets", "done-jobs", "expired-answers"}
+    assert shared == {"expired-secrets", "done-jobs", "expired-answers", "expired-links"}
 
 
 def test_a_failing_task_is_reported_and_the_others_go_on() -> None:
