@@ -10,7 +10,7 @@ from flask import Response, make_response, render_template, request
 
 from server.api.browser_words import browser_words
 from server.auth.authorization_server import NO_STORE
-from server.auth.context import AuthContext
+from server.auth.context import AuthContext, record
 from server.auth.sessions import COOKIE, Session, session_of
 from server.auth.sign_in import Place
 from server.auth.throttle import Throttled
@@ -61,10 +61,20 @@ def place() -> Place:
 
 
 def expired_page(context: AuthContext) -> Response:
-    """A form that did not come from a page of the session."""
+    """A form that did not come from a page of the session; audited where there is one."""
+    session = current_session(context)
+    if session is not None:
+        record(
+            context,
+            "form-refused",
+            403,
+            principal=session.fhir_user or f"User/{session.username}",
+            username=session.username,
+            detail=request.endpoint or "",
+        )
     return session_page(
         "error.html",
-        current_session(context),
+        session,
         403,
         heading="This page has expired",
         text="Go back, reload the page and try again.",

@@ -44,7 +44,7 @@ def registration_blueprint(context: AuthContext, rate: Rate) -> Blueprint:
 
     @blueprint.post(registration.PATH)
     def register() -> Response:
-        return answered(lambda token: registration.register(context, token, _document()), 201)
+        return answered(lambda token: registration.register(context, token, _document), 201)
 
     @blueprint.get(f"{registration.PATH}/<client_id>")
     def read(client_id: str) -> Response:
@@ -52,7 +52,7 @@ def registration_blueprint(context: AuthContext, rate: Rate) -> Blueprint:
 
     @blueprint.put(f"{registration.PATH}/<client_id>")
     def update(client_id: str) -> Response:
-        return answered(lambda token: registration.update(context, client_id, token, _document()), 200)
+        return answered(lambda token: registration.update(context, client_id, token, _document), 200)
 
     @blueprint.delete(f"{registration.PATH}/<client_id>")
     def delete(client_id: str) -> Response:
@@ -66,12 +66,11 @@ def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = No
 
 
 def _token() -> str:
-    """The bearer token of the request. Raises: TokenRefused."""
+    """The bearer token of the request, "" for none that could be one: refused and audited like another."""
     scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
     token = token.strip()
-    if scheme.lower() != "bearer" or not token.isascii() or not 0 < len(token) <= _LONGEST_TOKEN:
-        raise registration.TokenRefused
-    return token
+    usable = scheme.lower() == "bearer" and token.isascii() and len(token) <= _LONGEST_TOKEN
+    return token if usable else ""
 
 
 def _document() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,10 +35,14 @@ def discovery_members(context: AuthContext) -> dict[str, Any]:
     return {"registration_endpoint": context.base_url + PATH}
 
 
-def register(context: AuthContext, token: str, document: Mapping[str, Any]) -> dict[str, Any]:
+# Gives the decoded request; asked for once it is known who asks. Raises: RegistrationError.
+Document = Callable[[], Mapping[str, Any]]
+
+
+def register(context: AuthContext, token: str, document: Document) -> dict[str, Any]:
     """Register a client and answer what it needs to know (RFC 7591 section 3.2.1).
 
-    token: the initial access token. document: the decoded request.
+    token: the initial access token.
     Raises: TokenRefused; RegistrationError with its code.
     """
     invitation = invitation_in_force(context, token)
@@ -49,7 +53,7 @@ def register(context: AuthContext, token: str, document: Mapping[str, Any]) -> d
     try:
         row, secret = _requested(
             context,
-            document,
+            document(),
             Bounds(invitation.scope, invitation.hosts, invitation.backend),
             invitation.statement,
         )
@@ -83,7 +87,7 @@ def read(context: AuthContext, client_id: str, token: str) -> dict[str, Any]:
     return _answer(context, _own(context, client_id, token), token)
 
 
-def update(context: AuthContext, client_id: str, token: str, document: Mapping[str, Any]) -> dict[str, Any]:
+def update(context: AuthContext, client_id: str, token: str, document: Document) -> dict[str, Any]:
     """Replace a client's metadata (RFC 7592 section 2.2). What it was granted beyond its new scope ends.
 
     Raises: TokenRefused; RegistrationError with its code.
@@ -92,8 +96,9 @@ def update(context: AuthContext, client_id: str, token: str, document: Mapping[s
     kept = before.registration
     bounds = Bounds(kept["scope"], tuple(kept["hosts"]), kept["backend"])
     try:
-        check_update(document, before, Client(before, context.token_key).check_client_secret)
-        row, _ = _requested(context, document, bounds, kept["statement"], before)
+        asked = document()
+        check_update(asked, before, Client(before, context.token_key).check_client_secret)
+        row, _ = _requested(context, asked, bounds, kept["statement"], before)
     except RegistrationError as error:
         record(context, "client-update-refused", 400, principal=f"Client/{client_id}", client_id=client_id,
                detail=error.code)  # fmt: skip

@@ -104,6 +104,7 @@ INTERACTIONS = (
     "partner-user-add",
     "token-exchange",
     "exchange-refused",
+    "link-list",
     "link-propose",
     "link-confirm",
     "link-refuse",

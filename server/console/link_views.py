@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, g, make_response, redirect, request, url_for
 
-from server.auth.context import AuthContext
+from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.console.links import ACTIONS, Action, act, described, link_state
 from server.errors import FhirError
@@ -17,7 +17,15 @@ def add_link_pages(pages: Blueprint, auth: AuthContext) -> None:
 
     @pages.get("/links")
     def links() -> Response:
-        state = request.args.get("state", PROPOSED)
+        state, staff = request.args.get("state", PROPOSED), g.staff
+        record(
+            auth,
+            "link-list",
+            200,
+            principal=staff.fhir_user or f"User/{staff.username}",
+            username=staff.username,
+            detail=state if state in STATES else "",
+        )
         action = ACTIONS.get(request.args.get("did", ""))
         return page(
             "console/links.html",

@@ -112,7 +112,7 @@ def _agents(of: Kind, row: AuditRow, base_url: str) -> list[dict[str, Any]]:
     if row.address:
         agents[-1]["network"] = {"address": row.address, "type": _IP}
     if row.organization:
-        agents.append({"who": {"reference": row.organization}, "requestor": False})
+        agents.append({"who": {"reference": row.organization}, "requestor": not agents})
     agents.append(
         {
             "type": {"coding": [_coding(of.server)]},

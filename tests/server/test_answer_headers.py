@@ -19,6 +19,7 @@ PUBLIC = {
     "/.well-known/openid-configuration",
     "/oauth2/jwks",
     "/oauth2/smart-style.json",
+    "/fhir/.well-known/brands.json",
 }
 
 

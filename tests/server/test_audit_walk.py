@@ -31,6 +31,26 @@ NOTHING_SHOWN = {
     "console.queue_now": "numbers and names of consumers",
     "console.queue_question": "a question before an action",
     "console.search_explain": "a form; what is asked is a search of its own",
+    "console.clients": "programs",
+    "console.client": "a program and its keys",
+    "console.client_keys_page": "leads on",
+    "console.client_question": "a question before an action",
+    "console.grants": "which program may act in whose name; what it read is in the trail",
+    "console.grant_question": "a question before an action",
+    "console.keys": "public keys",
+    "console.link_question": "a question before an action; of a patient's link it names the EHR",
+    "console.partners": "organisations",
+    "console.partner": "an organisation, its clients and accounts",
+    "console.partner_question": "a question before an action",
+    "console.policies": "the policy files",
+    "console.emergency": "here of an access that is none; one that is shown is noted (test_emergencies)",
+    "brands.bundle": "open to everyone",
+    "oauth2_pages.links": "here of a launch that is none; our patients are read through the door",
+    "oauth2_pages.decide_link": "likewise",
+    "oauth2_pages.password_page": "a form",
+    "oauth2_pages.proof_page": "a form",
+    "oauth2_pages.code_page": "a form",
+    "oauth2_pages.set_up_page": "a form",
     "smart.smart_configuration_document": "open to everyone",
     "smart.openid_configuration_document": "open to everyone",
     "smart.jwks": "public keys",
@@ -40,8 +60,8 @@ NOTHING_SHOWN = {
     "observability.readyz": "whether the server is ready",
     "observability.metrics_text": "numbers",
 }
-# Pages of one's own grants: whose they are is the person signed in, and no record is shown.
-OWN = {"oauth2_pages.grants"}
+# Pages of one's own grants and sign-ins: whose they are is the person signed in, and no record is shown.
+OWN = {"oauth2_pages.grants", "oauth2_pages.account"}
 # Forms of the sign-in and authorization pages: without the secret of the page before they are refused unread.
 UNREAD = {
     "oauth2_pages.login",
@@ -50,6 +70,7 @@ UNREAD = {
     "oauth2_pages.patient",
     "oauth2_pages.consent",
     "oauth2_pages.decision",
+    "oauth2_pages.code",
 }
 
 ARGUMENTS = {

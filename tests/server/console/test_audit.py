@@ -14,7 +14,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from server.console.audit import Filters, audit_query, read_filters, timeline
+from server.console.audit_views import INTERACTIONS
 from server.errors import FhirError
+from server.policy.audit_events import kinds
 from server.storage.interface import AuditRow
 
 BASE = "http://127.0.0.1:8000"
@@ -178,3 +180,7 @@ def test_a_patient_is_named_by_its_id_alone(clock: Any) -> None:
     assert audit_query(read_filters({"patient": "Patient/one"}, clock())).patient == "one"
     with pytest.raises(FhirError):
         audit_query(read_filters({"patient": "Smith, John"}, clock()))
+
+
+def test_what_the_page_can_filter_by_has_a_shape_as_an_audit_event() -> None:
+    assert [name for name in INTERACTIONS if name not in kinds()] == []
