@@ -82,6 +82,8 @@ class Jobs:
 
     def claim(self, owner: str, kinds: Collection[str], now: datetime, *, lease: timedelta) -> Job | None:
         """The job of one of these kinds that has waited longest; None where none is free."""
+        if not kinds:
+            return None
         with self._database.reading() as connection:
             parameters = Parameters(connection.dialect)
             free = f"{_OPEN} AND available <= :now AND kind {parameters.among(kinds)}"

@@ -42,6 +42,7 @@ def test_of_one_name_at_most_one_job_is_open(jobs: Any, chart: Any) -> None:
 def test_jobs_of_other_kinds_are_left_to_those_who_know_them(jobs: Any, chart: Any) -> None:
     jobs.enqueue("unknown", "a", chart.now)
     assert claim(chart) is None
+    assert claim(chart, kinds=()) is None
     assert claim(chart, kinds=("unknown",)).kind == "unknown"
 
 
