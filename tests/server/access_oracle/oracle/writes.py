@@ -5,15 +5,19 @@ Sources: hl7.org/fhir/R4/http.html#create, #update, #delete, #cond-update; docs/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
+from access_oracle.curious import refused
 from access_oracle.sight import Sight
 from search_oracle.evaluator import Key
 
 # Refusals that have nothing to do with access: a lifecycle's order, a version that has to be named.
 OTHER_RULES = (422, 428)
+TRIES = 8  # to find what may be written
+Aim = TypeVar("Aim")
 
 
 @dataclass(slots=True)
@@ -27,17 +31,29 @@ class Writer:
         """One write, and what is wrong with its answer or with what it left ("": nothing)."""
         return self.random.choice((self.put, self.put, self.delete, self.by_condition, self.create))()
 
+    def _aimed(self, made: Callable[[], Aim], may: Callable[[Aim], bool]) -> Aim:
+        """Anything, half the time something that may be written where that is soon found."""
+        tried = (made() for _ in range(1 if self.random.random() < 0.5 else TRIES))
+        one = next(tried)
+        return one if may(one) else next(filter(may, tried), one)
+
     def put(self) -> str:
         """An update of what is there, or a creation under an id of the client's."""
         sight, world = self.sight, self.sight.world
-        key = world.any_key()
-        content = world.made(key)
+
+        def made() -> tuple[Key, dict[str, Any]]:
+            key = world.any_key()
+            return key, world.made(key)
+
+        key, content = self._aimed(made, lambda one: self._may_put(*one))
         there, versions = world.is_there(key), world.versions.get(key, [])
         may = self._may_put(key, content)
         reply = self._sent("PUT", key, content)
         if reply.status in OTHER_RULES and may:
             return self._unchanged(key, reply)
         if not may:
+            if not sight.reaches(key[0], "u"):
+                return refused(reply, 403) or self._unchanged(key, reply)
             if reply.status == 200 and there and sight.sees(key, "rsu"):
                 return self._unchanged(key, reply)  # the same content makes no version
             wrong = (
@@ -64,15 +80,24 @@ class Writer:
         if last is None:
             before = next((v.content for v in reversed(versions) if v.content is not None), None)
             return (
-                before is not None and sight.may_hold(kind, "c", before) and sight.may_hold(kind, "c", content)
+                before is not None
+                and sight.may_hold(kind, "c", before, gone=True)
+                and sight.may_hold(kind, "c", content)
             )
-        return sight.may_hold(kind, "u", last) and sight.may_hold(kind, "u", content)
+        return sight.may_hold(kind, "u", last, gone=True) and sight.may_hold(kind, "u", content)
 
     def delete(self) -> str:
         sight, world = self.sight, self.sight.world
-        key = world.any_key()
+        key = self._aimed(world.any_key, self._may_delete)
         reply = self._sent("DELETE", key, None)
         return self._judged_delete(key, reply, sight.reaches(key[0], "d"), f"DELETE {key}")
+
+    def _may_delete(self, key: Key) -> bool:
+        sight, world = self.sight, self.sight.world
+        content = world.versions[key][-1].content if world.is_there(key) else None
+        return (
+            content is not None and sight.sees(key, "rsd") and sight.may_hold(key[0], "d", content, gone=True)
+        )
 
     def _judged_delete(self, key: Key, reply: Any, reaches: bool, what: str, seen: str = "rsd") -> str:
         sight, world = self.sight, self.sight.world
@@ -85,7 +110,7 @@ class Writer:
             return (f"{what}: {reply.status} for nothing" if wrong else "") or self._unchanged(key, reply)
         content = world.versions[key][-1].content
         assert content is not None
-        if not sight.may_hold(key[0], "d", content):
+        if not sight.may_hold(key[0], "d", content, gone=True):
             return (f"{what}: {reply.status}, not 403" if reply.status != 403 else "") or self._unchanged(
                 key, reply
             )
