@@ -63,8 +63,9 @@ class Visit:
 
     def stays(self) -> None:
         """Until just before or after the end of what is open."""
-        closed = self.world.open_until(self.grant.user)
-        if closed is not None:
+        opened = self.world.open_to(self.grant.user)
+        if opened:
+            closed = max(one.until for one in opened)
             self.world.wait(closed + timedelta(microseconds=self.world.random.choice((-1, 0, 10**6))))
             self._fhir = self.world.enter(self.grant)
 

@@ -80,10 +80,10 @@ class World:
                 time.sleep(left)
         self.everything = self.enter(EVERYTHING)
 
-    def open_until(self, user: str | None) -> datetime | None:
-        """When the last chart that a user has open is closed, None where none is open."""
+    def open_to(self, user: str | None) -> list[Opened]:
+        """The charts that a user has open now."""
         now = self.clock.now
-        return max((one.until for one in self.opened if one.user == user and now < one.until), default=None)
+        return [one for one in self.opened if one.user == user and one.since <= now < one.until]
 
     def any_key(self) -> Key:
         weighted = (*COMMON, *self.kinds)
