@@ -31,8 +31,15 @@ for _name, _folder in (
         sys.modules[_name] = importlib.util.module_from_spec(_spec)
 
 
-@pytest.fixture(scope="session")
-def policy_text() -> str:
+# What a site leaves to the staff of organizations: some less than others, or everybody less than its own.
+HOUSES: Mapping[str, Mapping[str, str]] = {
+    "some-less": {"Organization/a": "organization", "Organization/b": "related"},
+    "others-less": {"Organization/a": "all", "Organization/b": "organization", "*": "related"},
+}
+
+
+@pytest.fixture(scope="session", params=HOUSES)
+def policy_text(request: pytest.FixtureRequest) -> str:
     """A site's policy: the shipped one with roles of every reach, which may all open charts in an emergency,
     and organizations that narrow it."""
     document = json.loads(files("server.policy").joinpath("roles.json").read_text("utf-8"))
@@ -43,7 +50,7 @@ def policy_text() -> str:
             "types": {"*": "cruds"},
             "emergency_minutes": minutes,
         }
-    document["organizations"] = {"Organization/a": "organization", "Organization/b": "related"}
+    document["organizations"] = HOUSES[request.param]
     return json.dumps(document)
 
 

@@ -45,6 +45,7 @@ CASES = int(os.environ.get("BATON_ACCESS_HTTP_CASES") or 500)
 SEED = os.environ.get("BATON_ACCESS_SEED")
 WRITES = 70
 TOKENS, REQUESTS = 5, 20
+POLICIES = 2  # of a site: each case is run with both
 ATTEMPTS = 3  # to open a chart
 MOMENT = timedelta(seconds=2)
 ORIGIN = "http://127.0.0.1:8000"  # what the charts' absolute references name; sent as Host, not connected to
@@ -186,7 +187,7 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("number", range(1 if SEED else -(-CASES // (TOKENS * REQUESTS))))
+@pytest.mark.parametrize("number", range(1 if SEED else -(-CASES // (TOKENS * REQUESTS * POLICIES))))
 def test_over_http_a_token_is_shown_what_it_may_see_and_nothing_else(
     number: int, over_http: _Server, site_policy: Any
 ) -> None:

@@ -31,7 +31,8 @@ WRITES = 70  # that make a world
 TOKENS = 4 if CASES <= 1_000 else 8  # that look at one
 REQUESTS = 12  # of one token
 ATTEMPTS = 3  # to open a chart
-WORLDS = 1 if SEED else -(-CASES // (TOKENS * REQUESTS))
+POLICIES = 2  # of a site: each case is run with both
+WORLDS = 1 if SEED else -(-CASES // (TOKENS * REQUESTS * POLICIES))
 
 
 def world_of(seed: int, enter: Callable[[Grant], Any], clock: Any) -> tuple[World, Random]:

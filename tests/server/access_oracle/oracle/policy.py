@@ -55,7 +55,7 @@ class Policy:
 
     def is_limited(self, role: str) -> bool:
         """Whether anybody of a role may be kept from a chart."""
-        return self._reach(role) != "all" or any(self._narrower(role))
+        return self._reach(role) != "all" or any(reach != "all" for reach in self._organizations.values())
 
     def is_for_partners(self, role: str) -> bool:
         """Whether a role is one for the people of partner organisations."""
@@ -70,9 +70,7 @@ class Policy:
         assert grant.user is not None
         kind, _, id = grant.user.partition("/")
         user: Key = kind, id
-        limits = [self._reach(grant.role)] if self._reach(grant.role) != "all" else []
-        employers = {"/".join(key) for key in self._relations.organizations(user)}
-        limits += [reach for reach, named in self._narrower(grant.role) if named & employers]
+        limits = {self._reach(grant.role), *self._of_employers(user)} - {"all"}
         if not limits:
             return None
         found = [
@@ -84,12 +82,14 @@ class Policy:
     def _reach(self, role: str) -> str:
         return str(self._roles.get(role, {}).get("reach", "related"))
 
-    def _narrower(self, role: str) -> Iterator[tuple[str, set[str]]]:
-        """Reaches narrower than the role's, with the organizations that give them to their staff."""
-        for reach in REACHES[REACHES.index(self._reach(role)) + 1 :]:
-            named = {name for name, widest in self._organizations.items() if widest == reach}
-            if named:
-                yield reach, named
+    def _of_employers(self, user: Key) -> Iterator[str]:
+        """The reaches that organizations leave to a user, whatever the role."""
+        employers = {"/".join(key) for key in self._relations.organizations(user)}
+        given = [self._organizations[name] for name in sorted(employers & self._organizations.keys())]
+        yield from given
+        others = self._organizations.get("*", "all")
+        if not any(REACHES.index(reach) < REACHES.index(others) for reach in given):
+            yield others
 
 
 def ways(grant: Grant, kind: str, letters: str, policy: Policy) -> Iterator[Way]:
