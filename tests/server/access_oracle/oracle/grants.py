@@ -59,14 +59,19 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token. user: "Practitioner/id", "PractitionerRole/id" or None. patient: an id or None. partner: who of
-    client and user belongs to a partner organisation."""
+    """A token. user: "Practitioner/id", another reference to somebody, or None. patient: an id or None.
+    partner: who of client and user belongs to a partner organisation."""
 
     scopes: tuple[Scope, ...]
     patient: str | None = None
     user: str | None = None
     role: str = ""
     partner: frozenset[str] = frozenset()
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether somebody acts whose role, organizations and relationships count."""
+        return self.user is not None and self.user.startswith(("Practitioner/", "PractitionerRole/"))
 
     @property
     def scope(self) -> str:
@@ -110,8 +115,12 @@ def random_grant(
 
     make = random.choice((broad, by_type, granular, granular))
     form = random.randrange(14)
-    if form < 5:
+    if form < 4:
         grant = Grant(make("patient"), patient)
+    elif form < 5:  # the patient, or who cares for them, with an app that may ask for more
+        person = random.choice((f"Patient/{patient}", f"RelatedPerson/{random.choice(IDS)}"))
+        scopes = make("patient") if random.random() < 0.7 else (*make("patient"), *broad("user"))
+        grant = Grant(scopes, patient, person)
     elif form < 7:
         grant = Grant(make("user"), None, user, random.choice(ROLES))
     elif form < 8:

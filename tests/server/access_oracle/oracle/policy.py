@@ -108,11 +108,12 @@ def _ways(grant: Grant, scope: Scope, kind: str, own: set[str], policy: Policy) 
         return
     if scope.level == "system":
         yield Way(None, scope.criteria)
-    elif grant.user is not None and not own & policy.letters(grant.role, kind):
+    elif (grant.is_staff or scope.level == "user") and not own & policy.letters(grant.role, kind):
         return  # staff may do no more by an app's scope than their role allows
     elif scope.level == "patient" and grant.patient is not None:
         if kind in patient_compartment():
-            yield Way(frozenset({grant.patient}), scope.criteria, **_limits(grant, policy))
+            limits = _limits(grant, policy) if grant.is_staff else {}
+            yield Way(frozenset({grant.patient}), scope.criteria, **limits)
         elif kind in open_types() and not own <= WRITES:
             yield Way(None, scope.criteria, referred=True)
     elif scope.level == "user" and grant.user is not None:
@@ -134,6 +135,6 @@ def _staff(grant: Grant, scope: Scope, kind: str, own: set[str], policy: Policy)
 
 def _limits(grant: Grant, policy: Policy) -> dict[str, frozenset[str]]:
     """`related` and `lasting` of a way by which the token's user goes, none for no such limit."""
-    charts = policy.charts(grant) if grant.user is not None else None
+    charts = policy.charts(grant)
     lasting = policy.charts(grant, lasting=True) if charts is not None else None
     return {} if charts is None or lasting is None else {"related": charts, "lasting": lasting}
