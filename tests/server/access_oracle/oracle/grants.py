@@ -128,7 +128,8 @@ def random_grant(
     elif form < 9:
         grant = Grant(make("system"))
     elif form < 13:
-        scopes = (*broad("user"), *make("patient")) if random.random() < 0.3 else broad("user")
+        scopes = broad("user") if random.random() < 0.8 else ()
+        scopes += make("patient") if random.random() < 0.3 or not scopes else ()
         grant = Grant(scopes, patient, user, random.choice(KEPT_OUT))
     else:  # scopes without the claim that gives them a meaning
         grant = Grant((*broad("patient"), *broad("user"), *by_type("system")[:1]))

@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 from access_oracle.curious import refused
 from access_oracle.sight import Sight
-from search_oracle.evaluator import Key
+from access_oracle.world import PLACE
+from search_oracle.definitions import open_types
+from search_oracle.evaluator import Held, Key
 
 # Refusals that have nothing to do with access: a lifecycle's order, a version that has to be named.
 OTHER_RULES = (422, 428)
-TRIES = 8  # to find what may be written
-Aim = TypeVar("Aim")
+TRIES = 12  # to find something worth a try
+Json = dict[str, Any]
+Aim = tuple[Key, Json | None]  # what to write where, or what stands there to be deleted
 
 
 @dataclass(slots=True)
@@ -32,20 +35,32 @@ class Writer:
         return self.random.choice((self.put, self.put, self.delete, self.by_condition, self.create))()
 
     def _aimed(self, made: Callable[[], Aim], may: Callable[[Aim], bool]) -> Aim:
-        """Anything, half the time something that may be written where that is soon found."""
-        tried = (made() for _ in range(1 if self.random.random() < 0.5 else TRIES))
-        one = next(tried)
-        return one if may(one) else next(filter(may, tried), one)
+        """Anything, or where that is soon found something that may be written or that is delicate."""
+        wish = self.random.choice((lambda one: True, may, self._is_delicate))
+        tried = [made()]
+        while not wish(tried[-1]) and len(tried) < TRIES:
+            tried.append(made())
+        return tried[-1]
+
+    def _is_delicate(self, one: Aim) -> bool:
+        """For a partner what everybody may see, for others what is in charts opened in an emergency alone."""
+        (kind, _), content = one
+        if self.sight.grant.partner:
+            return kind in open_types()
+        opened = {one.patient for one in self.sight.world.open_to(self.sight.grant.user)}
+        charts = Held(content, 0, PLACE).patients() if content and opened else set()
+        return bool(charts) and opened >= charts
 
     def put(self) -> str:
         """An update of what is there, or a creation under an id of the client's."""
         sight, world = self.sight, self.sight.world
 
-        def made() -> tuple[Key, dict[str, Any]]:
+        def made() -> Aim:
             key = world.any_key()
             return key, world.made(key)
 
         key, content = self._aimed(made, lambda one: self._may_put(*one))
+        assert content is not None
         there, versions = world.is_there(key), world.versions.get(key, [])
         may = self._may_put(key, content)
         reply = self._sent("PUT", key, content)
@@ -67,8 +82,9 @@ class Writer:
         world.stored(key, _representation(world, key, reply))
         return ""
 
-    def _may_put(self, key: Key, content: dict[str, Any]) -> bool:
+    def _may_put(self, key: Key, content: Json | None) -> bool:
         sight = self.sight
+        assert content is not None
         kind, versions = key[0], sight.world.versions.get(key, [])
         if not sight.reaches(kind, "u"):
             return False
@@ -88,13 +104,17 @@ class Writer:
 
     def delete(self) -> str:
         sight, world = self.sight, self.sight.world
-        key = self._aimed(world.any_key, self._may_delete)
+
+        def made() -> Aim:
+            key = world.any_key()
+            return key, world.versions[key][-1].content if world.is_there(key) else None
+
+        key, _ = self._aimed(made, lambda one: self._may_delete(*one))
         reply = self._sent("DELETE", key, None)
         return self._judged_delete(key, reply, sight.reaches(key[0], "d"), f"DELETE {key}")
 
-    def _may_delete(self, key: Key) -> bool:
-        sight, world = self.sight, self.sight.world
-        content = world.versions[key][-1].content if world.is_there(key) else None
+    def _may_delete(self, key: Key, content: Json | None) -> bool:
+        sight = self.sight
         return (
             content is not None and sight.sees(key, "rsd") and sight.may_hold(key[0], "d", content, gone=True)
         )
