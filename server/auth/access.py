@@ -240,6 +240,8 @@ def _scope_reach(
         return None
     staff, held = acts_for_staff(principal), role(principal.role)
     writes = _WRITES.issuperset(letters)
+    if held.partner and principal.organization is None and scope.level != "system":
+        return None
     if scope.level == "patient":
         if principal.patient is None:
             return None
@@ -255,8 +257,6 @@ def _scope_reach(
 
     elif scope.level == "user":
         if principal.user is None:
-            return None
-        if held.partner and principal.organization is None:
             return None
 
         def rules_of(resource_type: str, criteria: tuple[Clause, ...]) -> Iterable[Rule]:

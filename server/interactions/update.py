@@ -17,7 +17,7 @@ from server.interactions.call import Call
 from server.interactions.preconditions import check_preconditions
 from server.interactions.request import InteractionRequest, InteractionResponse
 from server.interactions.version import same_content, store_version
-from server.interactions.writable import is_writable
+from server.interactions.writable import is_replaceable
 from server.storage.interface import StoredVersion, Writer
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -79,7 +79,7 @@ def check_writable(call: Call[Writer], current: StoredVersion) -> None:
     content = decode(current.body)
     context = call.context
     rows = index_values(content, base_url=context.base_url, time_zone=context.time_zone)
-    if not is_writable(call, call.decision, rows, content):
+    if not is_replaceable(call, call.decision, rows, content):
         raise FhirError("forbidden", "the token does not allow this resource to be changed")
 
 

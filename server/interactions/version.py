@@ -13,7 +13,7 @@ from server.fhir.json_codec import decode, encode
 from server.interactions.call import Call
 from server.interactions.definition import define
 from server.interactions.lifecycle import check_lifecycle
-from server.interactions.writable import is_writable
+from server.interactions.writable import is_replaceable, is_writable
 from server.storage.interface import NewVersion, StoredVersion, Writer
 
 
@@ -80,7 +80,7 @@ def store_deletion(call: Call[Writer], current: StoredVersion) -> tuple[StoredVe
     moment, number = _next(call, current)
     content = decode(current.body)
     index = index_values(content, base_url=call.context.base_url, time_zone=call.context.time_zone)
-    if not is_writable(call, call.decision, index, content):
+    if not is_replaceable(call, call.decision, index, content):
         raise FhirError("forbidden", "the token does not allow this resource to be deleted")
     define(call, current.resource_type, current.id, None)
     new = NewVersion(

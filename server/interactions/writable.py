@@ -5,7 +5,7 @@ could be seen by that. Until its transaction ends it is in reach, so that who re
 who cares for the patient; afterwards only what was said counts.
 
 An emergency access opens a chart for a while and makes no relationship: what would make one is not written by
-it.
+it. What made one before may be replaced or deleted by it, as by any relationship.
 """
 
 from __future__ import annotations
@@ -24,8 +24,16 @@ from server.storage.interface import Reader
 def is_writable(
     call: Call[Any], decision: Decision, rows: IndexRows, content: Mapping[str, Any], *, new: bool = False
 ) -> bool:
-    """Whether the decision allows the content. rows: its index rows. new: it is the first version of its id."""
-    keeps = partial(_keeps, call.unit, decision, rows, content, new)
+    """Whether the decision allows the content to be written. rows: its index rows. new: it is the first version
+    of its id."""
+    makes = rows.relations is not None and bool(rows.relations.relationships)
+    keeps = partial(_keeps, call.unit, decision, rows, content, new, makes)
+    return may_write(decision, content["resourceType"], rows, content, keeps)
+
+
+def is_replaceable(call: Call[Any], decision: Decision, rows: IndexRows, content: Mapping[str, Any]) -> bool:
+    """Whether the decision allows stored content to be replaced or deleted. rows: its index rows."""
+    keeps = partial(_keeps, call.unit, decision, rows, content, False, False)
     return may_write(decision, content["resourceType"], rows, content, keeps)
 
 
@@ -35,6 +43,7 @@ def _keeps(
     rows: IndexRows,
     content: Mapping[str, Any],
     new: bool,
+    lasting: bool,
     limits: tuple[Limit, ...],
 ) -> bool:
     others = set(rows.compartments)
@@ -42,5 +51,4 @@ def _keeps(
         others.discard(content["id"])
         if not others:
             return True
-    makes = rows.relations is not None and bool(rows.relations.relationships)
-    return unit.reaches(decision.writable, limits, others, lasting=makes)
+    return unit.reaches(decision.writable, limits, others, lasting=lasting)

@@ -248,8 +248,8 @@ def authorization(settings: Settings, store: Store, clock: Clock) -> AuthContext
 def as_token(app: Flask, authorization: AuthContext) -> Callable[..., Fhir]:
     """`as_token("patient/*.rs", patient="1")`: requests with a token of these claims."""
 
-    def make(scope: str, **claims: Any) -> Fhir:
-        token = mint(authorization, Claims(client_id="tests", scope=scope, **claims), timedelta(hours=1))
+    def make(scope: str, *, client_id: str = "tests", **claims: Any) -> Fhir:
+        token = mint(authorization, Claims(client_id, scope, **claims), timedelta(hours=1))
         return Fhir(app.test_client(), token)
 
     return make

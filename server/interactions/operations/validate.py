@@ -24,7 +24,7 @@ from server.interactions.operations.definition import Arguments
 from server.interactions.operations.parameters import place_of
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
-from server.interactions.writable import is_writable
+from server.interactions.writable import is_replaceable, is_writable
 from server.storage.interface import Reader, StoredVersion, Writer
 
 # Code of resource-validation-mode -> whether it speaks of one resource of this server.
@@ -143,7 +143,7 @@ def _deletion(call: Call[Reader]) -> Iterator[Issue]:
     yield from _version_issues(call, current)
     content = decode(current.body)
     index = index_values(content, base_url=call.context.base_url, time_zone=call.context.time_zone)
-    if not is_writable(call, decision, index, content):
+    if not is_replaceable(call, decision, index, content):
         yield Issue("forbidden", "the token does not allow this resource to be deleted")
 
 

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -19,11 +21,14 @@ from typing import Any
 import pytest
 import requests
 from access_oracle.curious import Curious
+from access_oracle.emergencies import open_chart
+from access_oracle.entrance import Entrance
 from access_oracle.grants import random_grant
 from access_oracle.sight import Sight
 from access_oracle.sources import made
-from access_oracle.world import World
+from access_oracle.world import Opened, World
 from search_oracle.asking import offered
+from search_oracle.makers import IDS
 
 from server.app import now
 from server.auth.context import auth_context
@@ -32,6 +37,7 @@ from server.fhir.json_codec import decode, encode
 from server.process import die_with_parent
 from server.settings import read_settings
 from server.storage import open_store
+from server.storage.interface import Store
 
 pytestmark = [pytest.mark.network, pytest.mark.long]
 
@@ -39,6 +45,9 @@ CASES = int(os.environ.get("BATON_ACCESS_HTTP_CASES") or 500)
 SEED = os.environ.get("BATON_ACCESS_SEED")
 WRITES = 70
 TOKENS, REQUESTS = 5, 20
+POLICIES = 2  # of a site: each case is run with both
+ATTEMPTS = 3  # to open a chart
+MOMENT = timedelta(seconds=2)
 ORIGIN = "http://127.0.0.1:8000"  # what the charts' absolute references name; sent as Host, not connected to
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -83,6 +92,24 @@ class _Fhir:
         return self("DELETE", path, **headers)
 
 
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A server of the test's own: the way in, and the store that it works on."""
+
+    enter: Entrance
+    store: Store
+
+    def open_for_a_moment(self, world: World, user: str) -> datetime:
+        """When a chart is closed that is opened as by `$break-glass`, for less time than a policy can say."""
+        patient, now = world.random.choice(IDS), world.clock.now
+        until = now + MOMENT
+        access = self.store.emergency_access.open(
+            "", user, patient, "ETREAT", "found on the floor", opened=now, until=until
+        )
+        world.opened.append(Opened(user, patient, access.opened, access.until))
+        return access.until
+
+
 class _WallClock:
     """The server's clock is the machine's."""
 
@@ -95,8 +122,8 @@ class _WallClock:
 
 
 @pytest.fixture
-def over_http(tmp_path: Path, database_url: str, policy_text: str) -> Iterator[Callable[..., _Fhir]]:
-    """`over_http("patient/*.rs", patient="a")`: requests to a server of the test's own."""
+def over_http(tmp_path: Path, database_url: str, policy_text: str) -> Iterator[_Server]:
+    """A server of the test's own, in a process of its own."""
     import socket
 
     with socket.socket() as probe:
@@ -143,11 +170,10 @@ def over_http(tmp_path: Path, database_url: str, policy_text: str) -> Iterator[C
             clock=now,
         )
 
-        def make(scope: str, **claims: Any) -> _Fhir:
-            minted = mint(authorization, Claims(client_id="tests", scope=scope, **claims), timedelta(hours=1))
-            return _Fhir(port, minted)
+        def make(scope: str, *, client_id: str = "tests", **claims: Any) -> _Fhir:
+            return _Fhir(port, mint(authorization, Claims(client_id, scope, **claims), timedelta(hours=1)))
 
-        yield make
+        yield _Server(Entrance(make, authorization), store)
         store.close()
     finally:
         process.terminate()
@@ -161,22 +187,32 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("number", range(1 if SEED else -(-CASES // (TOKENS * REQUESTS))))
+@pytest.mark.parametrize("number", range(1 if SEED else -(-CASES // (TOKENS * REQUESTS * POLICIES))))
 def test_over_http_a_token_is_shown_what_it_may_see_and_nothing_else(
-    number: int, over_http: Callable[..., _Fhir], site_policy: Any
+    number: int, over_http: _Server, site_policy: Any
 ) -> None:
     seed = int(SEED) if SEED else SystemRandom().randrange(10**9)
     random = Random(seed)
-    world = World(over_http("system/*.cruds"), random, _WallClock())
+    world = World(over_http.enter, random, _WallClock())
     world.write(WRITES)
     known = offered(world.everything)
     wrong: list[str] = []
     for _ in range(TOKENS):
-        grant = random_grant(random, world.kinds)
-        fhir = over_http(grant.scope, patient=grant.patient, fhir_user=grant.user, role=grant.role)
-        curious = Curious(Sight(world, grant, fhir, site_policy), random, known)
-        for _ in range(REQUESTS):
-            name, request, judge = made(curious)
-            if fault := judge(request.ask(fhir)):
+        grant = random_grant(random, world.kinds, known=[one.user for one in world.opened])
+        fhir = over_http.enter(grant)
+
+        sight = partial(Sight, world, grant, fhir, site_policy)
+        for turn in range(REQUESTS):
+            if turn == REQUESTS // 4:
+                faults = [open_chart(sight(), random) for _ in range(ATTEMPTS)]
+                wrong += [f"{grant}\n  {fault}" for fault in faults if fault]
+            if turn == REQUESTS // 2 and grant.user is not None:
+                closed = over_http.open_for_a_moment(world, grant.user)
+            if turn == REQUESTS - REQUESTS // 4 and grant.user is not None:
+                world.wait(closed)
+            name, request, judge = made(Curious(sight(), random, known))
+            opened = world.open_to(grant.user)
+            fault = judge(request.ask(fhir))
+            if fault and world.open_to(grant.user) == opened:  # else one was closed meanwhile
                 wrong.append(f"{name}: {request}\n  {grant}\n  {fault}")
     assert not wrong, f"BATON_ACCESS_SEED={seed}\n" + "\n\n".join(wrong)

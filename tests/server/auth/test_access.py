@@ -144,9 +144,10 @@ class TestPartners:
             assert decide(self.TOKENS[0], "read", resource_type).visible.of(resource_type) == (ALL,)
 
     def test_a_partners_role_reaches_nothing_without_a_partner(self) -> None:
-        lost = who("user/*.cruds", user="Practitioner/p", role="partner")
-        for resource_type in resource_types():
-            assert refused(lost, "read", resource_type)
+        for scopes in ("user/*.cruds", "patient/*.cruds", "patient/*.rs user/Organization.rs"):
+            lost = who(scopes, user="Practitioner/p", role="partner", patient="one")
+            for resource_type in resource_types():
+                assert refused(lost, "read", resource_type)
 
     def test_without_a_partner_nothing_changes(self) -> None:
         assert decide(who("system/*.cruds"), "read", "Patient").visible.whole("Patient")

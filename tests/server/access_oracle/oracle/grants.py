@@ -1,12 +1,12 @@
-"""What a token stands for: scopes, launch context, user and role; and random ones.
+"""What a token stands for: scopes, launch context, user, role and partner; and random ones.
 
-Source: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html
+Sources: hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html, docs/reference/partners.md
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from urllib.parse import quote
 
@@ -20,11 +20,14 @@ ROLES = (
     "engineer",
     "privacy",
     "community",
+    "partner",
     "nobody",
     "reaches-all",
     "reaches-organization",
     "reaches-related",
 )
+# Those whose people may be kept from charts, and open them in an emergency.
+KEPT_OUT = ("community", "reaches-all", "reaches-organization", "reaches-related")
 # Parameters that scopes are narrowed by here, with the values that charts have.
 CRITERIA: dict[str, tuple[Pair, ...]] = {
     "Observation": (("status", "final"), ("status", "final,amended"), ("code", "a,b"), ("status:not", "final")),
@@ -56,27 +59,40 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token. user: "Practitioner/id" or None. patient: an id or None."""
+    """A token. user: "Practitioner/id", another reference to somebody, or None. patient: an id or None.
+    partner: who of client and user belongs to a partner organisation."""
 
     scopes: tuple[Scope, ...]
     patient: str | None = None
     user: str | None = None
     role: str = ""
+    partner: frozenset[str] = frozenset()
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether somebody acts whose role, organizations and relationships count."""
+        return self.user is not None and self.user.startswith(("Practitioner/", "PractitionerRole/"))
 
     @property
     def scope(self) -> str:
         return " ".join(map(str, self.scopes))
 
     def __str__(self) -> str:
-        return f"{self.scope} patient={self.patient} user={self.user} role={self.role}"
+        partner = f" partner={'+'.join(sorted(self.partner))}" if self.partner else ""
+        return f"{self.scope} patient={self.patient} user={self.user} role={self.role}{partner}"
 
 
-def random_grant(random: Random, kinds: Sequence[str], *, writes: bool = False) -> Grant:
-    """A token that reaches some of a chart. kinds: the types that are in it."""
+def random_grant(
+    random: Random, kinds: Sequence[str], *, writes: bool = False, known: Sequence[str] = ()
+) -> Grant:
+    """A token that reaches some of a chart. kinds: the types that are in it. known: users to come back to."""
     second = ("rs", "rs", "rs", "r", "s", "cruds") if not writes else ("cruds", "cruds", "crus", "cud", "rds")
     letters = (*second, "*") if writes else (*second, "read", "*")
     some = random.sample(list(kinds), max(2, len(kinds) // 2))
-    patient, user = random.choice(IDS), f"Practitioner/{random.choice(IDS)}"
+    patient = random.choice(IDS)
+    user = f"{random.choice(('Practitioner', 'Practitioner', 'PractitionerRole'))}/{random.choice(IDS)}"
+    if known and random.random() < 0.5:
+        user = random.choice(known)
 
     def broad(level: str) -> tuple[Scope, ...]:
         return (Scope(level, "*", random.choice(letters)),)
@@ -98,15 +114,26 @@ def random_grant(random: Random, kinds: Sequence[str], *, writes: bool = False) 
         return tuple(made) or broad(level)
 
     make = random.choice((broad, by_type, granular, granular))
-    form = random.randrange(10)
-    if form < 5:
+    form = random.randrange(14)
+    if form < 4:
         grant = Grant(make("patient"), patient)
+    elif form < 5:  # the patient, or who cares for them, with an app that may ask for more
+        person = random.choice((f"Patient/{patient}", f"RelatedPerson/{random.choice(IDS)}"))
+        scopes = make("patient") if random.random() < 0.7 else (*make("patient"), *broad("user"))
+        grant = Grant(scopes, patient, person)
     elif form < 7:
         grant = Grant(make("user"), None, user, random.choice(ROLES))
     elif form < 8:
         grant = Grant((*make("patient"), *by_type("user")[:3]), patient, user, random.choice(ROLES))
     elif form < 9:
         grant = Grant(make("system"))
+    elif form < 13:
+        scopes = broad("user") if random.random() < 0.8 else ()
+        scopes += make("patient") if random.random() < 0.3 or not scopes else ()
+        grant = Grant(scopes, patient, user, random.choice(KEPT_OUT))
     else:  # scopes without the claim that gives them a meaning
         grant = Grant((*broad("patient"), *broad("user"), *by_type("system")[:1]))
+    if random.random() < 0.15:
+        members = ({"client"}, {"user"}, {"client", "user"}) if grant.user else ({"client"},)
+        grant = replace(grant, partner=frozenset(random.choice(members)))
     return grant

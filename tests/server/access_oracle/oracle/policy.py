@@ -24,12 +24,14 @@ REACHES = ("all", "organization", "related")  # from the widest
 class Way:
     """One way to see resources of a type. patients: whose charts, None for no such limit. related: charts of
     which it must be one as well, for members of staff. criteria: searches that the resource fulfils.
-    referred: only where something in a chart that may be seen refers to it."""
+    lasting: those of them in which it is one for longer than an emergency. referred: only where something in a
+    chart that may be seen refers to it."""
 
     patients: frozenset[str] | None = None
     criteria: tuple[Pair, ...] = ()
     referred: bool = False
     related: frozenset[str] | None = None
+    lasting: frozenset[str] | None = None
 
     @property
     def charts(self) -> frozenset[str] | None:
@@ -43,6 +45,7 @@ class Policy:
 
     def __init__(self, document: Mapping[str, Any], world: World) -> None:
         self._roles, self._organizations = document["roles"], document.get("organizations", {})
+        self.reasons = frozenset(document["emergency_reasons"])
         self._relations = Relations(world)
 
     def letters(self, role: str, kind: str) -> set[str]:
@@ -52,30 +55,41 @@ class Policy:
 
     def is_limited(self, role: str) -> bool:
         """Whether anybody of a role may be kept from a chart."""
-        return self._reach(role) != "all" or any(self._narrower(role))
+        return self._reach(role) != "all" or any(reach != "all" for reach in self._organizations.values())
 
-    def charts(self, grant: Grant) -> frozenset[str] | None:
-        """The patients whose charts the user may reach; None: everybody's."""
+    def is_for_partners(self, role: str) -> bool:
+        """Whether a role is one for the people of partner organisations."""
+        return bool(self._roles.get(role, {}).get("partner", False))
+
+    def emergency_minutes(self, role: str) -> int:
+        """For how long a chart may be opened in an emergency; 0: for no moment."""
+        return int(self._roles.get(role, {}).get("emergency_minutes", 0))
+
+    def charts(self, grant: Grant, *, lasting: bool = False) -> frozenset[str] | None:
+        """The patients whose charts the user may reach; None: everybody's. lasting: emergencies aside."""
         assert grant.user is not None
         kind, _, id = grant.user.partition("/")
         user: Key = kind, id
-        limits = [self._reach(grant.role)] if self._reach(grant.role) != "all" else []
-        employers = {"/".join(key) for key in self._relations.organizations(user)}
-        limits += [reach for reach, named in self._narrower(grant.role) if named & employers]
+        limits = {self._reach(grant.role), *self._of_employers(user)} - {"all"}
         if not limits:
             return None
-        found = [self._relations.charts(user, organizations=reach == "organization") for reach in limits]
+        found = [
+            self._relations.charts(user, organizations=reach == "organization", lasting=lasting)
+            for reach in limits
+        ]
         return frozenset.intersection(*found)
 
     def _reach(self, role: str) -> str:
         return str(self._roles.get(role, {}).get("reach", "related"))
 
-    def _narrower(self, role: str) -> Iterator[tuple[str, set[str]]]:
-        """Reaches narrower than the role's, with the organizations that give them to their staff."""
-        for reach in REACHES[REACHES.index(self._reach(role)) + 1 :]:
-            named = {name for name, widest in self._organizations.items() if widest == reach}
-            if named:
-                yield reach, named
+    def _of_employers(self, user: Key) -> Iterator[str]:
+        """The reaches that organizations leave to a user, whatever the role."""
+        employers = {"/".join(key) for key in self._relations.organizations(user)}
+        given = [self._organizations[name] for name in sorted(employers & self._organizations.keys())]
+        yield from given
+        others = self._organizations.get("*", "all")
+        if not any(REACHES.index(reach) < REACHES.index(others) for reach in given):
+            yield others
 
 
 def ways(grant: Grant, kind: str, letters: str, policy: Policy) -> Iterator[Way]:
@@ -88,14 +102,18 @@ def ways(grant: Grant, kind: str, letters: str, policy: Policy) -> Iterator[Way]
 
 
 def _ways(grant: Grant, scope: Scope, kind: str, own: set[str], policy: Policy) -> Iterator[Way]:
+    if grant.partner and (kind not in open_types() or own <= WRITES):
+        return  # a partner reads what is nobody's chart, and that is all
+    if policy.is_for_partners(grant.role) and not grant.partner:
+        return
     if scope.level == "system":
         yield Way(None, scope.criteria)
-    elif grant.user is not None and not own & policy.letters(grant.role, kind):
+    elif (grant.is_staff or scope.level == "user") and not own & policy.letters(grant.role, kind):
         return  # staff may do no more by an app's scope than their role allows
     elif scope.level == "patient" and grant.patient is not None:
-        charts = policy.charts(grant) if grant.user is not None else None
         if kind in patient_compartment():
-            yield Way(frozenset({grant.patient}), scope.criteria, related=charts)
+            limits = _limits(grant, policy) if grant.is_staff else {}
+            yield Way(frozenset({grant.patient}), scope.criteria, **limits)
         elif kind in open_types() and not own <= WRITES:
             yield Way(None, scope.criteria, referred=True)
     elif scope.level == "user" and grant.user is not None:
@@ -110,8 +128,13 @@ def _staff(grant: Grant, scope: Scope, kind: str, own: set[str], policy: Policy)
         if not own <= WRITES or kind not in relating_types():
             yield Way(None, scope.criteria)
     else:
-        charts = policy.charts(grant)
-        if charts is None:
-            yield Way(None, scope.criteria)
-        elif kind in patient_compartment():
-            yield Way(None, scope.criteria, related=charts)
+        limits = _limits(grant, policy)
+        if not limits or kind in patient_compartment():
+            yield Way(None, scope.criteria, **limits)
+
+
+def _limits(grant: Grant, policy: Policy) -> dict[str, frozenset[str]]:
+    """`related` and `lasting` of a way by which the token's user goes, none for no such limit."""
+    charts = policy.charts(grant)
+    lasting = policy.charts(grant, lasting=True) if charts is not None else None
+    return {} if charts is None or lasting is None else {"related": charts, "lasting": lasting}

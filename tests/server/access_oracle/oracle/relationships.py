@@ -35,60 +35,71 @@ def relating_types() -> frozenset[str]:
     return frozenset(row["type"] for name in ("relationships", "memberships") for row in file()[name])
 
 
+Sides = tuple[Key, Key, str, Range]  # left, right, kind, from when until when
+
+
+def made(content: Json, table: str, left: str, right: str) -> Iterator[Sides]:
+    """Everything that a resource says of who belongs to whom, at whatever time."""
+    for row in file()[table]:
+        if row["type"] == content["resourceType"]:
+            for one, other, low, high in _sides(row, content, row[left], row[right]):
+                if low < high:
+                    yield one, other, row.get("kind", ""), (low, high)
+
+
+def relationships(content: Json) -> Iterator[Sides]:
+    """(actor, patient, "", range) of what a resource makes."""
+    for sides in made(content, "relationships", "actor", "patient"):
+        if sides[0][0] in file()["actors"] and sides[1][0] == "Patient":
+            yield sides
+
+
+def _sides(row: Json, content: Json, left: str, right: str) -> Iterator[tuple[Key, Key, float, float]]:
+    state = content.get(row["state"])
+    if not (row.get("absent", False) if state is None else state in row["states"]):
+        return
+    if row.get("without") and any(True for _ in values(content, row["without"])):
+        return
+    low, high = bounds(content, row)
+    if row.get("needs_end") and high == inf:
+        return
+    part = row.get("part")
+    for place in values(content, part["element"]) if part else [content]:
+        first, last = bounds(place, part | {"days_after": row.get("days_after", 0)}) if part else (low, high)
+        for one in keys(place, left, content):
+            for other in keys(content, right, content):
+                yield one, other, max(low, first), min(high, last)
+
+
 class Relations:
     """All relationships and memberships of a world at its moment."""
 
     def __init__(self, world: World) -> None:
-        self._at = (world.clock.now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        at = (world.clock.now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
         contents = [held.resource for held in world.oracle.everything()]
-        self._charts = self._pairs(contents, "relationships", "actor", "patient")
-        self._parties = self._pairs(contents, "memberships", "member", "party")
 
-    def _pairs(self, contents: list[Json], table: str, left: str, right: str) -> set[tuple[Key, Key, str]]:
-        """(left, right, kind) of everything in force."""
-        return {
-            (one, other, row.get("kind", ""))
-            for row in file()[table]
-            for content in contents
-            if content["resourceType"] == row["type"]
-            for one, other in self._of(row, content, row[left], row[right])
+        def in_force(found: Iterator[Sides]) -> Iterator[tuple[Key, Key, str]]:
+            return ((one, other, kind) for one, other, kind, (low, high) in found if low <= at < high)
+
+        self._charts = {one for content in contents for one in in_force(relationships(content))}
+        self._parties = {
+            one for content in contents for one in in_force(made(content, "memberships", "member", "party"))
         }
-
-    def _of(self, row: Json, content: Json, left: str, right: str) -> Iterator[tuple[Key, Key]]:
-        state = content.get(row["state"])
-        if not (row.get("absent", False) if state is None else state in row["states"]):
-            return
-        if row.get("without") and any(True for _ in values(content, row["without"])):
-            return
-        low, high = bounds(content, row)
-        if row.get("needs_end") and high == inf:
-            return
-        part = row.get("part")
-        for place in values(content, part["element"]) if part else [content]:
-            first, last = (
-                bounds(place, part | {"days_after": row.get("days_after", 0)}) if part else (low, high)
-            )
-            if max(low, first) <= self._at < min(high, last):
-                for one in keys(place, left, content):
-                    for other in keys(content, right, content):
-                        yield one, other
+        self._opened = [one for one in world.opened if one.since <= world.clock.now < one.until]
 
     def organizations(self, user: Key) -> set[Key]:
         """Those that the user works for."""
         return {party for member, party, kind in self._parties if member == user and kind == "organization"}
 
-    def charts(self, user: Key, *, organizations: bool) -> frozenset[str]:
+    def charts(self, user: Key, *, organizations: bool, lasting: bool = False) -> frozenset[str]:
         """The ids of the patients that a user is related to: itself, in a role or team, or (organizations) by
-        an employer."""
+        an employer; or whose charts it opened in an emergency, unless that is not to count (lasting)."""
         kinds = {"role", "organization"} if organizations else {"role"}
         acting = {user} | {party for member, party, kind in self._parties if member == user and kind in kinds}
         acting |= {party for member, party, kind in self._parties if member in acting and kind == "team"}
-        actors = {*file()["actors"]}
-        return frozenset(
-            patient[1]
-            for actor, patient, _ in self._charts
-            if actor in acting and actor[0] in actors and patient[0] == "Patient"
-        )
+        names = {"/".join(key) for key in acting}
+        opened = frozenset(one.patient for one in self._opened if one.user in names and not lasting)
+        return opened | {patient[1] for actor, patient, _ in self._charts if actor in acting}
 
 
 def values(element: Any, path: str) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from access_oracle.curious import Curious, Made, Request, every_kind, refused
 from access_oracle.sight import Sight
 from search_oracle.asking import Answer, Door, compare
+from search_oracle.definitions import compartment
 from search_oracle.evaluator import Held
 from search_oracle.questions import Asker, Question
 
@@ -64,9 +65,10 @@ def search_by_post(curious: Curious) -> Made:
 
 def _search(curious: Curious, question: Question) -> Made:
     sight = curious.sight
+    kinds = {*compartment(question.compartment[0])} if question.compartment else every_kind(sight)
 
     def judge(reply: Any) -> str:
-        if not question.types and not any(map(sight.reaches, every_kind(sight))):
+        if not question.types and not any(map(sight.reaches, kinds)):
             return refused(reply, 403)
         # It asks again by itself, for all pages.
         store: Any = _Store(sight)

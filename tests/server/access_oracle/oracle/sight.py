@@ -13,6 +13,7 @@ from typing import Any
 
 from access_oracle.grants import Grant, Pair
 from access_oracle.policy import Policy, Way, ways
+from access_oracle.relationships import relationships
 from access_oracle.world import PLACE, World
 from search_oracle.evaluator import Held, Key
 
@@ -25,7 +26,7 @@ class Sight:
 
     def __init__(self, world: World, grant: Grant, fhir: Any, document: Mapping[str, Any]) -> None:
         self.world, self.grant, self.fhir = world, grant, fhir
-        self._policy = Policy(document, world)
+        self.policy = Policy(document, world)
         self._ways: dict[tuple[str, str], tuple[Way, ...]] = {}
         self._seen: dict[str, list[Held]] = {}
         self._referred: dict[str, frozenset[Key]] = {}
@@ -33,7 +34,7 @@ class Sight:
     def ways(self, kind: str, letters: str) -> tuple[Way, ...]:
         key = kind, letters
         if key not in self._ways:
-            self._ways[key] = tuple(ways(self.grant, kind, letters, self._policy))
+            self._ways[key] = tuple(ways(self.grant, kind, letters, self.policy))
         return self._ways[key]
 
     def reaches(self, kind: str, letters: str = "s") -> bool:
@@ -96,29 +97,34 @@ class Sight:
         """(type, id, number) of all versions that may be seen."""
         return {(*key, number) for key in self.world.versions for number in self.shown(key, letters)}
 
-    def may_hold(self, kind: str, letter: str, content: dict[str, Any], *, new: bool = False) -> bool:
-        """Whether content may be written, or be replaced: it lies wholly within what the letter reaches.
+    def may_hold(
+        self, kind: str, letter: str, content: dict[str, Any], *, new: bool = False, gone: bool = False
+    ) -> bool:
+        """Whether content may be written, or be replaced or deleted (gone): it lies wholly within what the
+        letter reaches.
 
         new: the first version of its id. A Patient that is new begins a chart in which nothing can be seen
-        yet, so that a member of staff needs no relationship to it.
+        yet, so that a member of staff needs no relationship to it. What makes a relationship is not written by
+        an emergency.
         """
         held = Held(content, 0, PLACE)
         charts = frozenset(held.patients())
+        others = charts - {content["id"]} if new and self._begins(kind, content["id"]) else charts
+        lasting = not gone and any(True for _ in relationships(content))
         return any(
-            not way.referred and self._holds(way, charts, content, new) and self._fulfils(held, way.criteria)
+            not way.referred
+            and (way.patients is None or (bool(charts) and way.patients >= charts))
+            and _related(way.lasting if lasting else way.related, charts, others)
+            and self._fulfils(held, way.criteria)
             for way in self.ways(kind, letter)
         )
 
-    def _holds(self, way: Way, charts: frozenset[str], content: dict[str, Any], new: bool) -> bool:
-        if way.patients is not None and not (charts and way.patients >= charts):
-            return False
-        if way.related is None:
-            return True
-        if new and content["resourceType"] == "Patient" and self._begins(content["id"]):
-            others = charts - {content["id"]}
-            return not others or way.related >= others
-        return bool(charts) and way.related >= charts
+    def _begins(self, kind: str, id: str) -> bool:
+        """Whether it is a Patient in whose chart nothing is yet."""
+        versions = self.world.versions.values()
+        return kind == "Patient" and not any(id in each[-1].charts for each in versions)
 
-    def _begins(self, patient: str) -> bool:
-        """Whether nothing is in the chart of a patient who is not there yet."""
-        return not any(patient in versions[-1].charts for versions in self.world.versions.values())
+
+def _related(reached: frozenset[str] | None, charts: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether charts are reached, of which all but the others are begun by what is written."""
+    return reached is None or (bool(charts) and reached >= others)

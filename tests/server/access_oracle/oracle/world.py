@@ -5,10 +5,14 @@ Charts are those of the search oracle; here deletions, returns and moves between
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from typing import Any
 
+from access_oracle.grants import Grant, Scope
 from search_oracle.asking import COMMON, ZONE
 from search_oracle.charts import TYPES, resource
 from search_oracle.evaluator import Held, Key, Oracle
@@ -18,6 +22,7 @@ from search_oracle.values import Place
 Json = dict[str, Any]
 OTHERS = 4  # further types of one world
 PLACE = Place(BASE, ZONE)
+EVERYTHING = Grant((Scope("system", "*", "cruds"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,24 @@ class Version:
     charts: frozenset[str]
 
 
-class World:
-    """All resources. everything: requests that may do all. clock: the server's, with `now` and `advance`."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A chart that was opened in an emergency. user: "Practitioner/id", or of a role. patient: an id."""
 
-    def __init__(self, everything: Any, random: Random, clock: Any) -> None:
-        self.everything, self.random, self.clock = everything, random, clock
+    user: str
+    patient: str
+    since: datetime
+    until: datetime
+
+
+class World:
+    """All resources, and the charts opened in an emergency. everything: requests that may do all. enter: makes
+    requests with a new token. clock: the server's, with `now` and `advance`."""
+
+    def __init__(self, enter: Callable[[Grant], Any], random: Random, clock: Any) -> None:
+        self.enter, self.random, self.clock = enter, random, clock
+        self.everything = enter(EVERYTHING)
+        self.opened: list[Opened] = []
         self.kinds = tuple(dict.fromkeys((*COMMON, *random.sample(sorted(TYPES), OTHERS))))
         self.versions: dict[Key, list[Version]] = {}
         self.oracle = Oracle(PLACE)
@@ -53,6 +71,19 @@ class World:
                 continue
             assert reply.status in (200, 201), reply.body
             self.stored(key, reply)
+
+    def wait(self, until: datetime) -> None:
+        """Time passes; tokens of before may be over then, and everything's is made anew."""
+        while (left := (until - self.clock.now).total_seconds()) > 0:
+            self.clock.advance(seconds=left)
+            if self.clock.now < until:  # a clock that nobody moves
+                time.sleep(left)
+        self.everything = self.enter(EVERYTHING)
+
+    def open_to(self, user: str | None) -> list[Opened]:
+        """The charts that a user has open now."""
+        now = self.clock.now
+        return [one for one in self.opened if one.user == user and one.since <= now < one.until]
 
     def any_key(self) -> Key:
         weighted = (*COMMON, *self.kinds)

@@ -5,15 +5,22 @@ Sources: hl7.org/fhir/R4/http.html#create, #update, #delete, #cond-update; docs/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from access_oracle.curious import refused
 from access_oracle.sight import Sight
-from search_oracle.evaluator import Key
+from access_oracle.world import PLACE
+from search_oracle.definitions import open_types
+from search_oracle.evaluator import Held, Key
 
 # Refusals that have nothing to do with access: a lifecycle's order, a version that has to be named.
 OTHER_RULES = (422, 428)
+TRIES = 12  # to find something worth a try
+Json = dict[str, Any]
+Aim = tuple[Key, Json | None]  # what to write where, or what stands there to be deleted
 
 
 @dataclass(slots=True)
@@ -27,17 +34,41 @@ class Writer:
         """One write, and what is wrong with its answer or with what it left ("": nothing)."""
         return self.random.choice((self.put, self.put, self.delete, self.by_condition, self.create))()
 
+    def _aimed(self, made: Callable[[], Aim], may: Callable[[Aim], bool]) -> Aim:
+        """Anything, or where that is soon found something that may be written or that is delicate."""
+        wish = self.random.choice((lambda one: True, may, self._is_delicate))
+        tried = [made()]
+        while not wish(tried[-1]) and len(tried) < TRIES:
+            tried.append(made())
+        return tried[-1]
+
+    def _is_delicate(self, one: Aim) -> bool:
+        """For a partner what everybody may see, for others what is in charts opened in an emergency alone."""
+        (kind, _), content = one
+        if self.sight.grant.partner:
+            return kind in open_types()
+        opened = {one.patient for one in self.sight.world.open_to(self.sight.grant.user)}
+        charts = Held(content, 0, PLACE).patients() if content and opened else set()
+        return bool(charts) and opened >= charts
+
     def put(self) -> str:
         """An update of what is there, or a creation under an id of the client's."""
         sight, world = self.sight, self.sight.world
-        key = world.any_key()
-        content = world.made(key)
+
+        def made() -> Aim:
+            key = world.any_key()
+            return key, world.made(key)
+
+        key, content = self._aimed(made, lambda one: self._may_put(*one))
+        assert content is not None
         there, versions = world.is_there(key), world.versions.get(key, [])
         may = self._may_put(key, content)
         reply = self._sent("PUT", key, content)
         if reply.status in OTHER_RULES and may:
             return self._unchanged(key, reply)
         if not may:
+            if not sight.reaches(key[0], "u"):
+                return refused(reply, 403) or self._unchanged(key, reply)
             if reply.status == 200 and there and sight.sees(key, "rsu"):
                 return self._unchanged(key, reply)  # the same content makes no version
             wrong = (
@@ -51,8 +82,9 @@ class Writer:
         world.stored(key, _representation(world, key, reply))
         return ""
 
-    def _may_put(self, key: Key, content: dict[str, Any]) -> bool:
+    def _may_put(self, key: Key, content: Json | None) -> bool:
         sight = self.sight
+        assert content is not None
         kind, versions = key[0], sight.world.versions.get(key, [])
         if not sight.reaches(kind, "u"):
             return False
@@ -64,15 +96,28 @@ class Writer:
         if last is None:
             before = next((v.content for v in reversed(versions) if v.content is not None), None)
             return (
-                before is not None and sight.may_hold(kind, "c", before) and sight.may_hold(kind, "c", content)
+                before is not None
+                and sight.may_hold(kind, "c", before, gone=True)
+                and sight.may_hold(kind, "c", content)
             )
-        return sight.may_hold(kind, "u", last) and sight.may_hold(kind, "u", content)
+        return sight.may_hold(kind, "u", last, gone=True) and sight.may_hold(kind, "u", content)
 
     def delete(self) -> str:
         sight, world = self.sight, self.sight.world
-        key = world.any_key()
+
+        def made() -> Aim:
+            key = world.any_key()
+            return key, world.versions[key][-1].content if world.is_there(key) else None
+
+        key, _ = self._aimed(made, lambda one: self._may_delete(*one))
         reply = self._sent("DELETE", key, None)
         return self._judged_delete(key, reply, sight.reaches(key[0], "d"), f"DELETE {key}")
+
+    def _may_delete(self, key: Key, content: Json | None) -> bool:
+        sight = self.sight
+        return (
+            content is not None and sight.sees(key, "rsd") and sight.may_hold(key[0], "d", content, gone=True)
+        )
 
     def _judged_delete(self, key: Key, reply: Any, reaches: bool, what: str, seen: str = "rsd") -> str:
         sight, world = self.sight, self.sight.world
@@ -85,7 +130,7 @@ class Writer:
             return (f"{what}: {reply.status} for nothing" if wrong else "") or self._unchanged(key, reply)
         content = world.versions[key][-1].content
         assert content is not None
-        if not sight.may_hold(key[0], "d", content):
+        if not sight.may_hold(key[0], "d", content, gone=True):
             return (f"{what}: {reply.status}, not 403" if reply.status != 403 else "") or self._unchanged(
                 key, reply
             )

@@ -5,10 +5,14 @@ Covers server/interactions/operations/break_glass.py. All patients are synthetic
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from importlib.resources import files
 from typing import Any
 
 import pytest
+
+from server.policy.roles import read_policy, use
 
 NURSE = "Practitioner/nurse"
 REASON = {"reason": "ETREAT", "comment": "found unconscious at home"}
@@ -30,6 +34,21 @@ def charts(fhir: Any, build: Any) -> None:
 @pytest.fixture
 def nurse(as_token: Any) -> Any:
     return as_token("user/*.cruds", fhir_user=NURSE, role="community")
+
+
+@pytest.fixture
+def site() -> Iterator[None]:
+    """A policy with the role `visiting`: who has it may do everything, in related charts."""
+    document = json.loads(files("server.policy").joinpath("roles.json").read_text("utf-8"))
+    document["roles"]["visiting"] = {
+        "title": "visiting",
+        "reach": "related",
+        "emergency_minutes": 30,
+        "types": {"*": "cruds"},
+    }
+    use(read_policy(json.dumps(document), "tests"))
+    yield
+    use(None)
 
 
 @pytest.fixture
@@ -104,6 +123,48 @@ def test_it_makes_no_relationship_that_outlives_it(nurse: Any, open_a: Callable[
     own = nurse.post("Task", task | {"owner": {"reference": NURSE}})
     assert (own.status, own.codes) == (403, ["forbidden"])
     assert nurse.post("Task", task).status == 201
+
+
+def test_what_makes_a_relationship_is_ended_by_it_and_not_renewed(
+    fhir: Any, nurse: Any, open_a: Callable[[], Any]
+) -> None:
+    task = {
+        "resourceType": "Task",
+        "id": "t",
+        "status": "in-progress",
+        "intent": "order",
+        "for": {"reference": "Patient/a"},
+        "owner": {"reference": "Practitioner/other"},
+    }
+    assert fhir.put("Task/t", task | {"status": "requested"}).status == 201
+    assert fhir.put("Task/t", task, If_Match='W/"1"').status == 200
+    open_a()
+    renewed = nurse.put("Task/t", task | {"description": "call back"}, If_Match='W/"2"')
+    assert (renewed.status, renewed.codes) == (403, ["forbidden"])
+    assert nurse.put("Task/t", task | {"status": "completed"}, If_Match='W/"2"').status == 200
+
+
+def test_what_makes_a_relationship_is_deleted_by_it_if_the_role_may(
+    fhir: Any, as_token: Any, site: None
+) -> None:
+    team = {
+        "resourceType": "CareTeam",
+        "id": "team",
+        "status": "active",
+        "subject": {"reference": "Patient/a"},
+        "participant": [{"member": {"reference": "Practitioner/other"}}],
+    }
+    assert fhir.put("CareTeam/team", team).status == 201
+    visiting = as_token("user/*.cruds", fhir_user=NURSE, role="visiting")
+    assert visiting.delete("CareTeam/team").status == 204  # of nothing that could be seen
+    assert fhir.get("CareTeam/team").status == 200
+    assert visiting.post("Patient/a/$break-glass", parameters(**REASON)).status == 200
+    kept = visiting.put("CareTeam/team", team | {"name": "home"}, If_Match='W/"1"')
+    assert (kept.status, kept.codes) == (403, ["forbidden"])
+    checked = visiting.get("CareTeam/team/$validate?mode=delete")
+    assert "forbidden" not in checked.codes
+    assert visiting.delete("CareTeam/team", If_Match='W/"1"').status == 204
+    assert fhir.get("CareTeam/team").status == 410
 
 
 @pytest.mark.parametrize("id", ["nobody", "gone"])
