@@ -7,6 +7,10 @@ ON_POSTGRESQL := tests/crash/test_kill_rounds.py tests/crash/test_parallel_write
 	tests/crash/test_paging_under_writers.py tests/conformance \
 	tests/journeys/test_signed_list.py::test_a_nurse_signs_a_list_in_the_frame_of_the_ehr
 
+# The tests start hundreds of processes and collect thousands of tests in each: compiled modules are kept for the
+# next one, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: audit setup setup-dev system run check test verify conformance bench generate lock third-party format clean
 
 setup: $(VENV)/.installed ## venv, locked dependencies, the `baton` command

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from typing import Any
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from werkzeug.routing import Rule
 
 # How long an example takes says how busy the machine is, not whether the rule holds.
 settings.register_profile("baton", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -68,6 +70,28 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"on {name} only: {marker.args[0]}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def routes_compiled_once() -> Iterator[None]:
+    """Keep the two functions that Werkzeug writes and compiles for each route of each app.
+
+    They take six times as long as all else that makes an app, and every test has an app with the same routes.
+    """
+    compile_builder = Rule._compile_builder
+    kept: dict[tuple[Any, ...], Callable[..., tuple[str, str]]] = {}
+
+    def once(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        route = (append_unknown, *rule._trace)
+        if rule.defaults:
+            return compile_builder(rule, append_unknown)
+        if route not in kept:
+            kept[route] = compile_builder(rule, append_unknown)
+        return kept[route]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", once)
+        yield
+
+
 @pytest.fixture(scope="session")
 def database_kind(request: pytest.FixtureRequest) -> str:
     """sqlite or postgresql."""
@@ -89,7 +113,10 @@ def postgresql() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def cluster(postgresql: ModuleType) -> Iterator[Any]:
-    """A running PostgreSQL of this process (`postgresql.Cluster`); not for tests that end it."""
+    """A running PostgreSQL of this process (`postgresql.Cluster`); not for tests that end it.
+
+    It does not wait for the disk (`change(fsync="on")` for a test that asks), since no test cuts the power.
+    """
     try:
         made = postgresql.Cluster(max_connections="200")
     except postgresql.PostgresqlMissing as missing:
@@ -99,6 +126,7 @@ def cluster(postgresql: ModuleType) -> Iterator[Any]:
         pytest.skip(str(missing))
     try:
         made.start()
+        made.change(fsync="off")
         yield made
     finally:
         made.remove()
@@ -177,25 +205,38 @@ def databases(request: pytest.FixtureRequest, database_kind: str) -> Databases |
     return Databases(request.getfixturevalue("cluster")) if database_kind == "postgresql" else None
 
 
+@pytest.fixture(scope="session")
+def sqlite_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with the server's schema, to be copied: making it takes as long as a small test."""
+    from server.storage import open_store
+
+    path = tmp_path_factory.mktemp("schema") / "baton.sqlite3"
+    store = open_store(f"sqlite:///{path}")
+    store.upgrade()
+    store.close()
+    return path
+
+
 @pytest.fixture
-def fresh_database(databases: Databases | None, tmp_path: Path) -> Callable[[], AbstractContextManager[str]]:
-    """`with fresh_database() as url`: for tests that need several databases; empty, with the server's schema
-    on PostgreSQL, without it on SQLite (`upgrade` does no harm).
-    """
+def fresh_database(
+    databases: Databases | None, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[[], AbstractContextManager[str]]:
+    """`with fresh_database() as url`: for tests that need several databases: empty, of the server's schema."""
     made = 0
 
     @contextmanager
     def sqlite() -> Iterator[str]:
         nonlocal made
         made += 1
-        name = "baton.sqlite3" if made == 1 else f"baton-{made}.sqlite3"
-        yield f"sqlite:///{tmp_path / name}"
+        path = tmp_path / ("baton.sqlite3" if made == 1 else f"baton-{made}.sqlite3")
+        shutil.copy(request.getfixturevalue("sqlite_schema"), path)
+        yield f"sqlite:///{path}"
 
     return databases.lent if databases else sqlite
 
 
 @pytest.fixture
 def database_url(fresh_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
-    """An empty database of this test's own."""
+    """An empty database of this test's own, with the server's schema."""
     with fresh_database() as url:
         yield url

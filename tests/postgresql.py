@@ -2,9 +2,9 @@
 
     cluster = Cluster(); cluster.start(); url = cluster.create_database("some_name"); ...; cluster.remove()
 
-It is as durable as a real one (fsync on), listens on loopback and on a socket in its folder, trusts whoever
-connects, and ends with the process that started it. PostgreSQL refuses to run as root, so root runs it as
-another user. `PostgresqlMissing` is raised where no server programs are installed.
+It is as durable as a real one (PostgreSQL's own settings, until `change`), listens on loopback and on a socket
+in its folder, trusts whoever connects, and ends with the process that started it. PostgreSQL refuses to run as
+root, so root runs it as another user. `PostgresqlMissing` is raised where no server programs are installed.
 """
 
 from __future__ import annotations
@@ -112,24 +112,36 @@ class Cluster:
         self._end(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def create_database(self, name: str) -> str:
-        """Make an empty database; its URL."""
+    def create_database(self, name: str, template: str = "") -> str:
+        """Make an empty database, or a copy of one that nobody is connected to; its URL."""
+        copied = f' TEMPLATE "{template}"' if template else ""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}"{copied}')
         return self.url(name)
+
+    def change(self, **settings: str) -> None:
+        """Change server settings that need no restart, for every connection that is opened from now on."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            for name, value in settings.items():
+                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+            connection.execute("SELECT pg_reload_conf()")
+        while any(self._setting(name) != value for name, value in settings.items()):
+            time.sleep(0.01)
 
     def url(self, name: str) -> str:
         """The URL of a database, over loopback."""
         return f"postgresql://{_SUPERUSER}@127.0.0.1:{self.port}/{name}"
+
+    def _setting(self, name: str) -> str:
+        with psycopg.connect(self.url("postgres")) as connection:
+            row = connection.execute(f"SHOW {name}").fetchone()
+        return str(row[0]) if row else ""
 
     def _launch(self) -> bool:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
-            "fsync": "on",
-            "synchronous_commit": "on",
-            "full_page_writes": "on",
         } | self._settings
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with self.log.open("ab") as log:

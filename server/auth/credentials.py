@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from server.policy.common_passwords import is_common
 
-# scrypt cost: 2**15 * 8 * 128 = 32 MiB, three passes: about 0.1 s a check.
-_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**15, 8, 3
+# scrypt's n, r and p: 2**15 * 8 * 128 = 32 MiB, three passes: about 0.1 s a check.
+PASSWORD_COST = (2**15, 8, 3)
 PASSWORD_LEAST = 12  # characters
 _PASSWORD_LIMIT = 1024
 
@@ -47,8 +47,8 @@ def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
 def hash_password(password: str) -> str:
     """`scrypt$n$r$p$salt$hash`, with a fresh salt."""
     salt = secrets.token_bytes(16)
-    digest = _scrypt(password, salt, _SCRYPT_N, _SCRYPT_R, _SCRYPT_P)
-    parts = ("scrypt", _SCRYPT_N, _SCRYPT_R, _SCRYPT_P, b64encode(salt).decode(), b64encode(digest).decode())
+    digest = _scrypt(password, salt, *PASSWORD_COST)
+    parts = ("scrypt", *PASSWORD_COST, b64encode(salt).decode(), b64encode(digest).decode())
     return "$".join(map(str, parts))
 
 
@@ -57,7 +57,7 @@ def verify_password(password: str, stored: str) -> bool:
     if len(password) > _PASSWORD_LIMIT:
         return False
     if not stored:
-        _scrypt(password, b"no such account.", _SCRYPT_N, _SCRYPT_R, _SCRYPT_P)
+        _scrypt(password, b"no such account.", *PASSWORD_COST)
         return False
     _, n, r, p, salt, digest = stored.split("$")
     return hmac.compare_digest(_scrypt(password, b64decode(salt), int(n), int(r), int(p)), b64decode(digest))

@@ -30,7 +30,7 @@ from server.storage.sqlite_connection import SqliteConnection
 # runs (a bulk load from the command line). 64 MiB is about 10,000 small transactions.
 LOG_LIMIT_BYTES = 64 * 1024 * 1024
 
-_SETTINGS = (
+SETTINGS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA wal_autocheckpoint = 0",
     "PRAGMA busy_timeout = 30000",  # for foreign programs (a backup): our own writers queue on the lock file
@@ -168,7 +168,7 @@ class SqliteDatabase:
             factory=SqliteConnection,
         )
         self._log_ahead(connection)
-        for statement in _SETTINGS:
+        for statement in SETTINGS:
             connection.execute(statement)
         connection.create_function("packed_any", 3, packed_any, deterministic=True)
         if deadline is not None:

@@ -51,6 +51,7 @@ def test_statements_are_all_sent_and_a_scatter_is_work_for_every_shard(placement
     assert few.scatter_of_work < many.scatter_of_work < 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_prints_the_same(placement: ModuleType) -> None:
     sizes = placement.read_sizes()
     first, second = (list(placement.report((20_000,), sizes)) for _ in range(2))

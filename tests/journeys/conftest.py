@@ -5,11 +5,14 @@ Without Chromium the journeys are skipped, loudly; with CI=true its absence is a
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,26 +36,70 @@ def _module(name: str) -> ModuleType:
     return sys.modules[name]
 
 
+@dataclass(frozen=True)
+class FirstStart:
+    """What the first start of a demonstration left when it was stopped, and what it had said.
+
+    home: its BATON_HOME. database: the name of its PostgreSQL database; "" for SQLite inside the home.
+    """
+
+    home: Path
+    database: str
+    said: list[str]
+
+
+@pytest.fixture(scope="session")
+def first_start(
+    tmp_path_factory: pytest.TempPathFactory, database_kind: str, request: pytest.FixtureRequest
+) -> FirstStart:
+    """A demonstration that has loaded the synthetic charts, from which the others are copied.
+
+    On SQLite it is made once for all processes of the run, by the one that needs it first; on PostgreSQL every
+    process has a cluster of its own.
+    """
+    load_charts = _module("deployment").load_charts
+    if database_kind == "postgresql":
+        home, name = tmp_path_factory.mktemp("first-start"), "first_start"
+        url = request.getfixturevalue("cluster").create_database(name)
+        return FirstStart(home, name, load_charts(home, environment={"BATON_DATABASE_URL": url}))
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    home, said = shared / "first-start", shared / "first-start.json"
+    with (shared / "first-start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            shutil.rmtree(home, ignore_errors=True)  # of a process that failed at it
+            said.write_text(json.dumps(load_charts(home)), "utf-8")
+    return FirstStart(home, "", json.loads(said.read_text("utf-8")))
+
+
 @pytest.fixture(scope="session")
 def deploy(
     tmp_path_factory: pytest.TempPathFactory, database_kind: str, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Any]]:
-    """`deploy(host="localhost")`: a running Baton on the database of the run; all are stopped at the end."""
+    """`deploy(host="localhost")`: a running Baton on the database of the run; all are stopped at the end.
+
+    data=False: without the synthetic charts, in a new home.
+    """
     started: list[Any] = []
 
-    def make(**options: Any) -> Any:
-        home = tmp_path_factory.mktemp("baton")
+    def make(*, data: bool = True, **options: Any) -> Any:
+        home, template = tmp_path_factory.mktemp("baton"), ""
+        if data:
+            first: FirstStart = request.getfixturevalue("first_start")
+            shutil.copytree(first.home, home, dirs_exist_ok=True)
+            template = first.database
         if database_kind == "postgresql":
-            url = request.getfixturevalue("cluster").create_database(f"journey_{len(started)}")
+            url = request.getfixturevalue("cluster").create_database(f"journey_{len(started)}", template)
             options["environment"] = {"BATON_DATABASE_URL": url, **options.get("environment", {})}
-        deployment = _module("deployment").Deployment(home=home, **options)
+        deployment = _module("deployment").Deployment(home=home, data=data, **options)
         started.append(deployment)  # also one that does not get ready must be stopped
         return deployment.start()
 
     yield make
     for deployment in started:
-        if deployment.process is not None and deployment.process.poll() is None:
-            deployment.stop()
+        deployment.end()
 
 
 @pytest.fixture(scope="session")

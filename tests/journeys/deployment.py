@@ -1,4 +1,8 @@
-"""A real Baton for the journeys: the README's command on free ports, its own BATON_HOME, demonstration mode."""
+"""A real Baton for the journeys: the README's command on free ports, its own BATON_HOME, demonstration mode.
+
+Loading the synthetic charts takes longer than most journeys: one deployment of the run loads them
+(`load_charts`), and the others start from copies of the home that it left when it was stopped.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +25,7 @@ import requests
 
 START_SECONDS = 120
 DATA_SECONDS = 360
+LOADED = re.compile(r"synthetic charts ready: \d+ patients, \d+ resources")
 
 
 def free_port() -> int:
@@ -58,6 +65,7 @@ class Deployment:
         }
 
     def start(self) -> Deployment:
+        loaded = (self.home / "demo-data.json").exists()
         command = [str(Path(sys.executable).with_name("baton")), "serve", "--demo"]
         if not self.data:
             command.append("--no-data")
@@ -66,14 +74,19 @@ class Deployment:
         )
         threading.Thread(target=self._read_output, daemon=True).start()
         self._wait(lambda: any(line.startswith("ready ") for line in self.output), START_SECONDS, "ready line")
-        if self.data:
-            self._wait(lambda: (self.home / "demo-data.json").exists(), DATA_SECONDS, "synthetic charts")
+        if self.data and not loaded:
+            self._wait(lambda: any(map(LOADED.match, self.output)), DATA_SECONDS, "synthetic charts")
         return self
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
+
+    def end(self) -> None:
+        """Stop it if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
 
     def baton(self, *arguments: str) -> str:
         """The standard output of another `baton` command of this deployment."""
@@ -120,3 +133,22 @@ class Deployment:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"no {what}:\n" + "\n".join(self.output[-60:]))
             time.sleep(0.1)
+
+
+def load_charts(home: Path, **options: Any) -> list[str]:
+    """Start a demonstration in an empty home until it has loaded the charts, and stop it; what it said.
+
+    Nobody uses the home afterwards, and what its databases kept beside them is written into them: it can be
+    copied as files.
+    """
+    deployment = Deployment(home=home, **options)
+    try:
+        deployment.start()
+        assert deployment.stop() == 0, deployment.output
+    finally:
+        deployment.end()
+    for file in home.rglob("*.sqlite3"):
+        with closing(sqlite3.connect(file)) as database:
+            busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            assert not busy, f"{file.name} is in use"
+    return deployment.output

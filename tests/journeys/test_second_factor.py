@@ -38,10 +38,11 @@ class Phone:
         self._last = 0
 
     def code(self) -> str:
-        """A code that was not given before; waits for the next thirty seconds where need be."""
-        while (step := int(time.time()) // 30) <= self._last:
+        """A code that was not given before: that of the next thirty seconds is taken already, a later one not
+        yet."""
+        while (now := int(time.time()) // 30) < self._last:
             time.sleep(0.5)
-        self._last = step
+        self._last = step = max(now, self._last + 1)
         digest = hmac.digest(self._secret, struct.pack(">Q", step), "sha1")
         offset = digest[-1] & 15
         number = struct.unpack(">I", digest[offset : offset + 4])[0] & 0x7FFFFFFF

@@ -22,6 +22,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from server.app import create_app
+from server.auth import credentials
 from server.auth.audit_heads import head_signer
 from server.auth.context import AuthContext
 from server.auth.credentials import derived_key
@@ -31,7 +32,7 @@ from server.auth.tokens import Claims, mint
 from server.fhir.json_codec import decode, encode
 from server.logs import Log
 from server.settings import Settings, read_settings
-from server.storage import open_store
+from server.storage import open_store, sqlite_database
 from server.storage.authorization import BrowserSessionRow, UserRow
 from server.storage.interface import Store
 
@@ -112,6 +113,27 @@ class Fhir:
 
     def delete(self, path: str, **headers: str) -> Answer:
         return self("DELETE", path, **headers)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def password_cost() -> Iterator[tuple[int, int, int]]:
+    """What a password's hash costs outside of tests; in them, where nobody guesses, it costs almost nothing."""
+    cost = credentials.PASSWORD_COST
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(credentials, "PASSWORD_COST", (16, 8, 1))
+        yield cost
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk_not_waited_for() -> Iterator[None]:
+    """SQLite hands what it commits to the kernel and goes on: no test cuts the power, and a kill takes nothing
+    from the kernel. Servers that tests start have the settings of every server.
+    """
+    settings = [statement.replace("= FULL", "= OFF") for statement in sqlite_database.SETTINGS]
+    assert "PRAGMA synchronous = OFF" in settings
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_database, "SETTINGS", settings)
+        yield
 
 
 @pytest.fixture

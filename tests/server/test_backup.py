@@ -191,15 +191,12 @@ def ledger_lines(path: Path) -> list[list[Any]]:
 
 
 def pairs() -> list[Any]:
-    """Every pair of databases; those with PostgreSQL take a while."""
+    """Every pair of databases."""
     kinds = ("sqlite", "postgresql")
-    return [
-        pytest.param(a, b, id=f"{a}-to-{b}", marks=[pytest.mark.slow] if "postgresql" in (a, b) else [])
-        for a in kinds
-        for b in kinds
-    ]
+    return [pytest.param(a, b, id=f"{a}-to-{b}") for a in kinds for b in kinds]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "target"), pairs())
 def test_a_backup_under_load_restores_to_a_consistent_server(
     new_home: NewHome, tmp_path: Path, source: str, target: str
@@ -336,6 +333,7 @@ class TestWhatIsKept:
         assert set(copied) | table_copy.LEFT_OUT == named
         assert set(copied) & table_copy.LEFT_OUT == set()
 
+    @pytest.mark.slow
     def test_both_databases_have_the_same_tables_and_columns_in_every_schema(
         self, cluster: Any, tmp_path: Path
     ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -48,6 +48,19 @@ def found(settings: Settings, check: str) -> tuple[str, str]:
     return worst, " | ".join(row["finding"] for row in rows)
 
 
+@pytest.fixture
+def durable(database_kind: str, request: pytest.FixtureRequest) -> Iterator[None]:
+    """PostgreSQL waits for the disk, as it does outside of tests."""
+    if database_kind == "sqlite":
+        yield
+        return
+    cluster = request.getfixturevalue("cluster")
+    cluster.change(fsync="on")
+    yield
+    cluster.change(fsync="off")
+
+
+@pytest.mark.usefixtures("durable")
 def test_a_fresh_deployment_has_no_findings(settings: Settings, store: Store) -> None:
     settings.home.chmod(0o700)
     assert [row for row in diagnose(settings) if row["level"] != "ok"] == []
@@ -192,6 +205,7 @@ class TestDatabase:
         assert level == "warning"
         assert "baton serve worker" in said
 
+    @pytest.mark.usefixtures("durable")
     @pytest.mark.postgresql("asks the server for its settings")
     def test_postgresql_tells_of_its_durability(self, settings: Settings, store: Any) -> None:
         health = database_health(store.database)

@@ -131,6 +131,7 @@ def send(fhir: Any, data: bytes) -> tuple[Any, float]:
     return answer, time.process_time() - started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_body_of_many_elements_is_refused_before_it_costs_anything(fhir: Any, shape: str) -> None:
     answer, seconds = send(fhir, largest(SHAPES[shape], len, LIMITS.body_bytes))

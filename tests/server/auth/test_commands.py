@@ -336,6 +336,22 @@ class TestDemo:
         after = (authorization.rows.users(), authorization.rows.clients(), authorization.rows.security_epoch())
         assert after == before
 
+    def test_at_other_addresses_the_app_is_registered_at_them(
+        self, settings: Settings, authorization: Any, app: Any
+    ) -> None:
+        from server.demo_accounts import APP_CLIENT, ensure_demo
+
+        (settings.home / "app-jwks.json").write_text(json.dumps(JWKS))
+        ensure_demo(settings)
+        logins = (settings.home / "demo-logins.json").read_text()
+        ensure_demo(replace(settings, base_url="https://ehr.example", app_url="https://app.example"))
+        row = authorization.rows.client(APP_CLIENT)
+        assert row.redirect_uris == ("https://app.example/callback",)
+        assert row.launch_url == "https://app.example/launch"
+        assert row.frame_ancestors == ("https://ehr.example",)
+        assert (settings.home / "demo-logins.json").read_text() == logins
+        assert len(authorization.rows.clients()) == 3
+
     def test_a_demonstration_of_an_older_release_keeps_the_logins_it_has(
         self, settings: Settings, authorization: Any, app: Any
     ) -> None:

@@ -18,11 +18,18 @@ from search_oracle.questions import FORMS
 CASES = int(os.environ.get("BATON_ORACLE_CASES") or 500)
 SEED = os.environ.get("BATON_ORACLE_SEED")
 QUESTIONS = 25 if CASES <= 1_000 else 100  # of one chart
+AT_ONCE = 4  # charts before every commit; the others are left to `make test`
 RESOURCES = 80  # writes that make a chart
 
 
 @pytest.mark.requirement("U1")
-@pytest.mark.parametrize("chart", range(1 if SEED else -(-CASES // QUESTIONS)))
+@pytest.mark.parametrize(
+    "chart",
+    [
+        pytest.param(number, marks=[pytest.mark.slow] if number >= AT_ONCE else [])
+        for number in range(1 if SEED else -(-CASES // QUESTIONS))
+    ],
+)
 def test_the_server_answers_as_the_standard_says(chart: int, as_token: Callable[..., Any], clock: Any) -> None:
     seed = int(SEED) if SEED else SystemRandom().randrange(10**9)
     random = Random(seed)

@@ -258,6 +258,7 @@ def test_a_page_of_another_search_is_refused(chart: Any) -> None:
         assert refused.value.kind == "invalid-search"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("visible", [EVERYTHING, PATIENT_SCOPE], ids=["system", "patient"])
 def test_no_query_is_too_big_for_the_store_to_answer_or_refuse(chart: Any, visible: Visibility) -> None:
     chart.put(patient(1), observation(1))

@@ -336,6 +336,7 @@ def member(code: str, include: list[dict[str, Any]], exclude: list[dict[str, Any
 plain = st.lists(components.filter(lambda part: "valueSet" not in part), min_size=1, max_size=2)
 
 
+@pytest.mark.slow
 @given(compositions, plain, plain)
 def test_an_expansion_has_exactly_the_concepts_that_are_members(
     composition: Any, first: Any, second: Any

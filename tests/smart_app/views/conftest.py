@@ -86,8 +86,8 @@ ASSISTANT: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def drugs(tmp_path_factory: pytest.TempPathFactory) -> RxNorm:
-    return open_rxnorm(tmp_path_factory.mktemp("terminology"))
+def drugs(pytestconfig: pytest.Config) -> RxNorm:
+    return open_rxnorm(pytestconfig.cache.mkdir("terminology"))
 
 
 @dataclass
