@@ -77,11 +77,10 @@ def audit_query(query: SearchQuery, base_url: str) -> AuditQuery:
 
 
 def _ascending(query: SearchQuery) -> bool:
-    for key in query.sort:
-        if key.parameter.code not in ORDERS or len(query.sort) > 1:
-            raise _unsupported("_sort", "audit events sort by date, with - or without")
-        return not key.descending
-    return False
+    """Whether the oldest comes first. A second order has nothing left to decide: both are the same moment."""
+    if any(key.parameter.code not in ORDERS for key in query.sort):
+        raise _unsupported("_sort", "audit events sort by date, with - or without")
+    return bool(query.sort) and not query.sort[0].descending
 
 
 def _named_patient(condition: AuditCondition) -> str:

@@ -323,10 +323,15 @@ def test_every_operation_it_names_is_performed(fhir: Any, charts: Any, offered: 
         ("Patient", "match"): lambda: fhir.post("Patient/$match", likeness),
         ("SearchParameter", "index-progress"): lambda: fhir.get("SearchParameter/$index-progress"),
     }
+    of_people = {("Patient", "break-glass")}  # a service has no emergencies
     named = {(name, row["name"]) for name, kind in offered.items() for row in kind.get("operation", ())}
     everywhere = {code for name, code in named if name == "Basic"}
-    assert {(name, code) for name, code in named if code not in everywhere or name == "Patient"} == set(asked)
+    assert {(name, code) for name, code in named if code not in everywhere or name == "Patient"} == {
+        *asked,
+        *of_people,
+    }
     for call in asked.values():
         assert call().status_code == 200
+    assert fhir.post(f"{path}/$break-glass", {"resourceType": "Parameters"}).status_code == 403
     (answer,) = fhir.reads([f"{path}/$meta"])
     assert "urn:example:t" not in str(answer["resource"])

@@ -102,6 +102,7 @@ def _tables_with_rid(connection: Any) -> list[str]:
             "SELECT table_name FROM information_schema.columns"
             " WHERE table_schema = current_schema() AND column_name = 'rid'"
         ).fetchall()
-    names = sorted({name for (name,) in found})
+    # Who is related to whom stays: it is why something may be seen, whether or not its resource may be.
+    names = sorted({name for (name,) in found} - {"relationship", "membership"})
     assert {"resource", "version", "token", "compartment"} <= {*names}
     return [*(name for name in names if name != "resource"), "resource"]

@@ -128,10 +128,12 @@ def test_a_service_registers_itself_and_all_processes_know_its_keys(server: Serv
         assert [answer.status_code for answer in answers] == [200] * 12
         assert len(publisher.asked) == 1
         once = server.assertion(client_id)
-        again = [answer.status_code for answer in threads.map(server.ask, [once] * 12)]
-    assert sorted(again) == [200] + [401] * 11
+        again = [
+            answer.status_code for answer in threads.map(server.ask, [once] * 8)
+        ]  # more refusals close the door
+    assert sorted(again) == [200] + [401] * 7
 
     own = answer.json()["registration_client_uri"]
     headers = {"Authorization": f"Bearer {answer.json()['registration_access_token']}"}
     assert requests.delete(own, headers=headers, timeout=10).status_code == 204
-    assert {server.ask(server.assertion(client_id)).status_code for _ in range(8)} == {401}
+    assert {server.ask(server.assertion(client_id)).status_code for _ in range(2)} == {401}
