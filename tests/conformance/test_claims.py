@@ -332,6 +332,11 @@ def test_every_operation_it_names_is_performed(fhir: Any, charts: Any, offered: 
     }
     for call in asked.values():
         assert call().status_code == 200
-    assert fhir.post(f"{path}/$break-glass", {"resourceType": "Parameters"}).status_code == 403
+    reason = [
+        {"name": "reason", "valueCode": "ETREAT"},
+        {"name": "comment", "valueString": "none of a service"},
+    ]
+    refused = fhir.post(f"{path}/$break-glass", {"resourceType": "Parameters", "parameter": reason})
+    assert refused.status_code == 403, refused.text
     (answer,) = fhir.reads([f"{path}/$meta"])
     assert "urn:example:t" not in str(answer["resource"])
