@@ -124,7 +124,8 @@ def _types(call: Call[Reader], named: tuple[str, ...]) -> tuple[str, ...]:
         call.decide("search-type", name)  # each on its own: one that may not be searched is said to be so
     types = named or tuple(name for name in sorted(members) if call.decision.visible.of(name))
     if not types:
-        raise FhirError("forbidden", f"The token's scopes allow no search of a {compartment} compartment")
+        where = f"of a {compartment} compartment" if compartment else "of any type"
+        raise FhirError("forbidden", f"The token's scopes allow no search {where}")
     return types
 
 

@@ -66,6 +66,7 @@ def search_by_post(curious: Curious) -> Made:
 def _search(curious: Curious, question: Question) -> Made:
     sight = curious.sight
     kinds = {*compartment(question.compartment[0])} if question.compartment else every_kind(sight)
+    kinds = {*kinds} - {"AuditEvent"}  # of the audit trail, and searched on its own
 
     def judge(reply: Any) -> str:
         if not question.types and not any(map(sight.reaches, kinds)):
