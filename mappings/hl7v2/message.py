@@ -14,8 +14,10 @@ from functools import cache, lru_cache
 
 from mappings.hl7v2 import character_sets
 from mappings.hl7v2.errors import Hl7Error
-from mappings.hl7v2.segment import Content, Position, Repetition, Segment, Value
+from mappings.hl7v2.repetition import Repetition
+from mappings.hl7v2.segment import Segment
 from mappings.hl7v2.separators import Separators, read_separators
+from mappings.hl7v2.value import Content, Position, Value
 from mappings.result import Finding
 
 __all__ = ["Hl7Error", "Message", "Position", "Repetition", "Segment", "Separators", "Value", "parse"]
@@ -35,11 +37,12 @@ class Message:
     warnings: what is odd about the message as a whole.
     """
 
-    __slots__ = ("_named", "charset", "raw", "segments", "separators", "warnings")
+    __slots__ = ("_content", "_named", "charset", "raw", "segments", "separators", "warnings")
 
     def __init__(
         self, content: Content, charset: str, segments: Sequence[Segment], warnings: Sequence[Finding]
     ) -> None:
+        self._content = content
         self.raw = content.raw
         self.separators = content.separators
         self.charset = charset
@@ -69,10 +72,8 @@ class Message:
         named = self._named.get(name, ())
         if occurrence > len(named):
             end = len(self.raw)
-            return Value(
-                Segment(Content(self.raw, self.raw, self.separators, self.charset), name, 0, occurrence, end, end),
-                field, repetition, component, subcomponent, end, end,
-            )  # fmt: skip
+            absent = Segment(self._content, name, 0, occurrence, end, end)
+            return Value(absent, field, repetition, component, subcomponent, end, end)
         return named[occurrence - 1].value(field, component, subcomponent, repetition)
 
     def filled(self) -> Iterator[Value]:

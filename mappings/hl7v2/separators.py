@@ -1,4 +1,4 @@
-"""The characters that structure a message, as MSH-1 and MSH-2 declare them, and the escapes that stand for them.
+"""The characters that structure a message (MSH-1, MSH-2) and the escapes that stand for them in texts.
 
 Source: HL7 v2.5.1, 2.5.4 (delimiters) and 2.7 (escape sequences); v2.7, 2.5.5.2 (truncation character)
 """
@@ -78,7 +78,7 @@ def unescape(raw: bytes, plain: bytes, separators: Separators) -> bytes:
     """`raw` with its escapes replaced; those that HL7 does not define for all stay as they are.
 
     plain: of the same length, what of `raw` may be a separator (`character_sets.plain`). Breaks and spaces of
-    formatted text become line feeds and blanks; highlighting, indents and fill modes have no place in plain text.
+    formatted text become line feeds and blanks; highlighting, indents and fill modes are left out.
     """
     result = []
     last = 0
@@ -106,9 +106,9 @@ def _meaning(match: re.Match[bytes], separators: Separators) -> bytes:
 
 
 def escape(text: bytes, separators: Separators) -> bytes:
-    """`text` such that it can stand in a message: separators escaped, line breaks as `\\.br\\`, no other control.
+    """`text` as it can stand in a message: separators escaped, line breaks as `\\.br\\`, no other control.
 
-    For text whose bytes below 0x80 are ASCII: not for Shift-JIS, GB 18030 or Big-5.
+    For text whose bytes below 0x80 are ASCII: not for Shift-JIS, ISO 2022, GB 18030 or Big-5.
     """
     mark = separators.escape or USUAL.escape
     letters = {
