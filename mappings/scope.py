@@ -1,8 +1,8 @@
-"""What a datatype function has besides its value: the source, the message, the code tables, and an account to fill.
+"""What a datatype function has besides its value: source, message, code tables, and an account to fill.
 
 A function reads components and says of each what it became (`used`), what it could not do (`warn`), and which
-further resources it speaks of (`resource`). Paths are relative to the element that the function makes; `at` goes
-one step further down, for the functions that a function calls.
+further resources it speaks of (`resource`). Paths are relative to the element that the function makes; `at`
+goes one step further down, for the functions that a function calls.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Scope:
         return Scope(self.source, self.message, self.tables, self.account, intent=intent)
 
     def used(self, value: Value, path: str = "", table: str = "") -> None:
-        """Say that this component became (part of) the element at `path`. Empty and `""` components do not count."""
+        """Say that this component became (part of) the element at `path`. Empty and `""` do not count."""
         if not value.is_empty and not value.is_null:
             self.account.uses.append(Use(self._intent, joined(self._path, path), value, table))
 
@@ -122,7 +122,7 @@ class Scope:
         return {"reference": f"#intent:{key}"}
 
     def sibling(self, value: Repetition | Value, number: int) -> Repetition | None:
-        """The first repetition of another field of the segment that the value stands in, None where it is empty."""
+        """The first repetition of another field of the value's segment, None where it is empty."""
         whole = value if hasattr(value, "position") else value.value()
         segment = self.message.segments[whole.position.ordinal - 1]
         repetitions = segment.repetitions(number)

@@ -17,9 +17,9 @@ class Function:
 
     call: pure; never raises for content; None where nothing can be made of the value. Answers FHIR JSON (dict,
     str, bool, int, `decimal.Decimal`).
-    result: FHIR type of the answer: `Identifier`, `code`, ...; `Reference(Location)` comes with further resources
-    in the scope's account; `value[x]`, `dose[x]`, `onset[x]`, ... answer a dict of one member, named with its type
-    (`valueQuantity`), which joins the parent element. takes: datatypes of HL7 v2 that it reads (its components).
+    result: FHIR type of the answer: `Identifier`, `code`, ...; `Reference(Location)` may come with further
+    resources in the scope's account; `value[x]` answers a dict of one member that is named with its type
+    (`valueQuantity`) and joins the parent element. takes: datatypes of HL7 v2 whose components it reads.
     table: `required` or `allowed` if the function also takes the name of a code table, "" if not.
     unmapped: components (numbers) that it leaves alone on purpose: FHIR has no place for them.
     """

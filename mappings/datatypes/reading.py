@@ -10,7 +10,7 @@ from mappings.scope import Scope
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Repetition, Value
 
-# FHIR's string excludes control characters but tab, line feed and carriage return (hl7.org/fhir/R4/datatypes.html);
+# FHIR's string excludes control characters but tab, line feed and carriage return (hl7.org/fhir/R4/datatypes);
 # surrogates are what is left of bytes that no character set explains, and no UTF-8 can hold them.
 _EXCLUDED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SPACE = re.compile(r"\s+")
@@ -34,7 +34,7 @@ def text(
     *,
     table: str = "",
 ) -> str:
-    """A component as a string, counted as used for `path` where there is one; cut at FHIR's 1 MiB, with a finding."""
+    """A component as a string, counted as used for `path`; cut at FHIR's 1 MiB, with a finding."""
     leaf = value.value(component, subcomponent)
     content = said(leaf)
     if not content:

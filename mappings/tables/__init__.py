@@ -1,7 +1,7 @@
-"""Code tables: what a code of HL7 v2 is in FHIR. One CSV file each, named by its number (`0001`, `0004-status`).
+"""Code tables: what a code of HL7 v2 is in FHIR. One CSV file each, named by its number: `0001`, `0004-status`.
 
-Columns: code (as sent; `*` for any other), system and target (what it becomes; an empty target says that there is
-nothing in FHIR for it, which is no gap), display, equivalence (FHIR's ConceptMapEquivalence), note, source.
+Columns: code (as sent; `*` for any other), system and target (what it becomes; an empty target says that there
+is nothing in FHIR for it, which is no gap), display, equivalence (FHIR's ConceptMapEquivalence), note, source.
 Where the code came from and what it may be used for stands in SOURCES.toml beside the files.
 """
 
@@ -62,7 +62,7 @@ class Table:
 
 
 def made(name: str, rows: Mapping[str, TableRow]) -> Table:
-    """A table of rows. A spelling that differs from another code's by case alone stays with the one that has it."""
+    """A table of rows. Codes that differ by case alone stay apart; any further spelling goes to the first."""
     folded: dict[str, TableRow] = {}
     for code, row in rows.items():
         folded.setdefault(code.casefold(), row)
@@ -96,7 +96,7 @@ def read(name: str, text: str) -> Table:
 
 
 def load(folder: Path) -> Mapping[str, Table]:
-    """Every table of a folder by name. Raises TableError; UnicodeDecodeError never: bytes that are no UTF-8 are one."""
+    """Every table of a folder by name. Raises TableError."""
     found = {}
     for path in sorted(folder.glob("*.csv")):
         try:
