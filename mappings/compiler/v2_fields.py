@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+
 from mappings.compiler.problems import did_you_mean
+from mappings.hl7v2.abstract_syntax import Part, structures
 from mappings.hl7v2.fields import components, fields, segments
 from mappings.running.source_path import SourcePath
 
@@ -50,3 +54,16 @@ def _component(datatype: str, number: int) -> str:
     if number == 1 and (datatype, 2) not in components():
         return datatype  # a primitive is its own only component
     raise NoField(f"{datatype} has no component {number}")
+
+
+@cache
+def group_names() -> frozenset[str]:
+    """The groups of all message structures that are known."""
+
+    def within(part: Part) -> Iterator[str]:
+        for inner in part.parts:
+            if inner.parts:
+                yield inner.name
+                yield from within(inner)
+
+    return frozenset(name for structure in structures().values() for name in within(structure) if name)
