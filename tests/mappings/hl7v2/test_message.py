@@ -180,6 +180,7 @@ def test_numbers_below_one_are_errors_of_the_programmer(adt: bytes) -> None:
         (b"MSHA", "101", "MSH-1"),
         (b"MSH ^~\\&", "101", "MSH-1"),
         (b"MSH|ABC|D", "102", "MSH-2"),
+        (b"MSH^^D", "102", "MSH-2"),
         (b"MSH|\xa7~\\&|D", "102", "MSH-2"),
     ],
 )
