@@ -27,7 +27,7 @@ __all__ = ["MapSet", "MappingErrors", "Problem", "check", "load"]
 
 BASE = Path(__file__).parent / "maps"
 # Fields that choosing a map, reading, storing and acknowledging a message are about; no map needs to read them.
-_HEADER = {"MSH": frozenset({7, 9, 10, 12, 15, 16, 18, 20}), "EVN": frozenset({1})}
+_HEADER = {"MSH": frozenset({5, 6, 7, 9, 10, 11, 12, 15, 16, 18, 20}), "EVN": frozenset({1})}
 _logger = logging.getLogger(__name__)
 
 
@@ -94,10 +94,8 @@ class MapSet:
 
 def _unread(message: Message, run: Run) -> Iterable[str]:
     for leaf in message.filled():
-        position = leaf.position
-        key = (position.ordinal, leaf.field, leaf.repetition, leaf.component, leaf.subcomponent)
-        if key not in run.read and not _is_structure(position):
-            yield str(position)
+        if leaf.key not in run.read and not _is_structure(leaf.position):
+            yield leaf.place
 
 
 def _is_structure(position: Position) -> bool:

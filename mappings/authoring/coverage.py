@@ -150,3 +150,27 @@ def _name(place: str) -> str:
     segment, _, rest = place.partition("-")
     numbers = [int(number) for number in rest.split(".") if number]
     return full_name(segment, *numbers[:3])
+
+
+def as_text(found: Coverage) -> Iterator[str]:
+    """The report as lines."""
+    yield f"{found.messages} messages, {found.unreadable} unreadable, {sum(found.refused.values())} refused"
+    yield f"{found.reached} of {found.filled} filled components reach FHIR ({found.share:.1%})"
+    sections: tuple[tuple[str, list[str]], ...] = (
+        ("types", [f"{kind}  {count}" for kind, count in found.types.most_common()]),
+        ("refused", [f"{code}  {count}" for code, count in found.refused.most_common()]),
+        (
+            "never mapped",
+            [f"{place}  {count}  {_name(place)}  {found.shapes[place]}" for place, count in found.never_mapped()],
+        ),
+        (
+            "codes without a row",
+            [f"{place}  {code}  {count}" for (place, code), count in found.unknown.most_common()],
+        ),
+        ("findings", [f"{code}  {count}" for code, count in found.findings.most_common()]),
+        ("segments of the site", [f"{name}  {count}" for name, count in found.site_segments.most_common()]),
+    )
+    for title, lines in sections:
+        if lines:
+            yield f"\n{title}"
+            yield from (f"  {line}" for line in lines)

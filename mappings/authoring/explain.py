@@ -13,9 +13,12 @@ from mappings.result import Mapped, Step
 
 # What becomes of the header beyond resources: reading, storing, choosing a map, acknowledging.
 _HEADER = {
+    5: "the acknowledgement",
+    6: "the acknowledgement",
     7: "the time of the message, where the event has none",
     9: "chooses the map",
     10: "the message log and the acknowledgement",
+    11: "whether it is production",
     12: "the acknowledgement",
     15: "the acknowledgement",
     16: "the acknowledgement",
