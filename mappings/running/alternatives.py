@@ -179,10 +179,12 @@ class ToResource:
 
 @dataclass(frozen=True, slots=True)
 class ToAllResources:
-    """References to all that the message speaks of so far."""
+    """References to all that the message speaks of so far, but for what only says where it came from."""
 
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
-        keys = [*frame.run.drafts, *frame.run.scope.account.intents]
+        drafts = frame.run.drafts
+        keys = [key for key, draft in drafts.items() if draft.resource_type != "Provenance"]
+        keys += frame.run.scope.account.intents
         return [Made({"reference": f"#intent:{key}"}, is_substance=False) for key in keys]

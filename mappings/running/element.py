@@ -39,7 +39,7 @@ class Draft:
             self.root.content,
             self.identities,
             self.write,
-            tuple(path for path in self.cleared if not _filled(self.root.content, path)),
+            tuple(path for path in dict.fromkeys(self.cleared) if not _filled(self.root.content, path)),
             self.lists,
             (*self.keep, *(path for path in self.defaulted if path not in self.keep)),
             self.status,

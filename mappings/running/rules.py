@@ -188,8 +188,8 @@ class EachGroup:
     rule: Rule
 
     def run(self, frame: Frame, element: Element | None) -> None:
-        for group in frame.groups(self.group):
-            self.rule.run(frame.at_group(group), element)
+        for inner in frame.at_groups(self.group):
+            self.rule.run(inner, element)
 
 
 @dataclass(frozen=True, slots=True)
