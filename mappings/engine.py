@@ -151,8 +151,7 @@ def check(overlays: Path | None = None, base: Path = BASE) -> tuple[MapSet, tupl
             f"{folder.name}/tables/{path.name}": path.read_text("utf-8-sig")
             for path in sorted((folder / "tables").glob("*.csv"))
         }
-        # Overlays change documents in place of the base's, so each starts from a fresh reading of the base.
-        others[folder.name], more = compile_library(own.over(read(base)), laid)
+        others[folder.name], more = compile_library(own.over(library), laid)
         found += [problem for problem in more if problem not in problems]
     warnings = tuple(problem for problem in found if problem.is_warning)
     return MapSet(version_of(files), program, others, warnings), tuple(sorted(set(found)))

@@ -143,7 +143,11 @@ def _place(position: str) -> str:
     _, _, rest = rest.partition("-")
     number, _, rest = rest.partition("[")
     _, _, below = rest.partition("]")
-    return f"{segment}-{number}{below.removesuffix('.1')}" if below.count(".") > 1 else f"{segment}-{number}{below}"
+    return (
+        f"{segment}-{number}{below.removesuffix('.1')}"
+        if below.count(".") > 1
+        else f"{segment}-{number}{below}"
+    )
 
 
 def _name(place: str) -> str:
@@ -161,7 +165,10 @@ def as_text(found: Coverage) -> Iterator[str]:
         ("refused", [f"{code}  {count}" for code, count in found.refused.most_common()]),
         (
             "never mapped",
-            [f"{place}  {count}  {_name(place)}  {found.shapes[place]}" for place, count in found.never_mapped()],
+            [
+                f"{place}  {count}  {_name(place)}  {found.shapes[place]}"
+                for place, count in found.never_mapped()
+            ],
         ),
         (
             "codes without a row",

@@ -30,7 +30,9 @@ def as_text(explanation: Explanation) -> Iterator[str]:
         yield f"\nmerge {merge.resource_type}: {merge.victim} into {merge.survivor}"
     yield "\nmessage"
     for entry in explanation.inputs:
-        fate = "; ".join((*entry.became, *(f"decided {rule}" for rule in entry.decided), *filter(None, [entry.note])))
+        fate = "; ".join(
+            (*entry.became, *(f"decided {rule}" for rule in entry.decided), *filter(None, [entry.note]))
+        )
         yield f"  {entry.position} {entry.name}: {_json(entry.raw)} -> {fate}"
     for finding in mapped.findings:
         yield f"finding {finding.code} {finding.position}: {finding.text}"

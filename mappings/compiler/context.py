@@ -60,7 +60,9 @@ class Compilation:
         """The path that a node spells and the datatype there ("" unknown); None after saying what is wrong."""
         found = parse(node.text)
         if found is None:
-            self.wrong(node, f"{node.text!r} is no place in a message: one is PID-3, PID-3[2].4.2 or, in a loop, .4")
+            self.wrong(
+                node, f"{node.text!r} is no place in a message: one is PID-3, PID-3[2].4.2 or, in a loop, .4"
+            )
             return None, ""
         if not found.segment and place.datatype is None:
             self.wrong(node, f"{node.text!r} is read in a loop over repetitions (`foreach: PID-3`)")

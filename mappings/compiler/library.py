@@ -105,7 +105,9 @@ def _extensions(library: Library, node: Node) -> None:
         fields = {key: value.text for key, value in row.mapping.items()}
         on = frozenset(item.text for item in row["on"].items) if "on" in row else frozenset()
         if not fields.get("url") or not fields.get("value") or fields.keys() - {"url", "on", "value"}:
-            library.problems.append(row.problem(f"extension {name!r} has url, value and, where it is bound, on"))
+            library.problems.append(
+                row.problem(f"extension {name!r} has url, value and, where it is bound, on")
+            )
             continue
         extension = Extension(name, fields["url"], on, fields["value"])
         if extension.value_name not in elements_of("Extension"):

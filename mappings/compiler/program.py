@@ -80,7 +80,9 @@ def _apply_changes(library: Library, problems: list[Problem]) -> None:
                 break
         else:
             known = [*library.maps, *library.pieces]
-            problems.append(changes["extends"].problem(f"nothing {name!r} to extend{did_you_mean(name, known)}"))
+            problems.append(
+                changes["extends"].problem(f"nothing {name!r} to extend{did_you_mean(name, known)}")
+            )
 
 
 def _map(compilation: Compilation, name: str, document: Node) -> Map | None:
@@ -95,7 +97,9 @@ def _map(compilation: Compilation, name: str, document: Node) -> Map | None:
     rule = block(compilation, document["rules"], Place())
     for node, called in compilation.references:
         if called not in compilation.names:
-            compilation.wrong(node, f"no resource {called!r} in this map{did_you_mean(called, compilation.names)}")
+            compilation.wrong(
+                node, f"no resource {called!r} in this map{did_you_mean(called, compilation.names)}"
+            )
     return Map(name, types, rule, document, frozenset(compilation.tables_used))
 
 

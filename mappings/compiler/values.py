@@ -114,7 +114,9 @@ def _expect(compilation: Compilation, node: Node, result: str, element: Element)
     else:
         fits = element.type == kind or element.type in _WIDER.get(kind, ())
     if not fits:
-        compilation.wrong(node, f"this gives {result}, which does not go into {element.name!r} ({element.type})")
+        compilation.wrong(
+            node, f"this gives {result}, which does not go into {element.name!r} ({element.type})"
+        )
 
 
 def _function_table(compilation: Compilation, node: Node, function: Function, element: Element) -> str:

@@ -37,7 +37,9 @@ class SourcePath:
         below = "".join(f".{n}" for n in (self.component, self.subcomponent) if n)
         if not self.segment:
             return below or "."
-        which = f"[{self.repetition}]" if self.repetition else f"[{self.filter}={self.code}]" if self.code else ""
+        which = (
+            f"[{self.repetition}]" if self.repetition else f"[{self.filter}={self.code}]" if self.code else ""
+        )
         return f"{self.segment}-{self.field}{which}{below}"
 
     def repetitions(self, frame: Frame) -> list[Any]:

@@ -33,7 +33,9 @@ def problems_of() -> Callable[..., list[str]]:
 def run() -> Callable[..., Mapped]:
     """What a map (YAML of its rules, indented by two) makes of segments after MSH; mistakes fail the test."""
 
-    def run(rules: str, *segments: str, source: Source | None = None, header: str = HEADER, **files: str) -> Mapped:
+    def run(
+        rules: str, *segments: str, source: Source | None = None, header: str = HEADER, **files: str
+    ) -> Mapped:
         kind = "^".join(header.split("|")[8].split("^")[:2])
         program, problems = compiled(m=f"map: X\nfor: {kind}\nrules:\n{rules}", **files)
         assert [problem for problem in problems if "warning" not in problem] == []

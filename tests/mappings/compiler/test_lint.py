@@ -75,7 +75,9 @@ def test_texts_of_yaml_stay_texts(run) -> None:
 
 
 def test_a_piece_that_uses_itself_is_a_mistake(problems_of) -> None:
-    found = problems_of(m=START + "  - use: A", a="piece: A\nrules: [{use: B}]", b="piece: B\nrules: [{use: A}]")
+    found = problems_of(
+        m=START + "  - use: A", a="piece: A\nrules: [{use: B}]", b="piece: B\nrules: [{use: A}]"
+    )
     assert any("the piece 'A' is in itself" in problem for problem in found)
 
 

@@ -14,20 +14,29 @@ def only(mapped):
 
 
 def test_the_first_rule_that_has_something_keeps_an_element(run) -> None:
-    rules = PATIENT + "      - {to: gender, from: PID-8, table: {X: other}}\n      - {to: gender, const: male}\n      - {to: language, from: PID-15.1}\n"
+    rules = (
+        PATIENT
+        + "      - {to: gender, from: PID-8, table: {X: other}}\n      - {to: gender, const: male}\n      - {to: language, from: PID-15.1}\n"
+    )
     assert only(run(rules, "PID|||||||||||||||EN"))["gender"] == "male"
     assert only(run(rules, "PID||||||||X|||||||EN"))["gender"] == "other"
 
 
 def test_first_takes_the_first_way_that_gives_something(run) -> None:
-    rules = PATIENT + "      - {to: birthDate, first: [{from: PID-7, using: dtm_date}, {from: PID-29, using: dtm_date}, {const: '1900-01-01'}]}\n      - {to: language, from: PID-15.1}\n"
+    rules = (
+        PATIENT
+        + "      - {to: birthDate, first: [{from: PID-7, using: dtm_date}, {from: PID-29, using: dtm_date}, {const: '1900-01-01'}]}\n      - {to: language, from: PID-15.1}\n"
+    )
     assert only(run(rules, "PID|||||||19700101||||||||EN"))["birthDate"] == "1970-01-01"
     assert only(run(rules, "PID|||||||||||||||EN||||||||||||||19990101"))["birthDate"] == "1999-01-01"
     assert only(run(rules, "PID|||||||||||||||EN"))["birthDate"] == "1900-01-01"
 
 
 def test_a_default_never_replaces_what_is_stored(run) -> None:
-    rules = PATIENT + "      - {to: gender, from: PID-8, table: '0001', default: unknown}\n      - {to: language, from: PID-15.1}\n"
+    rules = (
+        PATIENT
+        + "      - {to: gender, from: PID-8, table: '0001', default: unknown}\n      - {to: language, from: PID-15.1}\n"
+    )
     (intent,) = run(rules, "PID|||||||||||||||EN").intents
     assert intent.resource["gender"] == "unknown"
     assert intent.keep == ("gender",)
@@ -36,7 +45,9 @@ def test_a_default_never_replaces_what_is_stored(run) -> None:
 
 @pytest.mark.requirement("2")
 def test_nothing_leaves_and_two_quotes_clear(run) -> None:
-    rules = PATIENT + "      - {to: gender, from: PID-8, table: '0001'}\n      - {to: language, from: PID-15.1}\n"
+    rules = (
+        PATIENT + "      - {to: gender, from: PID-8, table: '0001'}\n      - {to: language, from: PID-15.1}\n"
+    )
     assert run(rules, "PID|||||||||||||||EN").intents[0].cleared == ()
     (intent,) = run(rules, 'PID||||||||""|||||||EN').intents
     assert intent.cleared == ("gender",)
@@ -44,17 +55,26 @@ def test_nothing_leaves_and_two_quotes_clear(run) -> None:
 
 
 def test_constants_alone_make_nothing(run) -> None:
-    rules = PATIENT + "      - {to: active, const: 'true'}\n      - {to: contact, rules: [{to: gender, const: male}]}\n"
+    rules = (
+        PATIENT
+        + "      - {to: active, const: 'true'}\n      - {to: contact, rules: [{to: gender, const: male}]}\n"
+    )
     assert run(rules, "PID|1").intents == ()
 
 
 def test_a_list_has_nothing_twice(run) -> None:
-    rules = PATIENT.replace("    rules:", "    lists: {identifier: 'union:system,value'}\n    rules:") + "      - {to: identifier, from: PID-3, using: cx}\n      - {to: identifier, from: PID-2, using: cx}\n"
+    rules = (
+        PATIENT.replace("    rules:", "    lists: {identifier: 'union:system,value'}\n    rules:")
+        + "      - {to: identifier, from: PID-3, using: cx}\n      - {to: identifier, from: PID-2, using: cx}\n"
+    )
     assert len(only(run(rules, "PID||7|7^^^M^MR~8^^^M^MR"))["identifier"]) == 2
 
 
 def test_repetitions_by_number_and_by_code(run) -> None:
-    rules = PATIENT + "      - {to: language, from: 'PID-3[5=MR].1'}\n      - {to: implicitRules, from: 'PID-3[2].1'}\n"
+    rules = (
+        PATIENT
+        + "      - {to: language, from: 'PID-3[5=MR].1'}\n      - {to: implicitRules, from: 'PID-3[2].1'}\n"
+    )
     found = only(run(rules, "PID|||1^^^^PI~2^^^^XX~3^^^^MR"))
     assert (found["language"], found["implicitRules"]) == ("3", "2")
 
@@ -83,7 +103,10 @@ def test_repetitions_by_number_and_by_code(run) -> None:
     ],
 )
 def test_conditions(run, when, segment, holds) -> None:
-    rules = PATIENT + f"      - {{to: active, const: 'true', when: {{{when}}}}}\n      - {{to: language, from: MSH-3}}\n"
+    rules = (
+        PATIENT
+        + f"      - {{to: active, const: 'true', when: {{{when}}}}}\n      - {{to: language, from: MSH-3}}\n"
+    )
     assert ("active" in only(run(rules, segment))) is holds
 
 
@@ -139,7 +162,9 @@ def test_neighbours_that_agree_are_taken_together(run) -> None:
 
 def test_ordinals_tell_equal_parts_apart(run) -> None:
     mapped = run(ORDERS, *RESULTS, header=ORU)
-    values = [i.identities[0].value.rpartition("|")[2] for i in mapped.intents if i.key.startswith("observation")]
+    values = [
+        i.identities[0].value.rpartition("|")[2] for i in mapped.intents if i.key.startswith("observation")
+    ]
     assert values == ["1", "2", "3", "1"]
 
 
@@ -169,18 +194,29 @@ def test_a_patient_does_not_merge_with_itself(run) -> None:
 
 
 def test_a_rule_within_another_resource_writes_there(run) -> None:
-    rules = PATIENT + "      - {to: language, from: PID-15.1}\n  - {foreach: NK1, in: patient, to: contact, rules: [{to: name, from: NK1-2, using: xpn}]}\n"
+    rules = (
+        PATIENT
+        + "      - {to: language, from: PID-15.1}\n  - {foreach: NK1, in: patient, to: contact, rules: [{to: name, from: NK1-2, using: xpn}]}\n"
+    )
     found = only(run(rules, "PID|||||||||||||||EN", "NK1|1|A", "NK1|2|B"))
     assert [contact["name"]["family"] for contact in found["contact"]] == ["A", "B"]
 
 
 def test_warnings_and_refusals(run) -> None:
-    assert run("  - {warn: identity-unreliable, from: PID-8}\n", "PID||||||||F").findings[0].position == "PID[1]-8[1].1.1"
-    assert run("  - {refuse: not-production, when: {PID-8: F}}\n", "PID||||||||F").refused.code == "not-production"
+    assert (
+        run("  - {warn: identity-unreliable, from: PID-8}\n", "PID||||||||F").findings[0].position
+        == "PID[1]-8[1].1.1"
+    )
+    assert (
+        run("  - {refuse: not-production, when: {PID-8: F}}\n", "PID||||||||F").refused.code == "not-production"
+    )
 
 
 def test_steps_name_position_rule_function_and_table(run) -> None:
-    rules = PATIENT + "      - {to: gender, from: PID-8, table: '0001'}\n      - {to: name, from: PID-5, using: xpn}\n"
+    rules = (
+        PATIENT
+        + "      - {to: gender, from: PID-8, table: '0001'}\n      - {to: name, from: PID-5, using: xpn}\n"
+    )
     steps = {step.path: step for step in run(rules, "PID|||||A^B|||F").steps}
     gender = steps["Patient.gender"]
     assert (gender.positions, gender.rule, gender.table, gender.raw, gender.value) == (
@@ -192,4 +228,9 @@ def test_steps_name_position_rule_function_and_table(run) -> None:
 
 def test_what_nothing_was_made_of_is_unread(run) -> None:
     rules = PATIENT + "      - {to: gender, from: PID-8, table: '0001'}\n"
-    assert run(rules, "PID|1||77||A|||F").unread == ("MSH[1]-3[1].1.1", "MSH[1]-4[1].1.1", "PID[1]-3[1].1.1", "PID[1]-5[1].1.1")
+    assert run(rules, "PID|1||77||A|||F").unread == (
+        "MSH[1]-3[1].1.1",
+        "MSH[1]-4[1].1.1",
+        "PID[1]-3[1].1.1",
+        "PID[1]-5[1].1.1",
+    )
