@@ -28,8 +28,10 @@ class Content:
     codec: str
 
     def text(self, start: int, end: int) -> str:
-        """Decoded and unescaped."""
+        """Decoded and unescaped; "" for a null."""
         raw = self.raw[start:end]
+        if raw == NULL:
+            return ""
         escape = self.separators.escape
         if escape and escape in raw:
             raw = unescape(raw, self.plain[start:end], self.separators)
@@ -90,11 +92,10 @@ class Value:
     @property
     def text(self) -> str:
         """Decoded and unescaped, blanks kept; "" where it is null."""
-        if self.is_null:
-            return ""
-        if self._segment.name in HEADERS and self.field <= 2:
-            return self.raw.decode("ascii", "replace")
-        return self._segment.content.text(self.start, self.end)
+        content = self._segment.content
+        if self.field <= 2 and self._segment.name in HEADERS:
+            return decode(self.raw, content.codec)
+        return content.text(self.start, self.end)
 
     @property
     def is_null(self) -> bool:
