@@ -35,6 +35,23 @@ def pieces(part: bytes, start: int, separator: bytes) -> Iterator[tuple[int, byt
         start += len(piece) + 1
 
 
+def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Component, subcomponent, first byte and end of everything in a repetition that is not blank."""
+    for c, component in enumerate(part.split(outer) if outer else (part,), 1):
+        at = start
+        start += len(component) + 1
+        if not component or component.isspace():
+            continue
+        if not inner or inner not in component:
+            yield c, 1, at, at + len(component)
+            continue
+        for s, leaf in enumerate(component.split(inner), 1):
+            end = at + len(leaf)
+            if leaf and not leaf.isspace():
+                yield c, s, at, end
+            at = end + 1
+
+
 class Repetition:
     """One repetition of a field; or (`part`) one component of it as a composite of its own."""
 
@@ -88,7 +105,7 @@ class Repetition:
         """Every component with its subcomponents, empty ones too."""
         outer, inner = self._separators
         return tuple(
-            tuple(self._value(c, s, leaf, at) for s, leaf, at in pieces(component, start, inner))
+            tuple(self._value(c, s, at, at + len(leaf)) for s, leaf, at in pieces(component, start, inner))
             for c, component, start in pieces(self._plain, self.start, outer)
         )
 
@@ -99,7 +116,7 @@ class Repetition:
         """
         plain, start = nth(self._plain, self.start, self._separators[0], component)
         plain, start = nth(plain, start, self._separators[1], subcomponent)
-        return self._value(component, subcomponent, plain, start)
+        return self._value(component, subcomponent, start, start + len(plain))
 
     def part(self, component: int) -> Repetition:
         """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""
@@ -109,17 +126,12 @@ class Repetition:
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well."""
-        outer, inner = self._separators
-        for c, component, start in pieces(self._plain, self.start, outer):
-            if component:
-                for s, leaf, at in pieces(component, start, inner):
-                    if leaf and not leaf.isspace():
-                        yield self._value(c, s, leaf, at)
+        for component, subcomponent, start, end in leaves(self._plain, self.start, *self._separators):
+            yield self._value(component, subcomponent, start, end)
 
-    def _value(self, component: int, subcomponent: int, plain: bytes, start: int) -> Value:
+    def _value(self, component: int, subcomponent: int, start: int, end: int) -> Value:
         if self._component:
             component, subcomponent = self._component, component
-        end = start + len(plain)
         return Value(self._segment, self.field, self.repetition, component, subcomponent, start, end)
 
     def __repr__(self) -> str:

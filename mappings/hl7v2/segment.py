@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mappings.hl7v2.repetition import Repetition, nth, pieces
+from mappings.hl7v2.repetition import Repetition, leaves, nth, pieces
 from mappings.hl7v2.separators import Separators
 from mappings.hl7v2.value import HEADERS, Content, Value
 
@@ -81,9 +81,16 @@ class Segment:
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well, in order; the separators of a header are none."""
-        for field in range(3 if self.name in HEADERS else 1, self.last_field + 1):
-            for repetition in self.repetitions(field):
-                yield from repetition.filled()
+        separators = self.content.separators
+        levels = separators.component, separators.subcomponent
+        skipped = 2 if self.name in HEADERS else 1  # parts of the line that are no fields with values
+        start = self.start
+        for number, field in enumerate(self._split()):
+            if field and number >= skipped:
+                for repetition, part, at in pieces(field, start, separators.repetition):
+                    for component, subcomponent, begin, end in leaves(part, at, *levels):
+                        yield Value(self, number + skipped - 1, repetition, component, subcomponent, begin, end)
+            start += len(field) + 1
 
     def _split(self) -> list[bytes]:
         if self._fields is None:
