@@ -28,8 +28,10 @@ class Content:
     codec: str
 
     def text(self, start: int, end: int) -> str:
-        """Decoded and unescaped."""
+        """Decoded and unescaped; "" for a null."""
         raw = self.raw[start:end]
+        if raw == NULL:
+            return ""
         escape = self.separators.escape
         if escape and escape in raw:
             raw = unescape(raw, self.plain[start:end], self.separators)
@@ -91,6 +93,7 @@ class Value:
     @property
     def text(self) -> str:
         """Decoded and unescaped, blanks kept; "" where it is null."""
+<<<<<<< HEAD
         if self._text is None:
             self._text = self._decoded()
         return self._text
@@ -101,6 +104,12 @@ class Value:
         if self._segment.name in HEADERS and self.field <= 2:
             return self.raw.decode("ascii", "replace")
         return self._segment.content.text(self.start, self.end)
+=======
+        content = self._segment.content
+        if self.field <= 2 and self._segment.name in HEADERS:
+            return decode(self.raw, content.codec)
+        return content.text(self.start, self.end)
+>>>>>>> a6f915b8415ce9821d7707cd1ed7a619e8a0ee8b
 
     @property
     def is_null(self) -> bool:
