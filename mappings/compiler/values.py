@@ -11,7 +11,8 @@ from mappings.compiler.context import Compilation, Place
 from mappings.compiler.document import Node
 from mappings.compiler.elements import INTEGERS, TEXTS, Element, codes_of, elements_of
 from mappings.compiler.problems import did_you_mean
-from mappings.datatypes import FUNCTIONS, Function
+from mappings.datatypes import FUNCTIONS
+from mappings.datatypes.function import Function
 from mappings.running.alternatives import (
     Alternative,
     Constant,

@@ -55,11 +55,7 @@ def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tupl
 class Repetition:
     """One repetition of a field; or (`part`) one component of it as a composite of its own."""
 
-<<<<<<< HEAD
-    __slots__ = ("_component", "_parts", "_read", "_segment", "_separators", "end", "field", "repetition", "start")
-=======
-    __slots__ = ("_component", "_plain", "_segment", "_separators", "field", "repetition", "start")
->>>>>>> a6f915b8415ce9821d7707cd1ed7a619e8a0ee8b
+    __slots__ = ("_plain", "_segment", "_separators", "_within", "field", "repetition", "start")
 
     def __init__(
         self,
@@ -69,7 +65,7 @@ class Repetition:
         repetition: int,
         plain: bytes,
         start: int,
-        component: int = 0,
+        within: tuple[int, ...] = (),
     ) -> None:
         self._segment = segment
         self._separators = separators
@@ -77,17 +73,12 @@ class Repetition:
         self.repetition = repetition
         self._plain = plain
         self.start = start
-        self._component = component
-<<<<<<< HEAD
-        self._parts: list[bytes] | None = None
-        self._read: dict[tuple[int, int], Value] = {}
-=======
+        self._within = within
 
     @property
     def end(self) -> int:
         """The byte of the message that comes after it."""
         return self.start + len(self._plain)
->>>>>>> a6f915b8415ce9821d7707cd1ed7a619e8a0ee8b
 
     @property
     def raw(self) -> bytes:
@@ -123,29 +114,16 @@ class Repetition:
 
         Raises: ValueError for a number below 1.
         """
-<<<<<<< HEAD
-        found = self._read.get((component, subcomponent))
-        if found is None:
-            start, end = self._span(component)
-            separator = self._separators[1]
-            if subcomponent == 1 and (start == end or not separator or separator not in self._plain(start, end)):
-                found = self._at(component, 1, start, end)
-            else:
-                parts = self._plain(start, end).split(separator) if separator else None
-                found = self._at(component, subcomponent, *cut(parts, subcomponent, start, end))
-            self._read[component, subcomponent] = found
-        return found
-=======
         plain, start = nth(self._plain, self.start, self._separators[0], component)
         plain, start = nth(plain, start, self._separators[1], subcomponent)
         return self._value(component, subcomponent, start, start + len(plain))
->>>>>>> a6f915b8415ce9821d7707cd1ed7a619e8a0ee8b
 
     def part(self, component: int) -> Repetition:
         """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""
         plain, start = nth(self._plain, self.start, self._separators[0], component)
         inner = (self._separators[1], b"")
-        return Repetition(self._segment, inner, self.field, self.repetition, plain, start, component)
+        within = (*self._within, component)
+        return Repetition(self._segment, inner, self.field, self.repetition, plain, start, within)
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well."""
@@ -153,8 +131,8 @@ class Repetition:
             yield self._value(component, subcomponent, start, end)
 
     def _value(self, component: int, subcomponent: int, start: int, end: int) -> Value:
-        if self._component:
-            component, subcomponent = self._component, component
+        if self._within:
+            component, subcomponent = (*self._within, component)[:2]
         return Value(self._segment, self.field, self.repetition, component, subcomponent, start, end)
 
     def __repr__(self) -> str:

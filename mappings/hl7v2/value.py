@@ -64,7 +64,7 @@ class Position:
 class Value:
     """One subcomponent, the smallest part of a message; of a component without any, the component."""
 
-    __slots__ = ("_segment", "_text", "component", "end", "field", "repetition", "start", "subcomponent")
+    __slots__ = ("_segment", "component", "end", "field", "repetition", "start", "subcomponent")
 
     def __init__(
         self,
@@ -83,7 +83,6 @@ class Value:
         self.subcomponent = subcomponent
         self.start = start
         self.end = end
-        self._text: str | None = None
 
     @property
     def raw(self) -> bytes:
@@ -93,23 +92,10 @@ class Value:
     @property
     def text(self) -> str:
         """Decoded and unescaped, blanks kept; "" where it is null."""
-<<<<<<< HEAD
-        if self._text is None:
-            self._text = self._decoded()
-        return self._text
-
-    def _decoded(self) -> str:
-        if self.start == self.end or self.is_null:
-            return ""
-        if self._segment.name in HEADERS and self.field <= 2:
-            return self.raw.decode("ascii", "replace")
-        return self._segment.content.text(self.start, self.end)
-=======
         content = self._segment.content
         if self.field <= 2 and self._segment.name in HEADERS:
             return decode(self.raw, content.codec)
         return content.text(self.start, self.end)
->>>>>>> a6f915b8415ce9821d7707cd1ed7a619e8a0ee8b
 
     @property
     def is_null(self) -> bool:

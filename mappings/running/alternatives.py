@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mappings.datatypes import Function
+from mappings.datatypes.function import Function
 from mappings.datatypes.reading import as_code, as_uri, said
 from mappings.running.conditions import Condition
 from mappings.running.source_path import SourcePath

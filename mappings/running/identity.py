@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mappings.datatypes import Function
+from mappings.datatypes.function import Function
 from mappings.datatypes.reading import said
 from mappings.result import Identity
 from mappings.running.conditions import Condition
