@@ -92,6 +92,8 @@ class Value:
     @property
     def text(self) -> str:
         """Decoded and unescaped, blanks kept; "" where it is null."""
+        if self.start == self.end:
+            return ""
         content = self._segment.content
         if self.field <= 2 and self._segment.name in HEADERS:
             return decode(self.raw, content.codec)

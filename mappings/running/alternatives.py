@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mappings.datatypes.function import Function
 from mappings.datatypes.reading import as_code, as_uri, said
 from mappings.running.conditions import Condition
+from mappings.running.run import copied
 from mappings.running.source_path import SourcePath
 from mappings.scope import Use
 from mappings.tables import Table, TableRow
@@ -57,16 +57,12 @@ class FromFunction:
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
         found: list[Made] = []
-        scope, name = frame.run.scope, self.function.name
-        account = scope.account
+        run, name = frame.run, self.function.name
         for reading in self.path.readings(frame):
             if reading.is_null:
                 found.append(Made(None, '""', (reading.value(),), is_null=True))
             else:
-                before = len(account.uses)
-                value = self.function(reading, scope, self.table)
-                uses = tuple(account.uses[before:])
-                del account.uses[before:]
+                value, uses = run.made(self.function, reading, self.table)
                 if value is None or value == {}:
                     continue
                 leaves = tuple(use.value for use in uses if not use.intent and not use.path)
@@ -160,7 +156,7 @@ class Constant:
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
-        return [Made(copy.deepcopy(self.value), is_substance=False)]
+        return [Made(copied(self.value), is_substance=False)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mappings.hl7v2.message import Segment
@@ -17,10 +17,6 @@ from mappings.running.target import Target
 
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Value
-
-
-# Where paths start inside of an object whose own place is known only when it is written.
-_HERE = "\0"
 
 
 class Rule(Protocol):
@@ -207,22 +203,25 @@ class ObjectRule:
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
         run, mark = frame.run, len(frame.run.steps)
-        inner = Element(self.target.standing(element), _HERE, element.draft)
+        expected = self.target.place(element)
+        inner = Element(self.target.standing(element), expected, element.draft)
         at = frame.inner()
         for rule in self.rules:
             rule.run(at, inner)
         if not (inner.is_substance or self.always) or not inner.content:
-            run.steps[mark:] = [step for step in run.steps[mark:] if not step.path.startswith(_HERE)]
+            run.steps[mark:] = [step for step in run.steps[mark:] if not self._is_inside(step, inner)]
             return
         element.is_substance = element.is_substance or inner.is_substance
         path = self.target.put(element, inner.content)
-        for index in range(mark, len(run.steps)):
-            step = run.steps[index]
-            if step.path.startswith(_HERE):
-                placed = path + step.path.removeprefix(_HERE)
-                run.steps[index] = Step(
-                    step.intent, placed, step.positions, step.rule, step.using, step.table, step.raw, step.value
-                )
+        if path != expected:  # the list had it already
+            for index in range(mark, len(run.steps)):
+                if self._is_inside(run.steps[index], inner):
+                    placed = path + run.steps[index].path.removeprefix(expected)
+                    run.steps[index] = replace(run.steps[index], path=placed)
+
+    @staticmethod
+    def _is_inside(step: Step, inner: Element) -> bool:
+        return step.intent == inner.draft.key and step.path.startswith(inner.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,15 @@ class Target:
             )
         return self.name in self._inner(element)
 
+    def place(self, element: Element) -> str:
+        """Where a new object will stand."""
+        path = ".".join((element.path, *self.steps))
+        if self.whole:
+            return path
+        if not self.is_list:
+            return f"{path}.{self.name}"
+        return f"{path}.{self.name}[{len(self._inner(element).get(self.name, ()))}]"
+
     def standing(self, element: Element) -> dict[str, Any]:
         """A copy of the object that a further rule adds to; an empty one for a new object."""
         found = {} if self.is_list else self._inner(element).get(self.name, {})
