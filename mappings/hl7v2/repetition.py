@@ -55,7 +55,7 @@ def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tupl
 class Repetition:
     """One repetition of a field; or (`part`) one component of it as a composite of its own."""
 
-    __slots__ = ("_component", "_plain", "_segment", "_separators", "field", "repetition", "start")
+    __slots__ = ("_plain", "_segment", "_separators", "_within", "field", "repetition", "start")
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Repetition:
         repetition: int,
         plain: bytes,
         start: int,
-        component: int = 0,
+        within: tuple[int, ...] = (),
     ) -> None:
         self._segment = segment
         self._separators = separators
@@ -73,7 +73,7 @@ class Repetition:
         self.repetition = repetition
         self._plain = plain
         self.start = start
-        self._component = component
+        self._within = within
 
     @property
     def end(self) -> int:
@@ -122,7 +122,8 @@ class Repetition:
         """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""
         plain, start = nth(self._plain, self.start, self._separators[0], component)
         inner = (self._separators[1], b"")
-        return Repetition(self._segment, inner, self.field, self.repetition, plain, start, component)
+        within = (*self._within, component)
+        return Repetition(self._segment, inner, self.field, self.repetition, plain, start, within)
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well."""
@@ -130,8 +131,8 @@ class Repetition:
             yield self._value(component, subcomponent, start, end)
 
     def _value(self, component: int, subcomponent: int, start: int, end: int) -> Value:
-        if self._component:
-            component, subcomponent = self._component, component
+        if self._within:
+            component, subcomponent = (*self._within, component)[:2]
         return Value(self._segment, self.field, self.repetition, component, subcomponent, start, end)
 
     def __repr__(self) -> str:
