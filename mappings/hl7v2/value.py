@@ -108,6 +108,20 @@ class Value:
         return self.start == self.end or self.raw.isspace()
 
     @property
+    def key(self) -> tuple[int, int, int, int, int]:
+        """Where it stands, to compare: ordinal of the segment, field, repetition, component, subcomponent."""
+        return self._segment.ordinal, self.field, self.repetition, self.component, self.subcomponent
+
+    @property
+    def place(self) -> str:
+        """`str(position)`."""
+        segment = self._segment
+        return (
+            f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]"
+            f".{self.component}.{self.subcomponent}"
+        )
+
+    @property
     def position(self) -> Position:
         """Where it stands."""
         segment = self._segment
