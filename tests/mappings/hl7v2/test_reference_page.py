@@ -1,6 +1,6 @@
 """The reference page says what the parser does: every code of a finding, every structure.
 
-Covers docs/reference/hl7v2-parser.md.
+Covers docs/reference/hl7v2-parser.md, mappings/findings.json.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mappings.findings import FINDINGS
 from mappings.hl7v2.abstract_syntax import structures
 from mappings.hl7v2.fields import segments
 
@@ -21,6 +22,7 @@ def test_every_code_of_a_finding_is_on_the_page_and_no_other() -> None:
         for path in (ROOT / "mappings" / "hl7v2").glob("*.py")
         for code in re.findall(r"Finding\(\s*\"([a-z-]+)\"", path.read_text("utf-8"))
     }
+    assert made <= set(FINDINGS)
     section = PAGE.partition("## Findings")[2].partition("## Refusals")[0]
     assert set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)) == made
 
