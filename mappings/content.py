@@ -15,9 +15,9 @@ _EXCLUDED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def clean(content: str) -> str:
     """A text without characters that FHIR's string excludes and without surrounding space."""
-    return _EXCLUDED.sub("", content).strip()
+    return content.strip() if content.isprintable() else _EXCLUDED.sub("", content).strip()
 
 
 def said(value: Value) -> str:
     """The text of a component, "" for an empty one and for `\"\"`."""
-    return clean(value.text)
+    return "" if value.is_empty else clean(value.text)

@@ -81,6 +81,14 @@ def expect(name: str, pairs: str) -> None:
         ("0217", "1>EM 2>UR 3>EL"),
         ("0283", "A>active P>draft R>revoked"),
         ("nip001", "00> 01>record 04>recall"),
+        ("0065-intent", "G>reflex-order L>order"),
+        ("0074-category", "CH,HM,MB>laboratory RAD,CT>imaging PT>"),
+        ("0003-appointment", "S14>booked S15,S22>cancelled S17>entered-in-error S26>noshow"),
+        ("0003-document", "T05,T06>appends T09,T10>replaces T01>"),
+        ("0038-statement", "A>active CM>completed CA>not-taken DC>stopped HD>on-hold ER>entered-in-error"),
+        ("0119-statement", "NW,RE,SN>active DC>stopped HD>on-hold DE>entered-in-error"),
+        ("0344", "09> 15>injured"),
+        ("0006", "CAT>1041 MET>MET"),
     ],
 )
 def test_a_table_says_what_the_rules_say(name: str, pairs: str) -> None:
