@@ -50,8 +50,10 @@ class Folder:
 
 @dataclass(slots=True)
 class Coverage:
-    """messages, unreadable: counts. refused: by code. filled, reached: components with content, and those of them
-    that something was made of or decided by. unmapped: `PID-27.1` -> how often; shapes: an example of each, masked.
+    """messages, unreadable: counts. refused: by code. filled, reached: components with content, and those of
+    them
+    that something was made of or decided by. unmapped: `PID-27.1` -> how often; shapes: an example of each,
+    masked.
     unknown: (where, code) -> how often no table had it. site_segments: Z segments. types: message types.
     """
 
@@ -152,8 +154,8 @@ def _place(position: str) -> str:
 
 def _name(place: str) -> str:
     segment, _, rest = place.partition("-")
-    numbers = [int(number) for number in rest.split(".") if number]
-    return full_name(segment, *numbers[:3])
+    field, component, subcomponent = ([int(number) for number in rest.split(".")] + [0, 0])[:3]
+    return full_name(segment, field, component, subcomponent)
 
 
 def as_text(found: Coverage) -> Iterator[str]:

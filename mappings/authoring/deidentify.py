@@ -93,7 +93,9 @@ def masked(text: str) -> str:
 
 
 def deidentified(message: Message, disguise: Disguise) -> bytes:
-    """The message with every component kept, replaced or masked, its separators and empty places as they were."""
+    """The message with every component kept, replaced or masked, its separators and empty places as they
+    were.
+    """
     actions: dict[str, Callable[[str], str]] = {
         "number": disguise.number,
         "name": disguise.name,

@@ -1,4 +1,6 @@
-"""What the compiler knows at a place of a map: what is being built, what is being read, which names there are."""
+"""What the compiler knows at a place of a map: what is being built, what is being read, which names there
+are.
+"""
 
 from __future__ import annotations
 

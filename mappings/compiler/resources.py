@@ -71,7 +71,7 @@ def resource(compilation: Compilation, node: Node, place: Place, block: Blocks) 
     finding = node["finding"].text if "finding" in node else "unidentified"
     if finding not in FINDINGS:
         compilation.wrong(node, f"no finding {finding!r} in findings.json{did_you_mean(finding, FINDINGS)}")
-    keep = [item for item in node["keep"].items] if "keep" in node else []
+    keep = node["keep"].items if "keep" in node else []
     for item in keep:
         _check_path(compilation, item, kind)
     status = node.get("status")

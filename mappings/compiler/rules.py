@@ -168,7 +168,7 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
     target, element = _target(compilation, node["to"], place)
     if target is None or element is None:
         return None
-    if element.is_primitive or element.type == "Reference" and target.whole:
+    if element.is_primitive or (element.type == "Reference" and target.whole):
         compilation.wrong(node, f"{node['to'].text!r} is a {element.type}: it has a value, not rules")
         return None
     inner_rules = block(compilation, node["rules"], place.building(element.type))

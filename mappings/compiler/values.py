@@ -1,4 +1,6 @@
-"""`from`, `first`, `const`, `reference`, `default`: from YAML to where a value comes from, checked against R4."""
+"""`from`, `first`, `const`, `reference`, `default`: from YAML to where a value comes from, checked against
+R4.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Where a value comes from: a field through a function or a table, a constant, a reference to another resource."""
+"""Where a value comes from: a field through a function or a table, a constant, a reference to another
+resource.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on purpose.
+    """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on
+    purpose.
 
     is_substance: whether the message says so, other than a constant; `link`: it points at another resource.
     """
@@ -77,7 +80,8 @@ class FromFunction:
 class FromText:
     """The text of leaves, looked up in a table where there is one. kind: FHIR's primitive type.
 
-    table: a table of the overlay or the base by name, or one that stands in the map. join: makes one text of several.
+    table: a table of the overlay or the base by name, or one that stands in the map. join: makes one text of
+    several.
     """
 
     path: SourcePath

@@ -63,7 +63,8 @@ class Element:
     def append(self, holder: dict[str, Any], spelled: str, name: str, value: Any) -> int:
         """Add a value to a list unless it has it; answers its index.
 
-        What counts as the same is what the resource's `lists` say of the path: equal content; with `union:a,b` also
+        What counts as the same is what the resource's `lists` say of the path: equal content; with `union:a,b`
+        also
         what has these elements equal, and what is a part of one that is there.
         """
         listed = holder.setdefault(name, [])

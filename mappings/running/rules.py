@@ -1,4 +1,6 @@
-"""The rules of a map, as the compiler makes them. Each runs in a frame (where to read) on an element (where to write)."""
+"""The rules of a map, as the compiler makes them. Each runs in a frame (where to read) on an element (where
+to write).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ValueRule:
-    """Writes what the first alternative gives that has something; `default` where none does and nothing is stored.
+    """Writes what the first alternative gives that has something; `default` where none does and nothing is
+    stored.
 
     The first rule that has something for an element which is no list keeps it.
     """
@@ -122,9 +125,11 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class EachSegment:
-    """A rule for every segment of a name that is seen from here. `together`: runs of segments that agree are one.
+    """A rule for every segment of a name that is seen from here. `together`: runs of segments that agree are
+    one.
 
-    together: paths whose texts are compared; alike: only segments for which this holds are put together. direct:
+    together: paths whose texts are compared; alike: only segments for which this holds are put together.
+    direct:
     only segments that stand in the group itself, an order's notes without those of its observations.
     """
 
@@ -190,7 +195,8 @@ class EachGroup:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRule:
-    """Builds an object; it is written if something of the message is in it. One that is there already is filled.
+    """Builds an object; it is written if something of the message is in it. One that is there already is
+    filled.
 
     always: it is written even if nothing of the message is in it.
     """

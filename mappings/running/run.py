@@ -1,4 +1,6 @@
-"""One message on its way through a map: the drafts of intents, and the account of what was read and what it became."""
+"""One message on its way through a map: the drafts of intents, and the account of what was read and what it
+became.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,9 @@ class Run:
         return number
 
     def draft(self, name: str, resource_type: str, identities: tuple[Identity, ...]) -> tuple[Draft, bool]:
-        """The draft for a resource, and whether it is new: what has an identity of one that is there is that one."""
+        """The draft for a resource, and whether it is new: what has an identity of one that is there is
+        that one.
+        """
         for identity in identities:
             known = self._by_identity.get((resource_type, identity))
             if known is not None:

@@ -1,4 +1,6 @@
-"""Where a rule writes: a path from the element at hand to a property, `period.start`, `extension.birthPlace`, `.`."""
+"""Where a rule writes: a path from the element at hand to a property, `period.start`,
+`extension.birthPlace`, `.`.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from mappings.running.element import Element
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """spelled: as in the map. steps: properties that hold one object each, outermost first. name: of the property.
+    """spelled: as in the map. steps: properties that hold one object each, outermost first. name: of the
+    property.
 
     is_list: of the property. url: of an extension that the value is wrapped in, "" for none; `name` is then
-    `extension` and `value_name` the property of the extension, `valueString`. whole: the value is an object whose
+    `extension` and `value_name` the property of the extension, `valueString`. whole: the value is an object
+    whose
     members join the element at hand (`.`, or `value[x]`: the value brings the name of its type with it).
     """
 

@@ -124,8 +124,8 @@ def test_an_explanation_reads_both_ways(maps) -> None:
 
 
 def test_a_page_escapes_what_a_message_holds(maps) -> None:
-    raw = b"MSH|^~\\&|A|F|B|C|20260215093000Z||ADT^A08|1|P|2.5.1\rEVN|A08\rPID|||7^^^M^MR||<script>alert(1)</script>"
-    read = parse(raw)
+    header = b"MSH|^~\\&|A|F|B|C|20260215093000Z||ADT^A08|1|P|2.5.1\rEVN|A08\r"
+    read = parse(header + b"PID|||7^^^M^MR||<script>alert(1)</script>")
     mapped = maps.run(read, Source("s"), received=datetime(2026, 3, 1, tzinfo=UTC))
     page = as_html(read, explain(read, mapped))
     assert "<script>alert" not in page

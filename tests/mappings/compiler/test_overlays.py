@@ -84,7 +84,8 @@ def test_a_change_of_what_is_gone_is_a_mistake(site) -> None:
 
 
 def test_a_map_of_the_site_takes_the_place_of_the_shipped_one(site) -> None:
-    own = "map: ADT_A01\nfor: [ADT^A08]\nrules:\n  - {resource: Patient, as: patient, rules: [{to: language, from: PID-8}]}\n"
+    own = "map: ADT_A01\nfor: [ADT^A08]\nrules:\n"
+    own += "  - {resource: Patient, as: patient, rules: [{to: language, from: PID-8}]}\n"
     assert patient(run(load(site(m=own)))).resource == {"resourceType": "Patient", "language": "F"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 PATIENT = "  - resource: Patient\n    as: patient\n    rules:\n"
+LANGUAGE = "      - {to: language, from: PID-15.1}\n"
 ORU = "MSH|^~\\&|A|F|B|C|20260215093000Z||ORU^R01^ORU_R01|1|P|2.5.1"
 
 
@@ -16,7 +17,9 @@ def only(mapped):
 def test_the_first_rule_that_has_something_keeps_an_element(run) -> None:
     rules = (
         PATIENT
-        + "      - {to: gender, from: PID-8, table: {X: other}}\n      - {to: gender, const: male}\n      - {to: language, from: PID-15.1}\n"
+        + "      - {to: gender, from: PID-8, table: {X: other}}\n"
+        + "      - {to: gender, const: male}\n"
+        + LANGUAGE
     )
     assert only(run(rules, "PID|||||||||||||||EN"))["gender"] == "male"
     assert only(run(rules, "PID||||||||X|||||||EN"))["gender"] == "other"
@@ -25,7 +28,9 @@ def test_the_first_rule_that_has_something_keeps_an_element(run) -> None:
 def test_first_takes_the_first_way_that_gives_something(run) -> None:
     rules = (
         PATIENT
-        + "      - {to: birthDate, first: [{from: PID-7, using: dtm_date}, {from: PID-29, using: dtm_date}, {const: '1900-01-01'}]}\n      - {to: language, from: PID-15.1}\n"
+        + "      - {to: birthDate, first: [{from: PID-7, using: dtm_date}, "
+        + "{from: PID-29, using: dtm_date}, {const: '1900-01-01'}]}\n"
+        + LANGUAGE
     )
     assert only(run(rules, "PID|||||||19700101||||||||EN"))["birthDate"] == "1970-01-01"
     assert only(run(rules, "PID|||||||||||||||EN||||||||||||||19990101"))["birthDate"] == "1999-01-01"
@@ -33,10 +38,7 @@ def test_first_takes_the_first_way_that_gives_something(run) -> None:
 
 
 def test_a_default_never_replaces_what_is_stored(run) -> None:
-    rules = (
-        PATIENT
-        + "      - {to: gender, from: PID-8, table: '0001', default: unknown}\n      - {to: language, from: PID-15.1}\n"
-    )
+    rules = PATIENT + "      - {to: gender, from: PID-8, table: '0001', default: unknown}\n" + LANGUAGE
     (intent,) = run(rules, "PID|||||||||||||||EN").intents
     assert intent.resource["gender"] == "unknown"
     assert intent.keep == ("gender",)
@@ -45,9 +47,7 @@ def test_a_default_never_replaces_what_is_stored(run) -> None:
 
 @pytest.mark.requirement("2")
 def test_nothing_leaves_and_two_quotes_clear(run) -> None:
-    rules = (
-        PATIENT + "      - {to: gender, from: PID-8, table: '0001'}\n      - {to: language, from: PID-15.1}\n"
-    )
+    rules = PATIENT + "      - {to: gender, from: PID-8, table: '0001'}\n" + LANGUAGE
     assert run(rules, "PID|||||||||||||||EN").intents[0].cleared == ()
     (intent,) = run(rules, 'PID||||||||""|||||||EN').intents
     assert intent.cleared == ("gender",)
@@ -130,12 +130,21 @@ ORDERS = """  - foreach: ORDER_OBSERVATION
               - {to: code, from: OBX-3, using: cwe}
               - {to: valueString, from: OBX-5, join: "\\n"}
           - {in: report, to: result, reference: observation}
-      - {foreach: NTE, direct: 'true', in: report, to: extension, rules: [{to: url, const: 'urn:x'}, {to: valueString, from: NTE-3}]}
+      - {foreach: NTE, direct: 'true', in: report, to: extension, rules: [{to: url, const: 'urn:x'}, {to:
+      valueString, from: NTE-3}]}
 """
 RESULTS = (
-    "PID|||1^^^M", "OBR|1||F1|A^Alpha^L", "NTE|1||of the order", "OBX|1|TX|T^Text^L||one", "OBX|2|TX|T^Text^L||two",
-    "NTE|1||of the result", "OBX|3|ST|T^Text^L||three", "OBX|4|ST|T^Text^L||four", "OBR|2||F2|B^Beta^L", "OBX|1|ST|T^Text^L||five",
-)  # fmt: skip
+    "PID|||1^^^M",
+    "OBR|1||F1|A^Alpha^L",
+    "NTE|1||of the order",
+    "OBX|1|TX|T^Text^L||one",
+    "OBX|2|TX|T^Text^L||two",
+    "NTE|1||of the result",
+    "OBX|3|ST|T^Text^L||three",
+    "OBX|4|ST|T^Text^L||four",
+    "OBR|2||F2|B^Beta^L",
+    "OBX|1|ST|T^Text^L||five",
+)
 
 
 def test_loops_over_groups_stay_in_their_group(run) -> None:
@@ -148,7 +157,8 @@ def test_loops_over_groups_stay_in_their_group(run) -> None:
 def test_orders_of_the_second_patient_never_see_the_first(run) -> None:
     rules = """  - foreach: ORDER_OBSERVATION
     rules:
-      - {resource: ServiceRequest, as: order, rules: [{to: status, const: active}, {to: intent, const: order}, {to: subject.display, from: PID-5}, {to: code.text, from: OBR-4}]}
+      - {resource: ServiceRequest, as: order, rules: [{to: status, const: active}, {to: intent, const: order},
+      {to: subject.display, from: PID-5}, {to: code.text, from: OBR-4}]}
 """
     mapped = run(rules, "PID|||1||ONE", "OBR|1|||A", "PID|||2||TWO", "OBR|1|||B", "OBR|2|||C", header=ORU)
     assert [i.resource["subject"]["display"] for i in mapped.intents] == ["ONE", "TWO", "TWO"]
@@ -176,8 +186,10 @@ def test_direct_notes_are_those_of_the_group_itself(run) -> None:
 
 PAIRS = """  - foreach: PATIENT
     rules:
-      - {resource: Patient, as: patient, identity: [{from: PID-3, using: cx, by: authority}], rules: [{to: identifier, from: PID-3, using: cx}]}
-      - {resource: Patient, as: prior, identity: [{from: MRG-1, using: cx, by: authority}], rules: [{to: identifier, from: MRG-1, using: cx}, {to: active, const: 'false'}]}
+      - {resource: Patient, as: patient, identity: [{from: PID-3, using: cx, by: authority}], rules: [{to:
+      identifier, from: PID-3, using: cx}]}
+      - {resource: Patient, as: prior, identity: [{from: MRG-1, using: cx, by: authority}], rules: [{to:
+      identifier, from: MRG-1, using: cx}, {to: active, const: 'false'}]}
       - {merge: Patient, survivor: patient, victim: prior}
 """
 
@@ -196,7 +208,8 @@ def test_a_patient_does_not_merge_with_itself(run) -> None:
 def test_a_rule_within_another_resource_writes_there(run) -> None:
     rules = (
         PATIENT
-        + "      - {to: language, from: PID-15.1}\n  - {foreach: NK1, in: patient, to: contact, rules: [{to: name, from: NK1-2, using: xpn}]}\n"
+        + "      - {to: language, from: PID-15.1}\n"
+        + "  - {foreach: NK1, in: patient, to: contact, rules: [{to: name, from: NK1-2, using: xpn}]}\n"
     )
     found = only(run(rules, "PID|||||||||||||||EN", "NK1|1|A", "NK1|2|B"))
     assert [contact["name"]["family"] for contact in found["contact"]] == ["A", "B"]

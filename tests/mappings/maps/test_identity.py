@@ -1,4 +1,6 @@
-"""What ADT messages are known by, and in which way they join what is stored (identities, cleared, keep, lists)."""
+"""What ADT messages are known by, and in which way they join what is stored (identities, cleared, keep,
+lists).
+"""
 
 from __future__ import annotations
 
