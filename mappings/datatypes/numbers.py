@@ -22,6 +22,10 @@ Quantity = dict[str, Any]
 Units = Callable[[str], Quantity]
 
 
+def _no_units(path: str) -> Quantity:
+    return {}
+
+
 def number(sent: str) -> Decimal | None:
     """An NM with its digits: "1.50" is not "1.5". None for what is none."""
     return Decimal(sent.removesuffix(".") or "0") if _NM.fullmatch(sent) else None
@@ -122,12 +126,11 @@ def cq(value: Repetition, scope: Scope) -> Quantity | None:
 
 
 def mo(value: Repetition, scope: Scope) -> dict[str, Any] | None:
-    """MO, and the price of a CP -> Money."""
-    price = value.part(1) if said(value.value(1, 2)) else value
-    amount = read_number(price.value(1), scope, "value")
+    """MO -> Money."""
+    amount = read_number(value.value(1), scope, "value")
     if amount is None:
         return None
-    currency = price.value(2)
+    currency = value.value(2)
     row = scope.table("currencies", said(currency)) if said(currency) else None
     if row is None:
         if said(currency):
@@ -137,8 +140,9 @@ def mo(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     return {"value": amount, "currency": row.target}
 
 
-def _no_units(path: str) -> Quantity:
-    return {}
+def cp(value: Repetition, scope: Scope) -> dict[str, Any] | None:
+    """CP -> Money of its price."""
+    return mo(value.part(1), scope)
 
 
 def nr(value: Repetition, scope: Scope) -> dict[str, Any] | None:

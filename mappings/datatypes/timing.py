@@ -45,10 +45,10 @@ def tq(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     if times:
         repeat["timeOfDay"] = times
     _bounds(repeat, value, scope)
-    count = number(said(value.value(14)))
+    count = number(said(value.value(12)))
     if count is not None and count == int(count) and 0 < count < 2**31:
         repeat["count"] = int(count)
-        scope.used(value.value(14), "repeat.count")
+        scope.used(value.value(12), "repeat.count")
     return _timing(found, repeat)
 
 

@@ -143,6 +143,6 @@ def test_cq_is_a_quantity(ask: Ask) -> None:
 
 def test_mo_is_money(ask: Ask) -> None:
     assert ask("mo", "12.50^USD").result == {"value": Decimal("12.50"), "currency": "USD"}
-    assert ask("mo", "12.50&USD^UP").result == {"value": Decimal("12.50"), "currency": "USD"}
+    assert ask("cp", "12.50&USD^UP").result == {"value": Decimal("12.50"), "currency": "USD"}
     odd = ask("mo", "1^DOUBLOON")
     assert (odd.result, odd.findings) == ({"value": 1}, ["code-unknown"])

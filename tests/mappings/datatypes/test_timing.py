@@ -107,7 +107,7 @@ def test_tq_duration_bounds_what_has_no_end(ask: Ask) -> None:
 
 def test_tq_duration_in_times_is_a_count(ask: Ask) -> None:
     assert ask("tq", "^Q6H^X3").result["repeat"]["count"] == 3
-    assert ask("tq", f"^Q6H{'^' * 12}7").result["repeat"]["count"] == 7
+    assert ask("tq", f"^Q6H{'^' * 10}7").result["repeat"]["count"] == 7
 
 
 def test_tq_text_is_the_text(ask: Ask) -> None:
