@@ -55,7 +55,7 @@ def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tupl
 class Repetition:
     """One repetition of a field; or (`part`) one component of it as a composite of its own."""
 
-    __slots__ = ("_plain", "_segment", "_separators", "_within", "field", "repetition", "start")
+    __slots__ = ("_plain", "_read", "_segment", "_separators", "_within", "field", "repetition", "start")
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class Repetition:
         self._plain = plain
         self.start = start
         self._within = within
+        self._read: dict[tuple[int, int], Value] = {}
 
     @property
     def end(self) -> int:
@@ -114,9 +115,13 @@ class Repetition:
 
         Raises: ValueError for a number below 1.
         """
-        plain, start = nth(self._plain, self.start, self._separators[0], component)
-        plain, start = nth(plain, start, self._separators[1], subcomponent)
-        return self._value(component, subcomponent, start, start + len(plain))
+        found = self._read.get((component, subcomponent))
+        if found is None:
+            plain, start = nth(self._plain, self.start, self._separators[0], component)
+            plain, start = nth(plain, start, self._separators[1], subcomponent)
+            found = self._value(component, subcomponent, start, start + len(plain))
+            self._read[component, subcomponent] = found
+        return found
 
     def part(self, component: int) -> Repetition:
         """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""

@@ -64,7 +64,7 @@ class Position:
 class Value:
     """One subcomponent, the smallest part of a message; of a component without any, the component."""
 
-    __slots__ = ("_segment", "component", "end", "field", "repetition", "start", "subcomponent")
+    __slots__ = ("_segment", "_text", "component", "end", "field", "repetition", "start", "subcomponent")
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Value:
         self.subcomponent = subcomponent
         self.start = start
         self.end = end
+        self._text: str | None = None
 
     @property
     def raw(self) -> bytes:
@@ -92,12 +93,13 @@ class Value:
     @property
     def text(self) -> str:
         """Decoded and unescaped, blanks kept; "" where it is null."""
-        if self.start == self.end:
-            return ""
-        content = self._segment.content
-        if self.field <= 2 and self._segment.name in HEADERS:
-            return decode(self.raw, content.codec)
-        return content.text(self.start, self.end)
+        if self._text is None:
+            content = self._segment.content
+            if self.field <= 2 and self._segment.name in HEADERS:
+                self._text = decode(self.raw, content.codec)
+            else:
+                self._text = content.text(self.start, self.end) if self.start < self.end else ""
+        return self._text
 
     @property
     def is_null(self) -> bool:
