@@ -1,0 +1,144 @@
+"""One repetition of a field: components and subcomponents, split where they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mappings.hl7v2.value import NULL, Value
+
+if TYPE_CHECKING:
+    from mappings.hl7v2.segment import Segment
+
+
+def nth(part: bytes, start: int, separator: bytes, number: int) -> tuple[bytes, int]:
+    """The piece of a part with that number, the first being 1, and where it starts; b"" at the end for none.
+
+    start: of the part. separator: b"" for one that the message does not have.
+    Raises: ValueError for a number below 1.
+    """
+    if number == 1:
+        end = part.find(separator) if separator else -1
+        return part if end < 0 else part[:end], start
+    if number < 1:
+        raise ValueError("Parts of a message are counted from 1")
+    pieces = part.split(separator, number) if separator else [part]
+    if number > len(pieces):
+        return b"", start + len(part)
+    return pieces[number - 1], start + sum(map(len, pieces[: number - 1])) + number - 1
+
+
+def pieces(part: bytes, start: int, separator: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Every piece of a part with its number and where it starts."""
+    for number, piece in enumerate(part.split(separator) if separator else (part,), 1):
+        yield number, piece, start
+        start += len(piece) + 1
+
+
+def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Component, subcomponent, first byte and end of everything in a repetition that is not blank."""
+    for c, component in enumerate(part.split(outer) if outer else (part,), 1):
+        at = start
+        start += len(component) + 1
+        if not component or component.isspace():
+            continue
+        if not inner or inner not in component:
+            yield c, 1, at, at + len(component)
+            continue
+        for s, leaf in enumerate(component.split(inner), 1):
+            end = at + len(leaf)
+            if leaf and not leaf.isspace():
+                yield c, s, at, end
+            at = end + 1
+
+
+class Repetition:
+    """One repetition of a field; or (`part`) one component of it as a composite of its own."""
+
+    __slots__ = ("_plain", "_read", "_segment", "_separators", "_within", "field", "repetition", "start")
+
+    def __init__(
+        self,
+        segment: Segment,
+        separators: tuple[bytes, bytes],
+        field: int,
+        repetition: int,
+        plain: bytes,
+        start: int,
+        within: tuple[int, ...] = (),
+    ) -> None:
+        self._segment = segment
+        self._separators = separators
+        self.field = field
+        self.repetition = repetition
+        self._plain = plain
+        self.start = start
+        self._within = within
+        self._read: dict[tuple[int, int], Value] = {}
+
+    @property
+    def end(self) -> int:
+        """The byte of the message that comes after it."""
+        return self.start + len(self._plain)
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes as they came."""
+        return self._segment.content.raw[self.start : self.end]
+
+    @property
+    def text(self) -> str:
+        """All of it, decoded and unescaped, with the separators of components that are in it; "" where null."""
+        return self._segment.content.text(self.start, self.end)
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it is `""`: to be deleted."""
+        return self._plain == NULL
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no component has content; a null is content."""
+        return not self._plain or next(self.filled(), None) is None
+
+    @property
+    def components(self) -> tuple[tuple[Value, ...], ...]:
+        """Every component with its subcomponents, empty ones too."""
+        outer, inner = self._separators
+        return tuple(
+            tuple(self._value(c, s, at, at + len(leaf)) for s, leaf, at in pieces(component, start, inner))
+            for c, component, start in pieces(self._plain, self.start, outer)
+        )
+
+    def value(self, component: int = 1, subcomponent: int = 1) -> Value:
+        """The value there; an empty one where nothing is.
+
+        Raises: ValueError for a number below 1.
+        """
+        found = self._read.get((component, subcomponent))
+        if found is None:
+            plain, start = nth(self._plain, self.start, self._separators[0], component)
+            plain, start = nth(plain, start, self._separators[1], subcomponent)
+            found = self._value(component, subcomponent, start, start + len(plain))
+            self._read[component, subcomponent] = found
+        return found
+
+    def part(self, component: int) -> Repetition:
+        """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""
+        plain, start = nth(self._plain, self.start, self._separators[0], component)
+        inner = (self._separators[1], b"")
+        within = (*self._within, component)
+        return Repetition(self._segment, inner, self.field, self.repetition, plain, start, within)
+
+    def filled(self) -> Iterator[Value]:
+        """Every value with content, nulls as well."""
+        for component, subcomponent, start, end in leaves(self._plain, self.start, *self._separators):
+            yield self._value(component, subcomponent, start, end)
+
+    def _value(self, component: int, subcomponent: int, start: int, end: int) -> Value:
+        if self._within:
+            component, subcomponent = (*self._within, component)[:2]
+        return Value(self._segment, self.field, self.repetition, component, subcomponent, start, end)
+
+    def __repr__(self) -> str:
+        return f"Repetition({self._segment.name}-{self.field}[{self.repetition}])"
