@@ -94,6 +94,8 @@ def test_an_array_is_sampled_data_with_e_for_what_is_empty(ask: Ask) -> None:
     answer = ask("obx_value", segment=obx("NA", "1.0^^3~4^5", "mV"), field=5)
     sampled = answer.result["valueSampledData"]
     assert (sampled["dimensions"], sampled["data"]) == (3, "1.0 E 3 4 5 E")
+    assert set(answer.used["1.1"]) >= {"valueSampledData.data"}
+    assert answer.unread == set()
     assert sampled["origin"]["value"] == 0
     assert sampled["origin"]["code"] == "mV"
     assert "period" not in sampled
