@@ -136,6 +136,10 @@ def test_a_component_can_be_asked_as_a_composite_of_its_own(adt: bytes) -> None:
     assert str(authority.value(2).position) == "PID[1]-3[1].4.2"
     assert authority.text == "WEST&1.2.3.4&ISO"
     assert segment.repetitions(3)[1].part(9).is_empty
+    namespace = authority.part(2)
+    assert namespace.value().text == "1.2.3.4"
+    assert str(namespace.value().position) == "PID[1]-3[1].4.2"
+    assert [str(value.position) for value in authority.filled()] == [f"PID[1]-3[1].4.{n}" for n in (1, 2, 3)]
 
 
 def test_components_are_given_with_the_empty_ones() -> None:
@@ -180,6 +184,7 @@ def test_numbers_below_one_are_errors_of_the_programmer(adt: bytes) -> None:
         (b"MSHA", "101", "MSH-1"),
         (b"MSH ^~\\&", "101", "MSH-1"),
         (b"MSH|ABC|D", "102", "MSH-2"),
+        (b"MSH^^D", "102", "MSH-2"),
         (b"MSH|\xa7~\\&|D", "102", "MSH-2"),
     ],
 )
