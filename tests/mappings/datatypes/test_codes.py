@@ -87,6 +87,15 @@ def test_the_oid_of_a_coding_system_helps_where_its_name_does_not(ask: Ask) -> N
     assert (answer.result["coding"][0]["system"], answer.findings) == ("urn:oid:1.2.3", [])
 
 
+@pytest.mark.parametrize(("first", "oid"), [(1, 14), (4, 17), (10, 20)])
+def test_each_code_has_its_own_oid(first: int, oid: int, ask: Ask) -> None:
+    cells = [""] * 22
+    cells[first - 1], cells[oid - 1] = "X", "1.2.3"
+    answer = ask("cwe", "^".join(cells))
+    assert answer.result == {"coding": [{"system": "urn:oid:1.2.3", "code": "X"}]}
+    assert answer.unread == set()
+
+
 def test_a_code_without_a_coding_system_is_kept_with_a_finding(ask: Ask) -> None:
     answer = ask("cwe", "X^Words")
     assert answer.result == {"coding": [{"code": "X", "display": "Words"}]}
