@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PRN = re.compile(r"PRN[ -]*|[ -]+PRN", re.ASCII | re.IGNORECASE)
+PRN = re.compile(r"PRN[ -]?|[ -]PRN", re.ASCII | re.IGNORECASE)
 _EVERY = re.compile(r"Q ?([1-9][0-9]{0,3})?(?:-([1-9][0-9]{0,3}))? ?([SMHDWL])", re.ASCII)
 _TIMES = re.compile(r"([1-9][0-9]?)ID", re.ASCII)
 _DAY = re.compile(r"Q([1-9][0-9]?)J([1-7]+)", re.ASCII)

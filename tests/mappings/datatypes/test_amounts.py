@@ -40,6 +40,7 @@ def test_a_rate_per_a_time_is_a_ratio(ask: Ask) -> None:
     segment = f"RXE{'|' * 22}H1|125|mL"
     result = ask("rate", segment=segment, field=23).result
     assert result["rateRatio"]["numerator"]["value"] == 125
+    assert ask("rate", segment=segment, field=23).used["1.1"][-1].startswith("rateRatio.")
     assert (result["rateRatio"]["denominator"]["value"], result["rateRatio"]["denominator"]["code"]) == (1, "h")
 
 
@@ -76,6 +77,13 @@ def test_a_length_that_is_none_is_left_out_with_a_finding(segment: str, ask: Ask
     answer = ask("minutes", segment=segment, field=9)
     assert answer.result is None
     assert answer.findings
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [("s", "s"), ("hr", "h"), ("weeks", "wk"), ("month", "mo"), ("a", "a")]
+)
+def test_every_unit_of_time_makes_a_duration(sent: str, code: str, ask: Ask) -> None:
+    assert ask("duration", f"5^{sent}").result["code"] == code
 
 
 def test_a_duration_needs_a_unit_of_time(ask: Ask) -> None:

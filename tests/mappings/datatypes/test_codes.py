@@ -36,6 +36,11 @@ def test_cwe_text_without_a_code_is_text(ask: Ask) -> None:
     assert answer.used == {"2.1": ["text"]}
 
 
+@pytest.mark.parametrize("content", ["^^^^Words", "^^^^^^^^^^Words"])
+def test_cwe_text_of_another_code_is_text_too(content: str, ask: Ask) -> None:
+    assert ask("cwe", content).result == {"text": "Words"}
+
+
 def test_cwe_original_text_wins(ask: Ask) -> None:
     assert ask("cwe", "^Glucose^^^^^^^As written").result == {"text": "As written"}
 
@@ -80,6 +85,15 @@ def test_a_coding_system_that_nobody_knows_is_the_senders_with_a_finding(ask: As
 def test_the_oid_of_a_coding_system_helps_where_its_name_does_not(ask: Ask) -> None:
     answer = ask("cwe", f"X^Words^MYSTERY{'^' * 11}1.2.3")
     assert (answer.result["coding"][0]["system"], answer.findings) == ("urn:oid:1.2.3", [])
+
+
+@pytest.mark.parametrize(("first", "oid"), [(1, 14), (4, 17), (10, 20)])
+def test_each_code_has_its_own_oid(first: int, oid: int, ask: Ask) -> None:
+    cells = [""] * 22
+    cells[first - 1], cells[oid - 1] = "X", "1.2.3"
+    answer = ask("cwe", "^".join(cells))
+    assert answer.result == {"coding": [{"system": "urn:oid:1.2.3", "code": "X"}]}
+    assert answer.unread == set()
 
 
 def test_a_code_without_a_coding_system_is_kept_with_a_finding(ask: Ask) -> None:
@@ -134,6 +148,7 @@ def test_a_coding_is_the_translated_one_or_the_one_that_was_sent(ask: Ask) -> No
 def test_the_text_of_a_code_is_its_best_words(ask: Ask) -> None:
     assert ask("cwe_text", "X^Words^L^^^^^^Original").result == "Original"
     assert ask("cwe_text", "X^Words").result == "Words"
+    assert ask("cwe_text", "X^^L^Y^Other words").result == "Other words"
     assert ask("cwe_text", "X").result == "X"
 
 

@@ -65,7 +65,7 @@ def test_xtn_rank_and_dates(ask: Ask) -> None:
     assert answer.result["period"] == {"start": "2020-01-01", "end": "2020-12-31"}
 
 
-@pytest.mark.parametrize("rank", ["0", "-1", "first", "99999999999999999999"])
+@pytest.mark.parametrize("rank", ["0", "-1", "first", "2147483648", "00000000001", "99999999999999999999"])
 def test_xtn_rank_that_is_none_stays_unread(rank: str, ask: Ask) -> None:
     answer = ask("xtn", f"555-0100^^PH{'^' * 15}{rank}")
     assert "rank" not in answer.result

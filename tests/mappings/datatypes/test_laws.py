@@ -7,8 +7,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -109,6 +111,18 @@ class _Answer:
     def __init__(self, result: Any, account: Any) -> None:
         self.result, self.account = result, account
         self.intents = {key: intent.resource for key, intent in account.intents.items()}
+
+
+@pytest.mark.parametrize("piece", [" ", "1", "-", "PRN ", "a/", "1.", "x=", "%7C", "^", "&", "0800,", "+", "é"])
+def test_the_time_that_a_function_takes_grows_with_the_text_and_not_with_its_square(piece: str) -> None:
+    content = "5" + piece * (100_000 // len(piece)) + "x"
+    message = parse(f"MSH|^~\\&|A|B\rOBX|1|NM|X||{content}||{content}\r".encode())
+    begun = process_time()
+    for field in (5, 7):
+        repetition = message.segments[1].repetitions(field)[0]
+        for function in FUNCTIONS.values():
+            function(repetition, Scope(Source("x", "UTC"), message), "0001")
+    assert process_time() - begun < 20
 
 
 def test_every_finding_has_words() -> None:

@@ -43,6 +43,8 @@ def test_every_number_written_out_is_read_with_every_digit(value: Decimal) -> No
 def test_whole_numbers_have_to_fit(ask: Ask) -> None:
     assert ask("nm_integer", "-3").result == -3
     assert ask("nm_positive", "2.0").result == 2
+    assert ask("nm_unsigned", "0").result == 0
+    assert ask("nm_integer", "2147483647").result == 2147483647
     for name, sent in (
         ("nm_positive", "0"),
         ("nm_unsigned", "-1"),

@@ -46,7 +46,7 @@ def test_xcn_number_without_an_authority_counts_for_its_source_only(ask: Ask) ->
     here = next(iter(ask("xcn", "77^Doc", source=Source("here")).account.intents.values()))
     there = next(iter(ask("xcn", "77^Doc", source=Source("there")).account.intents.values()))
     assert here.identities != there.identities
-    assert not here.identities[0].is_identifier
+    assert here.identities == (Identity("urn:baton:hl7v2:here:Practitioner", "77", is_identifier=False),)
     assert "system" not in here.resource["identifier"][0]
 
 
@@ -84,6 +84,10 @@ def test_the_same_key_in_one_message_is_one_resource_and_later_mentions_fill_gap
 def test_xon_with_a_number_is_an_organization(ask: Ask) -> None:
     answer = ask("xon", "Practice West^L^77^^^WEST&1.2.3&ISO^XX^^^A77")
     _, organization = only(answer.intents)
+    assert organization["resourceType"] == "Organization"
+    assert answer.account.intents[answer.result["reference"].removeprefix("#intent:")].identities == (
+        Identity("urn:oid:1.2.3", "A77"),
+    )
     assert organization["name"] == "Practice West"
     assert organization["identifier"][0]["value"] == "A77"
     assert organization["identifier"][0]["system"] == "urn:oid:1.2.3"
@@ -92,7 +96,10 @@ def test_xon_with_a_number_is_an_organization(ask: Ask) -> None:
 
 
 def test_xon_number_of_the_older_component_is_the_second_choice(ask: Ask) -> None:
-    _, organization = only(ask("xon", "Practice West^^77").intents)
+    answer = ask("xon", "Practice West^^77")
+    _, organization = only(answer.intents)
+    local = Identity("urn:baton:hl7v2:test:Organization", "77", is_identifier=False)
+    assert next(iter(answer.account.intents.values())).identities == (local,)
     assert organization["identifier"][0]["value"] == "77"
 
 
@@ -139,8 +146,8 @@ def test_pl_rooms_of_the_same_number_on_two_wards_are_two_places(ask: Ask) -> No
 
 
 def test_pl_names_with_bars_are_not_taken_for_paths(ask: Ask) -> None:
-    first, second = ask("pl", "A\\F\\B^1"), ask("pl", "A^1^^^^^B")
-    assert not set(first.intents) & set(second.intents)
+    places = [ask("pl", content).intents for content in ("A\\F\\B^1", "A^1^^^^^B", "A%7CB^1", "A%257CB^1")]
+    assert len({key for intents in places for key in intents}) == sum(map(len, places))
 
 
 def test_pl_comprehensive_identifier_is_one_of_the_place(ask: Ask) -> None:
