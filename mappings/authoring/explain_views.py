@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from mappings.authoring.explain import Explanation, Output
+from mappings.authoring.explain import UNMAPPED, Explanation, Output
 from mappings.hl7v2.message import Message
 
 
@@ -113,7 +113,7 @@ def _marked(message: Message, explanation: Explanation) -> str:
     for entry in explanation.inputs:
         fate = "; ".join((*entry.became, *entry.decided, *filter(None, [entry.note])))
         title = html.escape(f"{entry.position} {entry.name}: {fate}")
-        kind = ' class="unmapped"' if entry.note == "unmapped" else ""
+        kind = ' class="unmapped"' if entry.note.startswith(UNMAPPED) else ""
         parts.append(_plain(message, at, entry.start))
         text = _plain(message, entry.start, entry.end)
         parts.append(f'<span data-k="{html.escape(entry.position)}" title="{title}"{kind}>{text}</span>')
