@@ -202,7 +202,16 @@ def test_pairs_of_patients_merge_pair_by_pair(run) -> None:
 
 def test_a_patient_does_not_merge_with_itself(run) -> None:
     header = ORU.replace("ORU^R01^ORU_R01", "ADT^A40^ADT_A39")
-    assert run(PAIRS, "EVN|A40", "PID|||1^^^M", "MRG|1^^^M", header=header).merges == ()
+    mapped = run(PAIRS, "EVN|A40", "PID|||1^^^M", "MRG|1^^^M", header=header)
+    assert mapped.merges == ()
+    assert [intent.resource.get("active") for intent in mapped.intents] == [None]
+
+
+def test_a_chain_of_merges_in_one_message_names_each_patient_once(run) -> None:
+    header = ORU.replace("ORU^R01^ORU_R01", "ADT^A40^ADT_A39")
+    mapped = run(PAIRS, "EVN|A40", "PID|||2^^^M", "MRG|1^^^M", "PID|||3^^^M", "MRG|2^^^M", header=header)
+    assert [(m.survivor, m.victim) for m in mapped.merges] == [("patient", "prior"), ("patient-2", "patient")]
+    assert len(mapped.intents) == 3
 
 
 def test_a_rule_within_another_resource_writes_there(run) -> None:
