@@ -11,7 +11,9 @@ from mappings.result import Identity, Intent
 
 @dataclass(slots=True)
 class Draft:
-    """An intent in the making. name: what the rule that began it calls it. lists, keep, status, ranks, write: as in `mappings.result.Intent`."""
+    """An intent in the making. name: what the rule that began it calls it. lists, keep, status, ranks,
+    write: as in `mappings.result.Intent`.
+    """
 
     key: str
     name: str

@@ -141,19 +141,23 @@ class EachSegment:
     alike: Condition | None = None
 
     def run(self, frame: Frame, element: Element | None) -> None:
-        for segments in self._runs(frame):
-            self.rule.run(frame.at_segments(self.segment, segments), element)
+        for held in self._runs(frame):
+            at = frame.of_run(self.segment, held)
+            for path in self.together if len(held) > 1 else ():
+                frame.run.seen(path.content(at), self.where)
+            self.rule.run(at, element)
 
-    def _runs(self, frame: Frame) -> list[list[Segment]]:
-        runs: list[list[Segment]] = []
+    def _runs(self, frame: Frame) -> list[list[tuple[Segment, Frame]]]:
+        runs: list[list[tuple[Segment, Frame]]] = []
         last: Any = None
-        found = frame.direct(self.segment) if self.direct else frame.every(self.segment)
-        for segment in found:
-            mark = self._mark(frame, segment) if self.together else None
+        for segment, own in frame.holding(self.segment):
+            if self.direct and own is not frame:
+                continue
+            mark = self._mark(own, segment) if self.together else None
             if mark is not None and mark == last:
-                runs[-1].append(segment)
+                runs[-1].append((segment, own))
             else:
-                runs.append([segment])
+                runs.append([(segment, own)])
             last = mark
         return runs
 
@@ -161,7 +165,7 @@ class EachSegment:
         at = frame.at_segments(self.segment, [segment])
         if self.alike is not None and not self.alike.holds(at, []):
             return None
-        return [[leaf.text for leaf in path.values(at)] for path in self.together]
+        return [[(leaf.key[2:], leaf.text) for leaf in path.content(at)] for path in self.together]
 
 
 @dataclass(frozen=True, slots=True)

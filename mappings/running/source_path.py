@@ -83,6 +83,12 @@ class SourcePath:
         leaves = [r.value(1 if r.is_null else component, subcomponent) for r in found]
         return [leaf for leaf in leaves if not leaf.is_empty]
 
+    def content(self, frame: Frame) -> list[Value]:
+        """All filled leaves of what the path names: of a field without a component every one that it has."""
+        if self.component:
+            return self.values(frame)
+        return [leaf for whole in self.repetitions(frame) for leaf in whole.filled()]
+
 
 def parse(text: str) -> SourcePath | None:
     """The path that a text spells, None for none."""

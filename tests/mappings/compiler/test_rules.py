@@ -154,6 +154,26 @@ def test_loops_over_groups_stay_in_their_group(run) -> None:
     assert "conclusion" not in by_key["report-2"], "the note of another order was seen"
 
 
+def test_a_round_of_a_loop_stands_in_the_group_of_its_segment(run) -> None:
+    rules = """  - foreach: OBX
+    together: {by: [OBX-2, OBX-3], when: {OBX-2: TX}}
+    rules:
+      - resource: Observation
+        as: observation
+        rules:
+          - {to: status, const: final}
+          - {to: code, from: OBX-3, using: cwe}
+          - {foreach: NTE, to: note, rules: [{to: text, from: NTE-3}]}
+          - {to: subject.display, from: PID-5}
+"""
+    segments = ("PID|||1||ONE", "OBR|1", "NTE|1||order", "OBX|1|NM|A^A^L", "NTE|1||a", "OBX|2|NM|B^B^L")
+    mapped = run(rules, *segments, "OBX|3|TX|C^C^L", "NTE|1||c", "OBX|4|TX|C^C^L", "NTE|1||d", header=ORU)
+    notes = [[note["text"] for note in i.resource.get("note", ())] for i in mapped.intents]
+    assert notes == [["a"], [], ["c", "d"]]
+    assert {i.resource["subject"]["display"] for i in mapped.intents} == {"ONE"}
+    assert not [place for place in mapped.unread if place.startswith("OBX[4]")]
+
+
 def test_orders_of_the_second_patient_never_see_the_first(run) -> None:
     rules = """  - foreach: ORDER_OBSERVATION
     rules:
