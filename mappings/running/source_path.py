@@ -57,9 +57,13 @@ class SourcePath:
         if not segments:
             return []
         run = frame.run
-        found = run.repetitions(segments[0], self.field)
+        found = run.filled.get((segments[0].ordinal, self.field))
+        if found is None:
+            found = run.repetitions(segments[0], self.field)
         if len(segments) > 1:
             found = [one for segment in segments for one in run.repetitions(segment, self.field)]
+        if not found:
+            return found
         if self.repetition:
             found = [one for one in found if one.repetition == self.repetition]
         if self.filter:
