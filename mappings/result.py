@@ -104,7 +104,7 @@ class Finding:
 class Step(msgspec.Struct, frozen=True):
     """One element of the result and where it came from.
 
-    A struct, not a dataclass: a message has hundreds of steps, and a frozen dataclass takes twenty times as long.
+    A struct, not a dataclass: a message has hundreds of steps, and frozen dataclasses take many times as long.
 
     intent: key. path: FHIRPath of the element. positions: of what was read. rule: `file:line`. using: the
     datatype function, "" for none. table: `name:code`, "" for none. raw: what was read; value: what it became.
