@@ -1,0 +1,119 @@
+"""The smallest part of a message, and where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mappings.hl7v2.character_sets import decode
+from mappings.hl7v2.separators import Separators, unescape
+
+if TYPE_CHECKING:
+    from mappings.hl7v2.segment import Segment
+
+NULL = b'""'
+"""Sent on purpose: the value is to be deleted. An empty field says nothing."""
+
+HEADERS = frozenset({"MSH", "FHS", "BHS"})
+"""Segments whose field 1 is the field separator itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What segments are parts of. plain: `raw` in which separators are looked for, of the same length."""
+
+    raw: bytes
+    plain: bytes
+    separators: Separators
+    codec: str
+
+    def text(self, start: int, end: int) -> str:
+        """Decoded and unescaped."""
+        raw = self.raw[start:end]
+        escape = self.separators.escape
+        if escape and escape in raw:
+            raw = unescape(raw, self.plain[start:end], self.separators)
+        return decode(raw, self.codec)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a value stands. segment: name; ordinal: of the segment in the message, 0 for one that is not there;
+    occurrence: among those of its name; all counted from 1. start, end: bytes of the message."""
+
+    segment: str
+    ordinal: int
+    occurrence: int
+    field: int
+    repetition: int
+    component: int
+    subcomponent: int
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        """As `PID[1]-3[1].4.2`."""
+        return (
+            f"{self.segment}[{self.occurrence}]-{self.field}[{self.repetition}]"
+            f".{self.component}.{self.subcomponent}"
+        )
+
+
+class Value:
+    """One subcomponent, the smallest part of a message; of a component without any, the component."""
+
+    __slots__ = ("_segment", "component", "end", "field", "repetition", "start", "subcomponent")
+
+    def __init__(
+        self,
+        segment: Segment,
+        field: int,
+        repetition: int,
+        component: int,
+        subcomponent: int,
+        start: int,
+        end: int,
+    ) -> None:
+        self._segment = segment
+        self.field = field
+        self.repetition = repetition
+        self.component = component
+        self.subcomponent = subcomponent
+        self.start = start
+        self.end = end
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes as they came."""
+        return self._segment.content.raw[self.start : self.end]
+
+    @property
+    def text(self) -> str:
+        """Decoded and unescaped, blanks kept; "" where it is null."""
+        if self.is_null:
+            return ""
+        if self._segment.name in HEADERS and self.field <= 2:
+            return self.raw.decode("ascii", "replace")
+        return self._segment.content.text(self.start, self.end)
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it is `""`: to be deleted."""
+        return self.end - self.start == 2 and self.raw == NULL
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing, or nothing but blanks; a null is not empty."""
+        return self.start == self.end or self.raw.isspace()
+
+    @property
+    def position(self) -> Position:
+        """Where it stands."""
+        segment = self._segment
+        return Position(
+            segment.name, segment.ordinal, segment.occurrence,
+            self.field, self.repetition, self.component, self.subcomponent, self.start, self.end,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"Value({self.position})"
