@@ -12,22 +12,24 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
-from mappings.hl7v2.acknowledgement import acknowledge, is_acknowledgement
+from mappings.hl7v2 import acknowledgement
+from mappings.hl7v2.acknowledgement import is_acknowledgement
 from mappings.hl7v2.batch import Batch, acknowledge_batch, split
 from mappings.hl7v2.message import Hl7Error, Message, parse
 from server.errors import FhirError
+from server.fhir.dates import microseconds
 from server.hl7v2.arrival import control_id_of, keys_of, sender_of, word
 from server.hl7v2.modes import ACCEPTED, ERROR, REJECTED, Mode, mode_of
 from server.hl7v2.sources import DISABLED, KnownSource, Sources
 from server.logs import Log, describe
 from server.storage.hl7v2_log import Hl7v2Log, Kept, NewMessage
 
+_HEAD_BYTES = 4096  # in which the control id stands
 REPEATED_WITHIN = timedelta(days=7)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BATCH = re.compile(rb"[\s\x00]*(?:\xef\xbb\xbf)?[\s\x00]*(?:FHS|BHS)")
 _SECOND_HEADER = re.compile(rb"[\r\n]\s*MSH[^A-Za-z0-9\s]")
@@ -97,6 +99,7 @@ class _Item:
     text: str = ""
     silent: bool = False
     busy: str = "AR"
+    original: bytes = b""
     kept: Kept | None = None
 
 
@@ -135,7 +138,7 @@ class Intake:
     def take(self, received: Sequence[Received]) -> list[Receipt]:
         """Store messages and answer them, in their order."""
         now = self._clock()
-        moment = (now - _EPOCH) // _MICROSECOND
+        moment = microseconds(now)
         stored = True
         try:
             self._sources.refresh()
@@ -235,11 +238,12 @@ class Intake:
 
     def _unreadable(self, one: Received, data: bytes, place: int, moment: int, error: Hl7Error) -> _Item:
         """What has no header that can be read: kept as failed, and rejected."""
-        known, message = self._of_nobody(one), _recovered(data)
+        known = self._of_nobody(one)
         new = self._dead(one, data, known, moment, f"{error.code} {error.text}", sha256(data).digest())
-        control_id = control_id_of(message) if message else ""
-        new = replace(new, control_id=control_id, ack_code="AR")
-        return _Item(place, message, known.name, Mode(), REJECTED, "unreadable", new, (error,), _NOT_READ)
+        new = replace(new, ack_code="AR")
+        item = _Item(place, None, known.name, Mode(), REJECTED, "unreadable", new, (error,), _NOT_READ)
+        item.original = acknowledgement.control_id_of(data)
+        return item
 
     def _flawed(self, one: Received, place: int, moment: int) -> _Item:
         """What is not whole: kept as failed; its sender is told unless it is in the middle of it."""
@@ -248,7 +252,7 @@ class Intake:
         known = self._sources.of(*sender_of(message), one.origin.names) if message else self._of_nobody(one)
         new = self._dead(one, one.data, known, moment, error, b"")
         if message is not None:
-            new = replace(new, control_id=control_id_of(message), type=word(message.get("MSH-9.1").text))
+            new = replace(new, type=word(message.get("MSH-9.1").text))
         if told is None:
             return _Item(place, message, known.name, Mode(), REJECTED, one.flaw, new, silent=True)
         mode = mode_of(
@@ -269,7 +273,7 @@ class Intake:
         return NewMessage(
             source=known.name,
             listener=one.origin.listener,
-            control_id="",
+            control_id=word(acknowledgement.control_id_of(data[:_HEAD_BYTES]).decode("utf-8", "replace")),
             sha256=digest,
             received=moment,
             raw=data,
@@ -333,21 +337,26 @@ class Intake:
         if not stored:
             code = item.mode.code(item.busy[1])
             error = Hl7Error("207", "", _NOT_STORED)
-            return self._acknowledge(item.message, code, now, (error,), _NOT_STORED) if code else b""
+            return self._acknowledge(item.message, code, now, (error,), _NOT_STORED, item.original) if code else b""
         code = item.mode.code(item.word)
         if item.kept is not None and item.kept.duplicate and item.kept.ack_code:
             code = _replayed(item.kept.ack_code, code)
-        return self._acknowledge(item.message, code, now, item.errors, item.text) if code else b""
+        if not code:
+            return b""
+        return self._acknowledge(item.message, code, now, item.errors, item.text, item.original)
 
+    @staticmethod
     def _acknowledge(
-        self,
         message: Message | None,
         code: str,
         at: datetime,
         errors: Sequence[Hl7Error],
         text: str,
+        original: bytes = b"",
     ) -> bytes:
-        return acknowledge(message, code, control_id=new_control_id(), at=at, errors=errors, text=text)
+        return acknowledgement.acknowledge(
+            message, code, control_id=new_control_id(), at=at, errors=errors, text=text, original=original
+        )
 
 
 # What a batch is counted as: the gravest of its messages' outcomes.
@@ -367,12 +376,6 @@ def _parsed(data: bytes) -> Message | None:
         return parse(data)
     except Exception:  # what cannot be read is answered without it
         return None
-
-
-def _recovered(data: bytes) -> Message | None:
-    """What can be read of bytes that do not begin as a message does: from the first MSH on."""
-    start = data.find(b"MSH", 0, 4096)
-    return _parsed(data[start:]) if start >= 0 else None
 
 
 def new_control_id() -> str:

@@ -93,6 +93,7 @@ class Owed:
     id: int
     source: str
     condition: str
+    received: int
     outcome: Outcome
     raw: bytes
 
@@ -146,17 +147,18 @@ class Hl7v2Log:
                 [{"id": id, "code": code} for id, code in codes],
             )
 
-    def owed(self, *, before: int, limit: int) -> list[Owed]:
-        """Acknowledgements that are due for messages received before a moment, the oldest first."""
+    def owed(self, *, before: int, after: int = 0, limit: int) -> list[Owed]:
+        """Acknowledgements that are due for messages received before a moment, with ids after one, in order."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT id, source, owed, state, error, raw FROM hl7v2_message WHERE owed <> ''"
-                " AND received < :before AND state NOT IN ('received', 'mapped') ORDER BY id LIMIT :limit",
-                {"before": before, "limit": limit},
+                "SELECT id, source, owed, received, state, error, raw FROM hl7v2_message WHERE owed <> ''"
+                " AND id > :after AND received < :before AND state NOT IN ('received', 'mapped')"
+                " ORDER BY id LIMIT :limit",
+                {"before": before, "after": after, "limit": limit},
             ).fetchall()
         return [
-            Owed(id, source, owed, Outcome(state, error), bytes(raw))
-            for id, source, owed, state, error, raw in rows
+            Owed(id, source, owed, received, Outcome(state, error), bytes(raw))
+            for id, source, owed, received, state, error, raw in rows
         ]
 
 
