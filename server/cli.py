@@ -67,7 +67,8 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
     """Start PARTS of Baton (all that exist when none is named) and keep them running.
 
     Parts: web (FHIR API, sign-in, console), worker (what follows a commit), mllp (HL7 v2 messages), app (the
-    SMART app), app-worker (finds discharges). With one name this process is the part, for containers and service managers.
+    SMART app), app-worker (finds discharges). With one name this process is the part, for containers and
+    service managers.
 
     A new or older database is migrated first, a newer one is refused. One line says what is ready and where.
     Stop with Ctrl-C or SIGTERM: requests under way are finished, at most 5 seconds.

@@ -7,12 +7,14 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from server.errors import FhirError
 from server.fhir.dates import microseconds
 from server.hl7v2.folder import Folder
-from server.hl7v2.intake import Intake, Receipt, Received
+from server.hl7v2.intake import Intake
+from server.hl7v2.received import Receipt, Received
 from server.hl7v2.sources import Sources
 from server.logs import Log, describe
 from server.mllp.counts import Counts
@@ -115,10 +117,8 @@ async def _open(listener: Listener, settings: Settings) -> None:
 
 async def _count(counts: Counts, settings: Settings) -> None:
     while True:
-        try:
+        with suppress(OSError):  # a full disk: the numbers are missing, messages are what counts
             await asyncio.to_thread(counts.write, settings.home)
-        except OSError:
-            pass  # a full disk: the numbers are missing, messages are what counts
         await asyncio.sleep(_COUNTS_SECONDS)
 
 

@@ -1,9 +1,9 @@
 """`POST /hl7v2`: HL7 v2 messages over HTTP, taken as the MLLP listener takes them and answered with the ACK.
 
-Needs a token with the scope `system/hl7v2.c`. The body is one message, or a batch. What the acknowledgement says
-stands in it; the status tells proxies and programs the same: 200 for what was taken, 400 for what cannot be read or
-is refused, 413 and 503 as everywhere. Answers that come later (`ack_on: processed`, MSH-16) have no connection
-to come on.
+Needs a token with the scope `system/hl7v2.c`. The body is one message, or a batch. What the acknowledgement
+says, the status tells proxies and programs too: 200 for what was taken, 400 for what cannot be read or is
+refused, 413 and 503 as everywhere. Answers that come later (`ack_on: processed`, MSH-16) have no connection to
+come on.
 Source: HL7 over HTTP as HAPI HL7 v2 specifies it (hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp)
 """
 
@@ -20,7 +20,8 @@ from server.api.rates import Rate
 from server.auth.principal import Principal
 from server.auth.scopes import HL7V2, HL7V2_SCOPE
 from server.errors import FhirError
-from server.hl7v2.intake import Intake, Origin, Received
+from server.hl7v2.intake import Intake
+from server.hl7v2.received import Origin, Received
 from server.interactions.audit import audit_row
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.origin import address_key
@@ -60,9 +61,9 @@ def hl7v2_blueprint(
             (receipt,) = intake.take([Received(body, Origin("http", request.environ.get("REMOTE_ADDR", "")))])
         status = _STATUS.get(receipt.outcome, 200)
         headers = {"Cache-Control": "no-store"} | ({"Retry-After": "5"} if status == 503 else {})
-        if not receipt.answer:
+        if not receipt.answers:
             return Response(status=204 if status == 200 else status, headers=headers)
-        return Response(receipt.answer, status, headers, content_type=MEDIA_TYPE)
+        return Response(b"".join(receipt.answers), status, headers, content_type=MEDIA_TYPE)
 
     return blueprint
 

@@ -32,7 +32,7 @@ _RESOURCE_SCOPE = re.compile(
     r"(?P<level>patient|user|system)/(?P<type>\*|[A-Z][A-Za-z]{1,63})"
     r"\.(?P<permissions>read|write|\*|(?=[cruds])c?r?u?d?s?)(?:\?(?P<criteria>\S+))?"
 )
-# To send HL7 v2 messages in (`POST /hl7v2`). What they become is nobody's resource yet, so `*` does not cover it.
+# To send HL7 v2 messages in (`POST /hl7v2`). They are no resources, so `*` does not cover them.
 HL7V2 = "hl7v2"
 HL7V2_SCOPE = f"system/{HL7V2}.c"
 # A criterion is a search parameter with at most a modifier, then its value; chains and _has cannot stand here.

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from server.hl7v2.intake import Origin, Receipt, Received
+from server.hl7v2.received import Origin, Receipt, Received
 
 SETTLED_SECONDS = 2.0
 _UNFINISHED = (".tmp", ".part", ".filepart")
@@ -31,9 +31,7 @@ Take = Callable[[list[Received]], list[Receipt]]
 class Folder:
     """A drop folder. most: bytes that a file may have. wall: seconds of Unix time."""
 
-    def __init__(
-        self, path: Path, take: Take, most: int, *, wall: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, path: Path, take: Take, most: int, *, wall: Callable[[], float] = time.time) -> None:
         self._path = path
         self._take = take
         self._most = most
@@ -93,7 +91,6 @@ class Folder:
         target = folder / path.name
         if target.exists():
             target = folder / f"{path.name}.{time.time_ns()}"
-        if receipt.answer:
-            target.with_name(f"{target.name}.ack").write_bytes(receipt.answer)
+        if receipt.answers:
+            target.with_name(f"{target.name}.ack").write_bytes(b"".join(receipt.answers))
         path.rename(target)
-

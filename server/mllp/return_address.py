@@ -1,7 +1,7 @@
 """Application acknowledgements whose connection is gone, to the return address of their source.
 
-Enhanced mode promises an answer after the message has been processed. Where the sender has hung up by then, it is
-sent to the address that the source's settings name, if it is one that BATON_OUTBOUND_ALLOW opens; without an
+Enhanced mode promises an answer after the message has been processed. Where the sender has hung up by then, it
+is sent to the address that the source's settings name, if it is one that BATON_OUTBOUND_ALLOW opens; without an
 address nothing more is owed.
 Source: HL7 v2.5.1, 2.9.3.3
 """
@@ -108,7 +108,7 @@ class Returns:
         found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         for *_, sockaddr in found:
             check_address(target, ip_address(str(sockaddr[0]).partition("%")[0]), self._allow)
-        reader, writer = await asyncio.open_connection(found[0][4][0], target.port)
+        reader, writer = await asyncio.open_connection(str(found[0][4][0]), target.port)
         try:
             writer.write(framed(message))
             await writer.drain()
@@ -117,4 +117,3 @@ class Returns:
                 pass
         finally:
             writer.close()
-
