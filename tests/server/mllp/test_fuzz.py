@@ -1,4 +1,4 @@
-"""Bytes and structures that no sender should send: the listener goes on, and every message ends in a known state.
+"""Bytes and structures that no sender should send: the listener goes on, each message has a known state.
 
 BATON_HL7V2_FUZZ: messages (2000). BATON_HL7V2_FUZZ_SEED: repeats an earlier run.
 """
