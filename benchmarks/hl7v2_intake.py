@@ -4,8 +4,8 @@
 
 Throughput: 20 connections, each of which waits for its acknowledgement before it sends the next message, by a
 process of their own. The bare limit takes turns with it: the same rows into the same tables by plain statements
-with the same driver and settings, one durable transaction each. Latency: 20 connections that send 100 messages a
-second together, from the last byte of a message to the last of its acknowledgement.
+with the same driver and settings, one durable transaction each. Latency: 20 connections that send 100 messages
+a second together, from the last byte of a message to the last of its acknowledgement.
 """
 
 from __future__ import annotations
