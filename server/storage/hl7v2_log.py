@@ -175,14 +175,15 @@ def _keep(connection: Connection, messages: Sequence[NewMessage], since: int) ->
     first: dict[tuple[str, str, bytes], int] = {}  # what is new -> its place
     digests: dict[tuple[str, str], set[bytes]] = {}
     kept: dict[int, Kept] = {}
-    inserted: list[tuple[int, NewMessage, bool]] = []
+    inserts: list[tuple[int, dict[str, Any]]] = []
     again: list[tuple[int, int]] = []
     for place, (message, (same, other)) in enumerate(zip(messages, known, strict=True)):
         key = (message.source, message.control_id, message.sha256)
         found = same.fetchall() if same else ()
         if found:
-            kept[place] = Kept(*found[0], duplicate=True)
-            again.append((place, place))
+            id, ack_code = found[0]
+            kept[place] = Kept(id, ack_code, duplicate=True)
+            inserts.append((place, _repeated(message, id, ack_code)))
             continue
         if message.sha256 and key in first:
             again.append((place, first[key]))
@@ -192,15 +193,17 @@ def _keep(connection: Connection, messages: Sequence[NewMessage], since: int) ->
         first[key] = place
         if message.control_id:
             mine.add(message.sha256)
-        refused = reused and bool(message.reused_code)
-        inserted.append((place, _judged(message) if reused else message, refused))
-    for _, message, _ in inserted:
-        connection.execute(_INSERT, _values(message))
+        message = _judged(message) if reused else message
+        kept[place] = Kept(0, message.ack_code, refused=reused and bool(message.reused_code))
+        inserts.append((place, _values(message)))
+    for _, values in inserts:
+        connection.execute(_INSERT, values)
     ids = connection.execute(
         "SELECT id FROM hl7v2_message WHERE id > :before ORDER BY id", {"before": before}
     ).fetchall()
-    for (place, message, refused), (id,) in zip(inserted, ids, strict=True):
-        kept[place] = Kept(id, message.ack_code, refused=refused)
+    for (place, _), (id,) in zip(inserts, ids, strict=True):
+        if not kept[place].duplicate:
+            kept[place] = replace(kept[place], id=id)
     for place, original in again:
         kept[place] = replace(kept[original], duplicate=True)
         connection.execute(_INSERT, _repeated(messages[place], kept[place].id, kept[place].ack_code))
