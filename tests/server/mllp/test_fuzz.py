@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import select
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -139,13 +140,14 @@ def test_whatever_comes_the_listener_goes_on(serve: Callable[..., Any], hl7v2_wi
             settled = process.resident()
         if number % 500 == 0:
             assert process.process.poll() is None, process.log.read_text("utf-8", "replace")[-2_000:]
-    last = hl7v2_wire.Sender(process.port, timeout=60)
-    assert last.send(hl7v2_wire.admit("the-last")).msa() == ("AA", "the-last")
-    assert process.resident() - settled < GROWTH
     for sender in senders:
         if sender is not None:
             with contextlib.suppress(OSError):
-                sender.close()
+                sender.socket.shutdown(socket.SHUT_WR)
+            assert sender.is_closed(120)  # once it has answered everything
+    last = hl7v2_wire.Sender(process.port, timeout=60)
+    assert last.send(hl7v2_wire.admit("the-last")).msa() == ("AA", "the-last")
+    assert process.resident() - settled < GROWTH
     assert process.stop() == 0
     assert "hl7v2-defect" not in process.log.read_text("utf-8", "replace")
     assert "hl7v2-not-stored" not in process.log.read_text("utf-8", "replace")
@@ -159,7 +161,7 @@ def test_whatever_comes_the_listener_goes_on(serve: Callable[..., Any], hl7v2_wi
         ).fetchall()[0][0]
     store.close()
     assert set(states) <= {"received", "failed", "duplicate"}
-    assert sum(states.values()) > MESSAGES / 2
-    assert states["received"] > MESSAGES / 4
+    assert sum(states.values()) > MESSAGES * 0.7
+    assert states["received"] > MESSAGES * 0.3
     assert sources <= 502
     assert wordless == 0
