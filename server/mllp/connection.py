@@ -25,6 +25,7 @@ from server.storage.hl7v2_log import Outcome
 _READ_BYTES = 65_536
 _DRAINED = 4  # times the limit of a message: so much of one that is too large is read for its end
 _RESTARTS_MAXIMUM = 100  # messages without an end
+_LATER_MAXIMUM = 1_000  # application acknowledgements that a connection waits for; more are owed in the log
 _LINGER_SECONDS = 10.0  # for application acknowledgements, once a sender has said that it sends no more
 
 
@@ -207,7 +208,7 @@ class Connection:
             return
         for answer in receipt.answers:
             await self._send(answer)
-        if receipt.later:
+        if receipt.later and len(self._later) < _LATER_MAXIMUM:
             task = asyncio.create_task(self._answer_later(receipt.ids[0], receipt.later))
             self._later.add(task)
             task.add_done_callback(self._later.discard)
