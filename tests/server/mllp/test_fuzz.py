@@ -118,12 +118,13 @@ def drain(sender: Any) -> None:
 
 def finish(senders: list[Any]) -> None:
     """Say no more, and wait until everything was answered."""
-    for place, sender in enumerate(senders):
-        if sender is not None:
-            with contextlib.suppress(OSError):
-                sender.socket.shutdown(socket.SHUT_WR)
-            assert sender.is_closed(300)
-            senders[place] = None
+    open_ones = [sender for sender in senders if sender is not None]
+    for sender in open_ones:
+        with contextlib.suppress(OSError):
+            sender.socket.shutdown(socket.SHUT_WR)
+    for sender in open_ones:
+        assert sender.is_closed(300)
+    senders[:] = [None] * len(senders)
 
 
 def test_whatever_comes_the_listener_goes_on(serve: Callable[..., Any], hl7v2_wire: Any) -> None:
