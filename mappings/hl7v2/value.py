@@ -28,8 +28,10 @@ class Content:
     codec: str
 
     def text(self, start: int, end: int) -> str:
-        """Decoded and unescaped."""
+        """Decoded and unescaped; "" for a null."""
         raw = self.raw[start:end]
+        if raw == NULL:
+            return ""
         escape = self.separators.escape
         if escape and escape in raw:
             raw = unescape(raw, self.plain[start:end], self.separators)
@@ -62,7 +64,7 @@ class Position:
 class Value:
     """One subcomponent, the smallest part of a message; of a component without any, the component."""
 
-    __slots__ = ("_segment", "component", "end", "field", "repetition", "start", "subcomponent")
+    __slots__ = ("_segment", "_text", "component", "end", "field", "repetition", "start", "subcomponent")
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class Value:
         self.subcomponent = subcomponent
         self.start = start
         self.end = end
+        self._text: str | None = None
 
     @property
     def raw(self) -> bytes:
@@ -90,11 +93,13 @@ class Value:
     @property
     def text(self) -> str:
         """Decoded and unescaped, blanks kept; "" where it is null."""
-        if self.is_null:
-            return ""
-        if self._segment.name in HEADERS and self.field <= 2:
-            return self.raw.decode("ascii", "replace")
-        return self._segment.content.text(self.start, self.end)
+        if self._text is None:
+            content = self._segment.content
+            if self.field <= 2 and self._segment.name in HEADERS:
+                self._text = decode(self.raw, content.codec)
+            else:
+                self._text = content.text(self.start, self.end) if self.start < self.end else ""
+        return self._text
 
     @property
     def is_null(self) -> bool:
@@ -105,6 +110,20 @@ class Value:
     def is_empty(self) -> bool:
         """Whether there is nothing, or nothing but blanks; a null is not empty."""
         return self.start == self.end or self.raw.isspace()
+
+    @property
+    def key(self) -> tuple[int, int, int, int, int]:
+        """Where it stands, to compare: ordinal of the segment, field, repetition, component, subcomponent."""
+        return self._segment.ordinal, self.field, self.repetition, self.component, self.subcomponent
+
+    @property
+    def place(self) -> str:
+        """`str(position)`."""
+        segment = self._segment
+        return (
+            f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]"
+            f".{self.component}.{self.subcomponent}"
+        )
 
     @property
     def position(self) -> Position:
