@@ -15,8 +15,8 @@ class Limits:
     write_seconds: for a sender to take an answer. settle_seconds: after an end block without carriage return.
     window_milliseconds: in which messages are gathered for one commit. processed_seconds: that original mode
     waits for a message to be processed. linger_seconds: for application acknowledgements, once a sender has
-    said that it sends no more. shutdown_seconds: for answers under way. keepalive_seconds: of silence before TCP
-    asks whether the other side is there.
+    said that it sends no more. shutdown_seconds: for answers under way. keepalive_seconds: of silence before
+    TCP asks whether the other side is there.
     """
 
     message_bytes: int = 16_000_000

@@ -21,9 +21,7 @@ pytestmark = pytest.mark.network
 
 MESSAGES = int(os.environ.get("BATON_HL7V2_FUZZ") or 2_000)
 SEED = int(os.environ.get("BATON_HL7V2_FUZZ_SEED") or random.SystemRandom().randrange(1_000_000))
-BACKLOG = (
-    400  # messages on their way: what is not read when a connection is ended would be sent again in earnest
-)
+BACKLOG = 400  # messages on their way; a real sender would send again what an ended connection has not read
 GROWTH = 20_000_000  # bytes of memory between the first half and the end
 
 SEGMENTS = (
