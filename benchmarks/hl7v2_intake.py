@@ -19,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from bare import connect, mark
 from bars import Verdict
 from data_sets import _tests_postgresql
 from processes import ROOT, free_port
+
+from server.storage import open_store
 
 CONNECTIONS = 20
 RATE = 100  # messages a second, for the latency
@@ -147,58 +150,92 @@ def bare_rate(url: str, columns: list[str], rows: list[tuple[Any, ...]], seconds
 
 
 @contextmanager
-def database(kind: str) -> Iterator[str]:
-    """The URL of an empty database."""
+def databases(kind: str) -> Iterator[tuple[str, str]]:
+    """The URLs of two empty databases: a log that one of them leaves behind is not the other's to clear."""
     with tempfile.TemporaryDirectory(prefix="baton-hl7v2-") as folder:
         if kind == "sqlite":
-            yield f"sqlite:///{folder}/baton.sqlite3"
+            yield f"sqlite:///{folder}/baton.sqlite3", f"sqlite:///{folder}/bare.sqlite3"
             return
         cluster = _tests_postgresql().Cluster()
         cluster.start()
         try:
-            yield cluster.create_database("benchmark")
+            yield cluster.create_database("benchmark"), cluster.create_database("bare")
         finally:
             cluster.remove()
 
 
-def measure(kind: str, rounds: int, seconds: float) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured on one database.
+
+    rates, limits: messages a second by rounds. took: seconds of acknowledgements, in order.
+    """
+
+    database: str
+    rates: tuple[float, ...]
+    limits: tuple[float, ...]
+    took: tuple[float, ...]
+
+    def milliseconds(self, share: float) -> float:
+        """Within which this share of the acknowledgements came."""
+        return self.took[min(int(len(self.took) * share), len(self.took) - 1)] * 1_000
+
+
+def steps(rounds: int) -> int:
+    """How many times `measure` calls step."""
+    return 2 * rounds + 1
+
+
+def measure(kind: str, rounds: int, seconds: float, step: Callable[[str], None]) -> Figures:
     """All figures of one database."""
     rates: list[float] = []
     limits: list[float] = []
-    with database(kind) as url, tempfile.TemporaryDirectory(prefix="baton-home-") as home:
+    with databases(kind) as (url, bare), tempfile.TemporaryDirectory(prefix="baton-home-") as home:
+        store = open_store(bare)
+        store.upgrade()
+        store.close()
         listener = Listener(Path(home), url)
         try:
             sent(listener.port, 1.0)
             columns, rows = rows_of(url, 500)
             for _ in range(rounds):
                 rates.append(len(sent(listener.port, ROUND_SECONDS)) / ROUND_SECONDS)
-                limits.append(bare_rate(url, columns, rows, ROUND_SECONDS / 2))
+                step("acknowledged")
+                limits.append(bare_rate(bare, columns, rows, ROUND_SECONDS / 2))
+                step("bare inserts")
             took = sorted(sent(listener.port, seconds, RATE))
+            step("time of an acknowledgement")
         finally:
             listener.stop()
-    return {
-        "database": kind,
-        "rates": rates,
-        "limits": limits,
-        "messages": len(took),
-        "seconds": seconds,
-        "p50": took[len(took) // 2] * 1_000,
-        "p99": took[int(len(took) * 0.99)] * 1_000,
-        "most": took[-1] * 1_000,
-    }
+    return Figures(kind, tuple(rates), tuple(limits), tuple(took))
 
 
-def verdicts(figures: dict[str, Any]) -> list[Verdict]:
+def verdicts(found: Sequence[Figures]) -> list[Verdict]:
     """Whether the bars hold."""
-    kind = figures["database"]
-    ratio = statistics.median(
-        one / other for one, other in zip(figures["rates"], figures["limits"], strict=True)
-    )
-    return [
-        Verdict(f"{kind}: messages/s acknowledged", statistics.median(figures["rates"]), BARS["rate"], True),
-        Verdict(f"{kind}: of bare durable inserts", ratio, BARS["ratio"], True),
-        Verdict(f"{kind}: ms, p99 of an ACK at {RATE}/s", figures["p99"], BARS["milliseconds"], False),
+    made = []
+    for one in found:
+        pairs = zip(one.rates, one.limits, strict=True)
+        ratio = statistics.median(rate / limit for rate, limit in pairs)
+        rate, most = statistics.median(one.rates), one.milliseconds(0.99)
+        made += [
+            Verdict(f"{one.database}: HL7 v2 messages acknowledged a second", rate, BARS["rate"], True),
+            Verdict(f"{one.database}: of bare durable inserts", ratio, BARS["ratio"], True),
+            Verdict(f"{one.database}: ms, p99 of an ACK at {RATE}/s", most, BARS["milliseconds"], False),
+        ]
+    return made
+
+
+def table(found: Sequence[Figures]) -> list[str]:
+    """A row a database."""
+    lines = [
+        "| database | acknowledged a second | bare inserts a second | ACK at 100/s, median | p99 | longest |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
+    for one in found:
+        rates, limits = (f"{statistics.median(x):,.0f}" for x in (one.rates, one.limits))
+        times = (f"{one.milliseconds(share):.1f} ms" for share in (0.5, 0.99, 1.0))
+        lines.append("| " + " | ".join((one.database, rates, limits, *times)) + " |")
+    return lines
 
 
 @click.command()
@@ -206,7 +243,6 @@ def verdicts(figures: dict[str, Any]) -> list[Verdict]:
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
 @click.option("--seconds", default=60.0, show_default=True, help="Of the latency's measurement.")
 @click.option("--check", is_flag=True, help="Status 1 where a bar is missed.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Raw figures.")
 @click.option("--send-to", type=int, hidden=True)
 @click.option("--rate", type=int, default=0, hidden=True)
 def main(
@@ -214,7 +250,6 @@ def main(
     rounds: int,
     seconds: float,
     check: bool,
-    json_file: Path | None,
     send_to: int | None,
     rate: int,
 ) -> None:
@@ -222,21 +257,12 @@ def main(
     if send_to is not None:
         click.echo(json.dumps(asyncio.run(_send(send_to, seconds, rate))))
         return
-    found = [measure(kind, rounds, seconds) for kind in kinds or ("sqlite", "postgresql")]
-    missed = False
-    for figures in found:
-        said = {name: figures[name] for name in ("p50", "p99", "most", "messages")}
-        click.echo(
-            f"{figures['database']}: " + ", ".join(f"{name} {value:.1f}" for name, value in said.items())
-        )
-        for name in ("rates", "limits"):
-            click.echo(f"  {name}: " + ", ".join(f"{value:.0f}" for value in figures[name]))
-        for verdict in verdicts(figures):
-            missed = missed or not verdict.holds
-            click.echo(verdict.line())
-    if json_file is not None:
-        json_file.write_text(json.dumps(found, indent=1))
-    sys.exit(int(check and missed))
+    chosen = kinds or ("sqlite", "postgresql")
+    found = [measure(kind, rounds, seconds, lambda what: None) for kind in chosen]
+    click.echo("\n".join(table(found)))
+    for verdict in verdicts(found):
+        click.echo(verdict.line())
+    sys.exit(int(check and not all(verdict.holds for verdict in verdicts(found))))
 
 
 if __name__ == "__main__":
