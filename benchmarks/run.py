@@ -23,6 +23,7 @@ import access_cost
 import care_team
 import click
 import cold_start
+import hl7v2_intake
 import hl7v2_parser
 import page
 import storage
@@ -32,7 +33,7 @@ from data_sets import DATABASES, can_run_postgresql
 from operations import OPERATIONS
 from over_http import Plan, Results, measure
 
-PARTS = ("http", "store", "start", "care", "access", "parser")
+PARTS = ("http", "store", "start", "care", "access", "parser", "intake")
 
 
 def _numbers(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -124,9 +125,26 @@ def main(
     if "parser" in chosen:
         length = hl7v2_parser.steps(plan.rounds)
         read = _with_bar(length, "HL7 v2 parser", lambda step: hl7v2_parser.measure(plan.rounds, 0.5, step))
+    taken: list[hl7v2_intake.Figures] = []
+    if "intake" in chosen:
+        for database in plan.databases:
+            taken.append(
+                _with_bar(
+                    hl7v2_intake.steps(plan.rounds),
+                    f"HL7 v2 intake, {database}",
+                    lambda step, name=database: hl7v2_intake.measure(
+                        name, plan.rounds, 10.0 if quick else 60.0, step
+                    ),
+                )
+            )
     found = verdicts(http, in_process, starts)
-    apart = [*care_verdicts(care), *access_verdicts(costs), *parser_verdicts(read)]
-    _show(http, in_process, care, costs, read, plan, found + apart)
+    apart = [
+        *care_verdicts(care),
+        *access_verdicts(costs),
+        *parser_verdicts(read),
+        *hl7v2_intake.verdicts(taken),
+    ]
+    _show(http, in_process, care, costs, read, taken, plan, found + apart)
     if json_file:
         json_file.write_text(json.dumps(http.as_json() if http else {}, indent=1), "utf-8")
     everything = not (quick or parts or only or databases)
@@ -144,6 +162,8 @@ def main(
         page.write("access", [*page.bars_table(access_verdicts(costs)), "", *page.access_table(costs)])
     if read and not quick and (write or everything):
         page.write("parser", [*page.bars_table(parser_verdicts(read)), "", *hl7v2_parser.table(read)])
+    if taken and not quick and (write or everything):
+        page.write("intake", [*page.bars_table(hl7v2_intake.verdicts(taken)), "", *hl7v2_intake.table(taken)])
     if check and not all(one.holds for one in found + apart):
         sys.exit(1)
 
@@ -172,6 +192,7 @@ def _show(
     care: list[care_team.Measured],
     costs: list[access_cost.Cost],
     read: list[hl7v2_parser.Rates],
+    taken: list[hl7v2_intake.Figures],
     plan: Plan,
     found: list[Verdict],
 ) -> None:
@@ -189,6 +210,9 @@ def _show(
     if read:
         click.secho("\nHL7 v2 parsers", bold=True)
         click.echo("\n".join(hl7v2_parser.table(read)))
+    if taken:
+        click.secho("\nHL7 v2 intake", bold=True)
+        click.echo("\n".join(hl7v2_intake.table(taken)))
     click.echo()
     for one in found:
         click.secho(one.line(), fg=None if one.holds else "red")
