@@ -199,7 +199,18 @@ class Drafts:
             draft = self._of_intent.get(text.removeprefix(_INTENT))
             return draft.reference if draft is not None else None
 
-        return rewrite_references(content(intent.resource), reference)
+        said = rewrite_references(content(intent.resource), reference)
+        found = self.found[intent.key]
+        if self._of_intent[intent.key].id == found.direct or not found.id or "identifier" not in said:
+            return said
+        # It came under the number of a record that ended in this one, and that number stays an old one.
+        ended = {(one.system, one.value) for one in intent.identities}
+        return said | {
+            "identifier": [
+                one | {"use": "old"} if (one.get("system", ""), one.get("value")) in ended else one
+                for one in said["identifier"]
+            ]
+        }
 
     def _check_subject(self, draft: Draft, said: Json) -> None:
         """No message takes what is stored out of one chart into another: a number was used twice."""

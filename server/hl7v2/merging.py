@@ -12,10 +12,11 @@ Sources: HL7 v2.5.1 chapter 3.6.2, hl7.org/fhir/R4/patient.html#links
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from mappings.result import Intent, Merge
+from mappings.result import Merge
 from server.fhir.json_codec import decode
 from server.fhir.references import rewrite_references
 from server.fhir.visibility import EVERYTHING
@@ -59,14 +60,16 @@ def _merge(drafts: Drafts, asked: Merge) -> Ended | None:
     if victim is survivor:
         if named and named != survivor.id:
             raise Refused("inverse-merge", _LINKED)
-        _keep_as_old(survivor, drafts.intents[asked.victim])
+        _keep_as_old(survivor, drafts.intents[asked.victim].resource)
         return None
-    _keep_as_old(survivor, drafts.intents[asked.victim])
+    _keep_as_old(survivor, drafts.intents[asked.victim].resource)
     before = replaced_by(victim.content or {})
     if before:
         if drafts.finder.survivor(before) != survivor.id:
             raise Refused("merged-elsewhere", _LINKED)
         return None
+    earlier = [one for one in (victim.content or {}).get("identifier", ()) if one.get("use") == "old"]
+    _keep_as_old(survivor, {"identifier": earlier})
     victim.content = _linked(victim.content or {}, survivor, "replaced-by") | {"active": False}
     survivor.content = _linked(survivor.content or {}, victim, "replaces")
     victim.touched = survivor.touched = True
@@ -90,9 +93,9 @@ def _linked(patient: Json, other: Draft, kind: str) -> Json:
     return patient | {"link": united(patient.get("link", []), [link], "other.reference,type")}
 
 
-def _keep_as_old(survivor: Draft, victim: Intent) -> None:
-    """The identifiers that ended, among those of the survivor, as old ones."""
-    old = [identifier | {"use": "old"} for identifier in victim.resource.get("identifier", ())]
+def _keep_as_old(survivor: Draft, ended: Mapping[str, Any]) -> None:
+    """The identifiers of what ended, among those of the survivor, as old ones."""
+    old = [identifier | {"use": "old"} for identifier in ended.get("identifier", ())]
     patient = survivor.content or {}
     survivor.content = patient | {"identifier": united(patient.get("identifier", []), old, "system,value")}
 

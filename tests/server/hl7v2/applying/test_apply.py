@@ -37,7 +37,11 @@ def test_the_next_message_finds_them_again(feed: Any, say: Any) -> None:
 
 
 def test_a_patient_that_came_by_another_way_is_found_by_its_identifier(feed: Any, say: Any, fhir: Any) -> None:
-    body = {"resourceType": "Patient", "identifier": [{"system": "urn:id:HOSP", "value": "1"}], "gender": "male"}
+    body = {
+        "resourceType": "Patient",
+        "identifier": [{"system": "urn:id:HOSP", "value": "1"}],
+        "gender": "male",
+    }
     known = fhir.post("Patient", body).json
     feed.apply(say.mapped(say.patient(birthDate="1970-01-02")))
     patient = feed.one("Patient")
@@ -185,7 +189,9 @@ def test_a_result_before_its_order_makes_the_order_and_the_order_completes_it(fe
         say.mapped(say.patient(), order("merge", "P1", priority="stat"), at=5), type="ORM", trigger="O01"
     )
     feed.apply(
-        say.mapped(say.patient(), order("merge", "F1", authoredOn="2026-03-01"), at=20), type="ORM", trigger="O01"
+        say.mapped(say.patient(), order("merge", "F1", authoredOn="2026-03-01"), at=20),
+        type="ORM",
+        trigger="O01",
     )
     request = feed.one("ServiceRequest")
     assert (request["priority"], request["authoredOn"]) == ("stat", "2026-03-01")
@@ -217,7 +223,9 @@ def test_what_is_retired_is_marked_and_stays(feed: Any, say: Any) -> None:
 
 
 def test_a_condition_in_error_loses_its_clinical_status(feed: Any, say: Any) -> None:
-    clinical = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}]}
+    clinical = {
+        "coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}]
+    }
     resource = {
         "resourceType": "Condition",
         "clinicalStatus": clinical,
@@ -269,7 +277,11 @@ def test_a_patient_that_is_made_at_the_same_moment_is_found_instead_of_made_twic
 ) -> None:
     from server.hl7v2 import apply
 
-    body = {"resourceType": "Patient", "identifier": [{"system": "urn:id:HOSP", "value": "1"}], "gender": "male"}
+    body = {
+        "resourceType": "Patient",
+        "identifier": [{"system": "urn:id:HOSP", "value": "1"}],
+        "gender": "male",
+    }
     made: list[str] = []
     original = apply.merge
 
@@ -303,7 +315,11 @@ def test_a_change_of_another_at_the_same_moment_is_not_overwritten(
     monkeypatch.setattr(apply, "merge", slow)
     feed.apply(say.mapped(say.patient(birthDate="1970-01-02"), at=1))
     patient = feed.one("Patient")
-    assert (patient["gender"], patient["birthDate"], patient["meta"]["versionId"]) == ("male", "1970-01-02", "3")
+    assert (patient["gender"], patient["birthDate"], patient["meta"]["versionId"]) == (
+        "male",
+        "1970-01-02",
+        "3",
+    )
 
 
 def test_a_resource_that_was_deleted_by_hand_comes_back_under_its_id(feed: Any, say: Any, fhir: Any) -> None:
