@@ -1,0 +1,188 @@
+"""Where a value comes from: a field through a function or a table, a constant, a reference to another resource."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mappings.datatypes import Function
+from mappings.datatypes.reading import as_code, as_uri, said
+from mappings.running.conditions import Condition
+from mappings.running.source_path import SourcePath
+from mappings.scope import Use
+from mappings.tables import Table, TableRow
+
+if TYPE_CHECKING:
+    from mappings.hl7v2.message import Value
+    from mappings.running.frame import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on purpose.
+
+    is_substance: whether the message says so, other than a constant; `link`: it points at another resource.
+    """
+
+    value: Any
+    raw: str = ""
+    leaves: tuple[Value, ...] = ()
+    uses: tuple[Use, ...] = ()
+    using: str = ""
+    table: str = ""
+    is_null: bool = False
+    is_substance: bool = True
+    is_link: bool = False
+
+
+class Alternative(Protocol):
+    """A way to a value. `made`: the values, all or (`many` false) the first; none where there is nothing."""
+
+    @property
+    def when(self) -> Condition | None: ...
+
+    def made(self, frame: Frame, many: bool) -> list[Made]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FromFunction:
+    """A field, or a component as a field of its own, through a datatype function."""
+
+    path: SourcePath
+    function: Function
+    table: str = ""
+    when: Condition | None = None
+
+    def made(self, frame: Frame, many: bool) -> list[Made]:
+        found: list[Made] = []
+        scope, name = frame.run.scope, self.function.name
+        account = scope.account
+        for reading in self.path.readings(frame):
+            if reading.is_null:
+                found.append(Made(None, '""', (reading.value(),), is_null=True))
+            else:
+                before = len(account.uses)
+                value = self.function(reading, scope, self.table)
+                uses = tuple(account.uses[before:])
+                del account.uses[before:]
+                if value is None or value == {}:
+                    continue
+                leaves = tuple(use.value for use in uses if not use.intent and not use.path)
+                for one in value if isinstance(value, list) else [value]:
+                    found.append(Made(one, reading.text, leaves, uses, name))
+            if not many:
+                break
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class FromText:
+    """The text of leaves, looked up in a table where there is one. kind: FHIR's primitive type.
+
+    table: a table of the overlay or the base by name, or one that stands in the map. join: makes one text of several.
+    """
+
+    path: SourcePath
+    kind: str
+    table: str | Table = ""
+    join: str | None = None
+    when: Condition | None = None
+
+    def made(self, frame: Frame, many: bool) -> list[Made]:
+        leaves = self.path.values(frame)
+        if self.join is not None and leaves:
+            texts = [said(leaf) for leaf in leaves]
+            whole = self.join.join(texts).strip()
+            return [Made(whole, whole, tuple(leaves))] if whole else []
+        found: list[Made] = []
+        for leaf in leaves:
+            if leaf.is_null:
+                found.append(Made(None, '""', (leaf,), is_null=True))
+            else:
+                made = self._one(frame, leaf)
+                if made is None:
+                    continue
+                found.append(made)
+            if not many:
+                break
+        return found
+
+    def _one(self, frame: Frame, leaf: Value) -> Made | None:
+        text = said(leaf)
+        if not text:
+            return None
+        if not self.table:
+            return Made(PRIMITIVE_TEXTS.get(self.kind, str)(text), text, (leaf,))
+        row = self._row(frame, text)
+        if row is None:
+            frame.run.scope.warn("code-unknown", leaf, "a code that the table does not have")
+            return None
+        if not row.target:
+            return None
+        value = row.target == "true" if self.kind == "boolean" else row.target
+        return Made(value, text, (leaf,), table=row.name)
+
+    def _row(self, frame: Frame, text: str) -> TableRow | None:
+        if isinstance(self.table, str):
+            return frame.run.scope.table(self.table, text)
+        return self.table.row(text)
+
+
+PRIMITIVE_TEXTS: dict[str, Callable[[str], Any]] = {
+    "code": as_code,
+    "id": as_code,
+    "uri": as_uri,
+    "url": as_uri,
+    "canonical": as_uri,
+    "oid": as_uri,
+    "uuid": as_uri,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FromClock:
+    """`received` or `moment`: when the message came, when what it tells of happened."""
+
+    name: str
+    when: Condition | None = None
+
+    def made(self, frame: Frame, many: bool) -> list[Made]:
+        return [Made(frame.run.clock[self.name], is_substance=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The same each time."""
+
+    value: Any
+    when: Condition | None = None
+
+    def made(self, frame: Frame, many: bool) -> list[Made]:
+        return [Made(copy.deepcopy(self.value), is_substance=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class ToResource:
+    """A reference to the resource that a name stands for; nothing where it stands for none."""
+
+    name: str
+    when: Condition | None = None
+
+    def made(self, frame: Frame, many: bool) -> list[Made]:
+        key = frame.names.get(self.name)
+        if key is None:
+            return []
+        return [Made({"reference": f"#intent:{key}"}, is_substance=False, is_link=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class ToAllResources:
+    """References to all that the message speaks of so far."""
+
+    when: Condition | None = None
+
+    def made(self, frame: Frame, many: bool) -> list[Made]:
+        keys = [*frame.run.drafts, *frame.run.scope.account.intents]
+        return [Made({"reference": f"#intent:{key}"}, is_substance=False) for key in keys]

@@ -1,0 +1,130 @@
+"""`when`: tests that must all hold. Nothing is computed; a test looks at a place and compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from mappings.datatypes.reading import said
+from mappings.running.source_path import SourcePath
+
+if TYPE_CHECKING:
+    from mappings.hl7v2.message import Value
+    from mappings.running.frame import Frame
+
+
+class Test(Protocol):
+    """`holds` adds the filled leaves that it looked at to `seen`."""
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Is:
+    """Whether one of the leaves of a path is one of these texts; `negated`: none of them is."""
+
+    path: SourcePath
+    texts: frozenset[str]
+    negated: bool = False
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        leaves = self.path.values(frame)
+        found = [leaf for leaf in leaves if said(leaf) in self.texts]
+        seen.extend(leaves if self.negated else found)
+        return bool(found) != self.negated
+
+
+@dataclass(frozen=True, slots=True)
+class IsFilled:
+    """Whether a path has content (`valued`), has none (`empty`), or was emptied on purpose (`null`)."""
+
+    path: SourcePath
+    state: str
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        if self.path.component:
+            leaves = self.path.values(frame)
+            is_null = any(leaf.is_null for leaf in leaves)
+            is_valued = any(not leaf.is_null for leaf in leaves)
+        else:
+            repetitions = self.path.repetitions(frame)
+            is_null = any(r.is_null for r in repetitions)
+            is_valued = any(not r.is_null for r in repetitions)
+        if self.state == "valued":
+            return is_valued
+        return is_null if self.state == "null" else not is_valued
+
+
+@dataclass(frozen=True, slots=True)
+class IsThere:
+    """Whether a segment of a name is seen from here."""
+
+    segment: str
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        return bool(frame.together(self.segment))
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerIs:
+    """Whether the message's trigger event (MSH-9.2) is one of these."""
+
+    triggers: frozenset[str]
+    negated: bool = False
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        return (frame.run.trigger in self.triggers) != self.negated
+
+
+@dataclass(frozen=True, slots=True)
+class SettingIs:
+    """Whether a setting of the source is one of these: `production`, `medication_list`, or a switch by its name."""
+
+    name: str
+    default: str
+    values: frozenset[str]
+    negated: bool = False
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        return (frame.run.setting(self.name, self.default) in self.values) != self.negated
+
+
+@dataclass(frozen=True, slots=True)
+class IsKnown:
+    """Whether a name stands for a resource here; `negated`: stands for none."""
+
+    name: str
+    negated: bool = False
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        return (self.name in frame.names) != self.negated
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Whether one of several conditions holds."""
+
+    conditions: tuple[Condition, ...]
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        return any(condition.holds(frame, seen) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """All of its tests."""
+
+    tests: tuple[Test, ...]
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        return all(test.holds(frame, seen) for test in self.tests)
+
+
+def settings(production: bool, medication_list: bool, switches: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a source as conditions name them."""
+    return {
+        **{f"switch.{name}": value for name, value in switches.items()},
+        "source.production": "true" if production else "false",
+        "source.medication_list": "true" if medication_list else "false",
+    }

@@ -1,0 +1,98 @@
+"""Where in the message a rule stands: group, segments and repetition that loops have chosen, names that are known.
+
+A segment is looked for in the group of the frame and everything in it, then outwards. On the way out the groups
+that are like the one we came from are left alone: an order never sees the specimen of the order before it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mappings.hl7v2.message import Segment
+    from mappings.hl7v2.structure import Group
+    from mappings.running.run import Run
+
+
+def within(group: Group, name: str, left_out: str = "") -> list[Segment]:
+    """The segments of a name in a group and its inner groups but those called `left_out`, in the message's order."""
+    found = [segment for segment in group.segments if segment.name == name]
+    for inner in group.groups:
+        if inner.name != left_out:
+            found += within(inner, name)
+    if len(found) > 1:
+        found.sort(key=lambda segment: segment.ordinal)
+    return found
+
+
+def groups_within(group: Group, name: str) -> list[Group]:
+    """The groups of a name in a group, at any depth, in the message's order."""
+    found: list[Group] = []
+    for inner in group.groups:
+        found += [inner] if inner.name == name else groups_within(inner, name)
+    return found
+
+
+class Frame:
+    """chosen: segment name -> the segments that a loop is at (several where it takes them together)."""
+
+    __slots__ = ("_known", "chosen", "group", "names", "outer", "repetition", "run")
+
+    def __init__(self, run: Run, group: Group, outer: Frame | None = None) -> None:
+        self.run = run
+        self.group = group
+        self.outer = outer
+        self.chosen: dict[str, list[Segment]] = {}
+        self.repetition: Any = outer.repetition if outer else None
+        self.names: dict[str, str] = dict(outer.names) if outer else {}
+        self._known: dict[str, list[Segment]] = {}
+
+    def inner(self) -> Frame:
+        """A frame inside this one, at the same place; names given in it are forgotten with it."""
+        frame = Frame(self.run, self.group, self)
+        frame.chosen = self.chosen
+        frame._known = self._known
+        return frame
+
+    def at_segments(self, name: str, segments: list[Segment]) -> Frame:
+        """A frame whose segments of a name are these."""
+        frame = self.inner()
+        frame.chosen = {**self.chosen, name: segments}
+        frame._known = {**self._known, name: segments}
+        return frame
+
+    def at_group(self, group: Group) -> Frame:
+        """A frame in an inner group."""
+        return Frame(self.run, group, self)
+
+    def at_repetition(self, repetition: Any) -> Frame:
+        """A frame at one repetition of a field."""
+        frame = self.inner()
+        frame.repetition = repetition
+        return frame
+
+    def together(self, name: str) -> list[Segment]:
+        """The segment that a path means: the chosen one (or ones, taken together), else the first that is seen."""
+        found = self._known.get(name)
+        if found is None:
+            found = self._known[name] = self.chosen.get(name) or self.every(name)[:1]
+        return found
+
+    def every(self, name: str) -> list[Segment]:
+        """All segments of a name that are seen from here: inside, else further out."""
+        frame: Frame | None = self
+        found = within(self.group, name)
+        while not found and frame is not None:
+            outer, came_from = frame.outer, frame.group
+            if outer is not None and outer.group is not came_from:
+                found = outer.chosen.get(name) or within(outer.group, name, came_from.name)
+            frame = outer
+        return found
+
+    def direct(self, name: str) -> list[Segment]:
+        """The segments of a name that stand in this frame's group itself."""
+        return [segment for segment in self.group.segments if segment.name == name]
+
+    def groups(self, name: str) -> list[Group]:
+        """The groups of a name inside this frame's group."""
+        return groups_within(self.group, name)

@@ -1,0 +1,287 @@
+"""The rules of a map, as the compiler makes them. Each runs in a frame (where to read) on an element (where to write)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mappings.hl7v2.message import Segment
+from mappings.result import Finding, Merge, Step
+from mappings.running.alternatives import Alternative, Made
+from mappings.running.conditions import Condition
+from mappings.running.element import Element
+from mappings.running.frame import Frame
+from mappings.running.run import Refused
+from mappings.running.source_path import SourcePath
+from mappings.running.target import Target
+
+if TYPE_CHECKING:
+    from mappings.hl7v2.message import Value
+
+
+class Rule(Protocol):
+    """where: `file:line`, as traces name it. element: None where no resource is being built."""
+
+    @property
+    def where(self) -> str: ...
+
+    def run(self, frame: Frame, element: Element | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRule:
+    """Writes what the first alternative gives that has something; `default` where none does and nothing is stored.
+
+    The first rule that has something for an element which is no list keeps it.
+    """
+
+    where: str
+    target: Target
+    alternatives: tuple[Alternative, ...]
+    default: Alternative | None = None
+    when: Condition | None = None
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        assert element is not None
+        if self.target.is_taken(element):
+            return
+        seen: list[Value] = []
+        if self.when is not None and not self.when.holds(frame, seen):
+            return
+        many = self.target.is_list
+        for alternative in self.alternatives:
+            looked = list(seen)
+            if alternative.when is not None and not alternative.when.holds(frame, looked):
+                continue
+            made = alternative.made(frame, many)
+            if made:
+                for one in made:
+                    self._write(frame, element, one, looked)
+                return
+        if self.default is not None:
+            for one in self.default.made(frame, many):
+                self._write(frame, element, one, seen)
+                if element.is_root:
+                    element.draft.defaulted.append(self.target.spelled)
+
+    def _write(self, frame: Frame, element: Element, made: Made, seen: list[Value]) -> None:
+        run, draft = frame.run, element.draft
+        if made.is_null:
+            positions = run.positions(made.leaves)
+            if element.is_root and not self.target.whole and not self.target.url:
+                draft.cleared.append(self.target.spelled)
+            path = f"{element.path}.{self.target.spelled}"
+            run.steps.append(Step(draft.key, path, positions, self.where, raw=made.raw))
+            return
+        path = self.target.put(element, made.value)
+        if made.is_substance or (made.is_link and not element.is_root):
+            element.is_substance = True
+        run.steps.append(
+            Step(
+                draft.key,
+                path,
+                run.positions((*made.leaves, *(leaf for leaf in seen if not leaf.is_empty))),
+                self.where,
+                made.using,
+                made.table or next((use.table for use in made.uses if use.table and not use.path), ""),
+                made.raw,
+                made.value,
+            )
+        )
+        if made.uses:
+            inner = [use for use in made.uses if use.intent or use.path]
+            run.account(inner, draft, path, made.value, self.where, made.using)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rules that run once, together."""
+
+    where: str
+    rules: tuple[Rule, ...]
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        for rule in self.rules:
+            rule.run(frame, element)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """A rule that runs where a condition holds."""
+
+    where: str
+    when: Condition
+    rule: Rule
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        seen: list[Value] = []
+        if self.when.holds(frame, seen):
+            frame.run.seen(seen, self.where)
+            self.rule.run(frame, element)
+
+
+@dataclass(frozen=True, slots=True)
+class EachSegment:
+    """A rule for every segment of a name that is seen from here. `together`: runs of segments that agree are one.
+
+    together: paths whose texts are compared; alike: only segments for which this holds are put together. direct:
+    only segments that stand in the group itself, an order's notes without those of its observations.
+    """
+
+    where: str
+    segment: str
+    rule: Rule
+    direct: bool = False
+    together: tuple[SourcePath, ...] = ()
+    alike: Condition | None = None
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        for segments in self._runs(frame):
+            self.rule.run(frame.at_segments(self.segment, segments), element)
+
+    def _runs(self, frame: Frame) -> list[list[Segment]]:
+        runs: list[list[Segment]] = []
+        last: Any = None
+        found = frame.direct(self.segment) if self.direct else frame.every(self.segment)
+        for segment in found:
+            mark = self._mark(frame, segment) if self.together else None
+            if mark is not None and mark == last:
+                runs[-1].append(segment)
+            else:
+                runs.append([segment])
+            last = mark
+        return runs
+
+    def _mark(self, frame: Frame, segment: Segment) -> Any:
+        at = frame.at_segments(self.segment, [segment])
+        if self.alike is not None and not self.alike.holds(at, []):
+            return None
+        return [[leaf.text for leaf in path.values(at)] for path in self.together]
+
+
+@dataclass(frozen=True, slots=True)
+class EachRepetition:
+    """A rule for every repetition of a field; `.1`, `.` and the like are read in it."""
+
+    where: str
+    path: SourcePath
+    rule: Rule
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        for repetition in self.path.repetitions(frame):
+            if repetition.is_null:
+                frame.run.seen([repetition.value()], self.where)
+            else:
+                self.rule.run(frame.at_repetition(repetition), element)
+
+
+@dataclass(frozen=True, slots=True)
+class EachGroup:
+    """A rule for every group of a name."""
+
+    where: str
+    group: str
+    rule: Rule
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        for group in frame.groups(self.group):
+            self.rule.run(frame.at_group(group), element)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRule:
+    """Builds an object; it is written if something of the message is in it. One that is there already is filled."""
+
+    where: str
+    target: Target
+    rules: tuple[Rule, ...]
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        assert element is not None
+        run, mark = frame.run, len(frame.run.steps)
+        inner = Element(self.target.standing(element), "", element.draft)
+        at = frame.inner()
+        for rule in self.rules:
+            rule.run(at, inner)
+        if not inner.is_substance or not inner.content:
+            run.steps[mark:] = [
+                step for step in run.steps[mark:] if step.intent != element.draft.key or not _inside(step.path)
+            ]
+            return
+        element.is_substance = True
+        path = self.target.put(element, inner.content)
+        for index in range(mark, len(run.steps)):
+            step = run.steps[index]
+            if step.intent == element.draft.key and _inside(step.path):
+                run.steps[index] = Step(
+                    step.intent, path + step.path, step.positions, step.rule, step.using, step.table, step.raw, step.value
+                )  # fmt: skip
+
+
+def _inside(path: str) -> bool:
+    """Whether a path starts in an object whose own place is not known yet."""
+    return path == "" or path.startswith((".", "["))
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Rules that write to a resource begun elsewhere, by its name; nothing where the name stands for none."""
+
+    where: str
+    name: str
+    rule: Rule
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        key = frame.names.get(self.name)
+        draft = frame.run.drafts.get(key) if key is not None else None
+        if draft is not None:
+            self.rule.run(frame, draft.root)
+
+
+@dataclass(frozen=True, slots=True)
+class ClearRule:
+    """Empties an element on purpose."""
+
+    where: str
+    path: str
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        assert element is not None
+        element.draft.cleared.append(self.path)
+        path = f"{element.draft.resource_type}.{self.path}"
+        frame.run.steps.append(Step(element.draft.key, path, (), self.where))
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRule:
+    """Says that two resources are one."""
+
+    where: str
+    resource_type: str
+    survivor: str
+    victim: str
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        survivor, victim = frame.names.get(self.survivor), frame.names.get(self.victim)
+        if survivor and victim and survivor != victim:
+            frame.run.merges.append(Merge(self.resource_type, survivor, victim))
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRule:
+    """Says that something is not as one would wish; `refuses`: the whole message cannot be mapped then."""
+
+    where: str
+    code: str
+    text: str
+    path: SourcePath | None = None
+    refuses: bool = False
+
+    def run(self, frame: Frame, element: Element | None) -> None:
+        leaves = self.path.values(frame)[:1] if self.path else []
+        position = str(leaves[0].position) if leaves else ""
+        finding = Finding(self.code, position, self.text)
+        if self.refuses:
+            raise Refused(finding)
+        frame.run.seen(leaves, self.where)
+        frame.run.scope.account.findings.append(finding)

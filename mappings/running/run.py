@@ -1,0 +1,131 @@
+"""One message on its way through a map: the drafts of intents, and the account of what was read and what it became."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mappings.result import Finding, Identity, Merge, Step
+from mappings.running.element import Draft
+from mappings.scope import Scope, joined
+
+if TYPE_CHECKING:
+    from mappings.hl7v2.message import Value
+    from mappings.scope import Use
+
+Leaf = tuple[int, int, int, int, int]
+
+
+class Refused(Exception):
+    """The message as a whole cannot be mapped; `finding` says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.code)
+        self.finding = finding
+
+
+@dataclass(slots=True)
+class Run:
+    """trigger: MSH-9.2. clock: what rules call `received` and `moment`, as instants. settings: of the source.
+
+    drafts: by key, in the order in which they were begun. read: leaves that something was made of.
+    """
+
+    scope: Scope
+    trigger: str
+    clock: Mapping[str, str]
+    settings: Mapping[str, str]
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    merges: list[Merge] = field(default_factory=list)
+    read: set[Leaf] = field(default_factory=set)
+    _by_identity: dict[tuple[str, Identity], Draft] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
+    _spoken_of: set[str] = field(default_factory=set)
+
+    def setting(self, name: str, default: str) -> str:
+        return self.settings.get(name, default)
+
+    def count(self, what: str) -> int:
+        """How often this was counted in the message, this time included."""
+        self._counts[what] = number = self._counts.get(what, 0) + 1
+        return number
+
+    def draft(self, name: str, resource_type: str, identities: tuple[Identity, ...]) -> tuple[Draft, bool]:
+        """The draft for a resource, and whether it is new: what has an identity of one that is there is that one."""
+        for identity in identities:
+            known = self._by_identity.get((resource_type, identity))
+            if known is not None:
+                known.identities = tuple(dict.fromkeys((*known.identities, *identities)))
+                return known, False
+        number = self.count(f"draft {name}")
+        draft = Draft(name if number == 1 else f"{name}-{number}", resource_type, identities)
+        self.drafts[draft.key] = draft
+        for identity in identities:
+            self._by_identity[resource_type, identity] = draft
+        return draft, True
+
+    def forget(self, draft: Draft, steps: int) -> None:
+        """Take back a draft that nothing of the message is in, and what was written about it since `steps`."""
+        del self.drafts[draft.key]
+        for identity in draft.identities:
+            self._by_identity.pop((draft.resource_type, identity), None)
+        self.steps[steps:] = [step for step in self.steps[steps:] if step.intent != draft.key]
+
+    def seen(self, leaves: Iterable[Value], rule: str) -> None:
+        """Say that leaves decided something, as tests of a condition do: a step without an element."""
+        for leaf in leaves:
+            if not leaf.is_empty:
+                position = leaf.position
+                self.read.add(
+                    (position.ordinal, leaf.field, leaf.repetition, leaf.component, leaf.subcomponent)
+                )
+                self.steps.append(Step("", "", (str(position),), rule, raw=leaf.text))
+
+    def positions(self, leaves: Iterable[Value]) -> tuple[str, ...]:
+        """Where leaves stand, which counts them as read."""
+        found = []
+        for leaf in leaves:
+            position = leaf.position
+            self.read.add((position.ordinal, leaf.field, leaf.repetition, leaf.component, leaf.subcomponent))
+            found.append(str(position))
+        return tuple(found)
+
+    def account(self, uses: list[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
+        """One step for each component that a datatype function used, also of the resources that it spoke of."""
+        for use in uses:
+            positions = self.positions((use.value,))
+            if use.intent:
+                spoken = self.scope.account.intents[use.intent].resource
+                if use.intent not in self._spoken_of:
+                    self._spoken_of.add(use.intent)
+                    self.steps.append(Step(use.intent, spoken["resourceType"], (), rule, using))
+                intent, at, whole = use.intent, spoken["resourceType"], spoken
+            else:
+                intent, at, whole = draft.key, path, value
+            self.steps.append(
+                Step(
+                    intent,
+                    joined(at, use.path),
+                    positions,
+                    rule,
+                    using,
+                    use.table,
+                    use.value.text,
+                    value_at(whole, use.path),
+                )
+            )
+
+
+def value_at(value: Any, path: str) -> Any:
+    """What stands at a path of dots and `[n]` in FHIR JSON, None for nothing."""
+    for step in path.replace("[", ".[").split(".") if path else ():
+        if not step:
+            continue
+        if step[0] == "[":
+            index = int(step[1:-1])
+            value = value[index] if isinstance(value, list) and index < len(value) else None
+        else:
+            value = value.get(step) if isinstance(value, Mapping) else None
+    return value

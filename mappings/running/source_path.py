@@ -1,0 +1,84 @@
+"""Where a rule reads: `PID-3`, `PID-3.1`, `PID-3[2].4.2`, `PID-3[5=MR].1`; inside a loop over repetitions `.4.2`, `.`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mappings.hl7v2.message import Value
+    from mappings.running.frame import Frame
+
+_PATH = re.compile(
+    r"(?P<segment>[A-Z][A-Z0-9]{2})-(?P<field>[1-9]\d{0,2})"
+    r"(?:\[(?:(?P<repetition>[1-9]\d{0,3})|(?P<filter>[1-9]\d?)=(?P<code>[^\]\s]+))\])?"
+    r"(?:\.(?P<component>[1-9]\d?)(?:\.(?P<subcomponent>[1-9]\d?))?)?"
+)
+_RELATIVE = re.compile(r"\.(?:(?P<component>[1-9]\d?)(?:\.(?P<subcomponent>[1-9]\d?))?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePath:
+    """segment: "" inside a repetition. repetition: 0 for all. filter, code: only repetitions with this code there.
+
+    component, subcomponent: 0 where the path ends before.
+    """
+
+    segment: str
+    field: int = 0
+    repetition: int = 0
+    filter: int = 0
+    code: str = ""
+    component: int = 0
+    subcomponent: int = 0
+
+    def __str__(self) -> str:
+        below = "".join(f".{n}" for n in (self.component, self.subcomponent) if n)
+        if not self.segment:
+            return below or "."
+        which = f"[{self.repetition}]" if self.repetition else f"[{self.filter}={self.code}]" if self.code else ""
+        return f"{self.segment}-{self.field}{which}{below}"
+
+    def repetitions(self, frame: Frame) -> list[Any]:
+        """The repetitions that are filled or explicitly null, of the field that the path names, in a frame."""
+        if not self.segment:
+            whole = frame.repetition
+            return [] if whole is None or whole.is_empty else [whole]
+        found = []
+        for segment in frame.together(self.segment):
+            repetitions = segment.repetitions(self.field)
+            if self.repetition:
+                repetitions = repetitions[self.repetition - 1 : self.repetition]
+            found += [r for r in repetitions if not r.is_empty]
+        if self.filter:
+            found = [r for r in found if r.value(self.filter).text == self.code]
+        return found
+
+    def readings(self, frame: Frame) -> list[Any]:
+        """What a datatype function is given: repetitions, or components as composites of their own."""
+        found = self.repetitions(frame)
+        if not self.component:
+            return found
+        components = [r if r.is_null else r.part(self.component) for r in found]
+        return [c for c in components if not c.is_empty]
+
+    def values(self, frame: Frame) -> list[Value]:
+        """The leaves that the path names; explicit nulls among them."""
+        component, subcomponent = self.component or 1, self.subcomponent or 1
+        leaves = [r.value(1 if r.is_null else component, subcomponent) for r in self.repetitions(frame)]
+        return [leaf for leaf in leaves if not leaf.is_empty]
+
+
+def parse(text: str) -> SourcePath | None:
+    """The path that a text spells, None for none."""
+    match = _PATH.fullmatch(text) or _RELATIVE.fullmatch(text)
+    if match is None:
+        return None
+    parts = match.groupdict()
+    numbers = ("field", "repetition", "filter", "component", "subcomponent")
+    return SourcePath(
+        parts.get("segment") or "",
+        code=parts.get("code") or "",
+        **{name: int(parts.get(name) or 0) for name in numbers},
+    )

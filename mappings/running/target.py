@@ -1,0 +1,72 @@
+"""Where a rule writes: a path from the element at hand to a property, `period.start`, `extension.birthPlace`, `.`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mappings.running.element import Element
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """spelled: as in the map. steps: properties that hold one object each, outermost first. name: of the property.
+
+    is_list: of the property. url: of an extension that the value is wrapped in, "" for none; `name` is then
+    `extension` and `value_name` the property of the extension, `valueString`. whole: the value is an object whose
+    members join the element at hand (`.`, or `value[x]`: the value brings the name of its type with it).
+    """
+
+    spelled: str
+    steps: tuple[str, ...]
+    name: str
+    is_list: bool
+    url: str = ""
+    value_name: str = ""
+    whole: bool = False
+
+    def is_taken(self, element: Element) -> bool:
+        """Whether something stands there already, so that a further value has no place."""
+        if self.is_list:
+            return False
+        if self.whole:
+            choice = self.name
+            return bool(choice) and any(
+                name.startswith(choice) and name[len(choice) : len(choice) + 1].isupper()
+                for name in self._inner(element)
+            )
+        return self.name in self._inner(element)
+
+    def standing(self, element: Element) -> dict[str, Any]:
+        """A copy of the object that a further rule adds to; an empty one for a new object."""
+        found = {} if self.is_list else self._inner(element).get(self.name, {})
+        return dict(found) if isinstance(found, dict) else {}
+
+    def put(self, element: Element, value: Any) -> str:
+        """Write a value; answers the path of what it became, or of the equal one that a list already has."""
+        holder, path = self._made(element)
+        if self.whole:
+            for name, member in value.items():
+                holder.setdefault(name, member)
+            return path
+        if not self.is_list:
+            holder[self.name] = value
+            return f"{path}.{self.name}"
+        if self.url:
+            value = {"url": self.url, self.value_name: value}
+        index = element.append(holder, self.spelled, self.name, value)
+        place = f"{path}.{self.name}[{index}]"
+        return f"{place}.{self.value_name}" if self.url else place
+
+    def _inner(self, element: Element) -> dict[str, Any]:
+        holder = element.content
+        for step in self.steps:
+            holder = holder.get(step) or {}
+        return holder
+
+    def _made(self, element: Element) -> tuple[dict[str, Any], str]:
+        holder, path = element.content, element.path
+        for step in self.steps:
+            holder = holder.setdefault(step, {})
+            path = f"{path}.{step}"
+        return holder, path

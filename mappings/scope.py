@@ -1,0 +1,136 @@
+"""What a datatype function has besides its value: source, message, code tables, and an account to fill.
+
+A function reads components and says of each what it became (`used`), what it could not do (`warn`), and which
+further resources it speaks of (`resource`). Paths are relative to the element that the function makes; `at`
+goes one step further down, for the functions that a function calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mappings.result import Finding, Identity, Intent, Source
+from mappings.tables import Table, TableRow, tables
+
+if TYPE_CHECKING:
+    from mappings.hl7v2.message import Message, Position, Repetition, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A component and what it became.
+
+    intent: key of the further resource that the path belongs to, "" for the element that the function was asked
+    for. path: dots and `[n]`, "" for the element as a whole. table: `name:code` of the row that said so, or "".
+    """
+
+    intent: str
+    path: str
+    value: Value
+    table: str = ""
+
+
+@dataclass(slots=True)
+class Account:
+    """What functions said while they ran; the caller reads it afterwards.
+
+    intents: further resources by their key, one for each key.
+    """
+
+    uses: list[Use] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    intents: dict[str, Intent] = field(default_factory=dict)
+
+
+class Scope:
+    """One evaluation. `tables`: all code tables, those of the source's overlay already laid over the base."""
+
+    __slots__ = ("_intent", "_path", "account", "message", "source", "tables")
+
+    def __init__(
+        self,
+        source: Source,
+        message: Message,
+        code_tables: Mapping[str, Table] | None = None,
+        account: Account | None = None,
+        *,
+        path: str = "",
+        intent: str = "",
+    ) -> None:
+        self.source = source
+        self.message = message
+        self.tables = tables() if code_tables is None else code_tables
+        self.account = Account() if account is None else account
+        self._path = path
+        self._intent = intent
+
+    def at(self, path: str) -> Scope:
+        """The same evaluation, one element further down."""
+        return Scope(
+            self.source,
+            self.message,
+            self.tables,
+            self.account,
+            path=joined(self._path, path),
+            intent=self._intent,
+        )
+
+    def of(self, intent: str) -> Scope:
+        """The same evaluation, for a further resource with this key."""
+        return Scope(self.source, self.message, self.tables, self.account, intent=intent)
+
+    def used(self, value: Value, path: str = "", table: str = "") -> None:
+        """Say that this component became (part of) the element at `path`. Empty and `""` do not count."""
+        if not value.is_empty and not value.is_null:
+            self.account.uses.append(Use(self._intent, joined(self._path, path), value, table))
+
+    def warn(self, code: str, where: Value | Position | str, text: str) -> None:
+        """Say that something could not be done as one would wish.
+
+        code: of mappings/findings.json. where: a Value, a Position or "". text: words without patient data.
+        """
+        position = where if isinstance(where, str) else str(getattr(where, "position", where))
+        self.account.findings.append(Finding(code, position, text))
+
+    def table(self, name: str, code: str) -> TableRow | None:
+        """The row of a code, as the source's overlay or else the base has it; None for an unknown code.
+
+        Raises KeyError for a name that no table has: `baton map lint` finds these before a message does.
+        """
+        return self.tables[name].row(code)
+
+    def resource(
+        self,
+        key: str,
+        resource: Mapping[str, Any],
+        identities: Sequence[Identity],
+        *,
+        write: str = "merge",
+        lists: Mapping[str, str] | None = None,
+        keep: Sequence[str] = (),
+    ) -> dict[str, str]:
+        """Speak of a further resource; answers the Reference to it. One key, one resource.
+
+        What a later mention in the message says of a resource fills the gaps that an earlier one left.
+        """
+        before = self.account.intents.get(key)
+        said = {**resource, **before.resource} if before else dict(resource)
+        known = tuple(dict.fromkeys((*(before.identities if before else ()), *identities)))
+        self.account.intents[key] = Intent(key, said, known, write, lists=dict(lists or {}), keep=tuple(keep))
+        return {"reference": f"#intent:{key}"}
+
+    def sibling(self, value: Repetition | Value, number: int) -> Repetition | None:
+        """The first repetition of another field of the value's segment, None where it is empty."""
+        whole = value if hasattr(value, "position") else value.value()
+        segment = self.message.segments[whole.position.ordinal - 1]
+        repetitions = segment.repetitions(number)
+        return repetitions[0] if repetitions and not repetitions[0].is_empty else None
+
+
+def joined(path: str, further: str) -> str:
+    """Two paths as one."""
+    if not path or not further or further.startswith("["):
+        return path + further
+    return f"{path}.{further}"
