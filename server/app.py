@@ -9,12 +9,14 @@ from functools import partial
 from importlib.metadata import version
 from time import monotonic
 
-from flask import Flask, Response, redirect, request
+from flask import Blueprint, Flask, Response, redirect, request
 
 from server.api.admission import MOST_BODY, admitted, forwarded, most_body
 from server.api.brands import brands_blueprint
 from server.api.errors import register_errors
+from server.api.exchange import Authenticate
 from server.api.fhir import fhir_blueprint, respond
+from server.api.hl7v2 import hl7v2_blueprint
 from server.api.launch_endpoint import launch_blueprint
 from server.api.observability import Metrics, note_route, observability_blueprint, observed
 from server.api.pages import pages_blueprint
@@ -34,9 +36,13 @@ from server.auth.tokens import Authenticator
 from server.brands import read_brand
 from server.console.views import blueprint as console_blueprint
 from server.dispatch import dispatched
+from server.fhir.dates import microseconds
+from server.hl7v2.intake import Intake
+from server.hl7v2.sources import Sources
 from server.interactions.perform import perform
 from server.interactions.request import Context, Limits
 from server.logs import Log
+from server.mllp.limits import Limits as ListenerLimits
 from server.outbound_http import fetch
 from server.policy.roles import use
 from server.settings import Settings
@@ -142,6 +148,7 @@ def create_app(
         _register_demo_ehr(app, context, authorization)
     front = "/ehr" if settings.demo else "/console"
     app.add_url_rule("/", "front", lambda: redirect(front, 302))
+    app.register_blueprint(_hl7v2(settings, context, store, counted(authenticate, clients), addresses, log))
     app.register_blueprint(observability_blueprint(store, metrics, authenticate))
 
     @app.after_request
@@ -153,8 +160,19 @@ def create_app(
     inner = dispatched(app.wsgi_app, fhir) if dispatch else app.wsgi_app
     inner = represented(protected(admitted(inner, addresses, context.limits.url_bytes), settings.base_url))
     app.wsgi_app = forwarded(observed(inner, metrics, log), settings.trusted_proxies)  # type: ignore[method-assign, assignment]
-    app.extensions[MOST_BODY] = most_body(authenticate, context.limits)
+    messages = ListenerLimits(**settings.mllp_limits).message_bytes
+    app.extensions[MOST_BODY] = most_body(authenticate, context.limits, messages)
     return app
+
+
+def _hl7v2(
+    settings: Settings, context: Context, store: Store, authenticate: Authenticate, addresses: Rate, log: Log
+) -> Blueprint:
+    """HL7 v2 messages by HTTP, into the same log as those of the listener."""
+    sources = Sources(store.hl7v2_sources, lambda: microseconds(context.clock()))
+    intake = Intake(store.hl7v2_log, sources, context.clock, settings.time_zone, log)
+    most = ListenerLimits(**settings.mllp_limits).message_bytes
+    return hl7v2_blueprint(context, intake, authenticate, addresses, most)
 
 
 def _provider(settings: Settings, authorization: AuthContext) -> ExternalProvider | None:

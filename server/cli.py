@@ -66,8 +66,9 @@ def settings_or_exit(*, demo: bool = False) -> Settings:
 def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> None:
     """Start PARTS of Baton (all that exist when none is named) and keep them running.
 
-    Parts: web (FHIR API, sign-in, console), worker (what follows a commit), app (the SMART app), app-worker
-    (finds discharges). With one name this process is the part, for containers and service managers.
+    Parts: web (FHIR API, sign-in, console), worker (what follows a commit), mllp (HL7 v2 messages), app (the
+    SMART app), app-worker (finds discharges). With one name this process is the part, for containers and
+    service managers.
 
     A new or older database is migrated first, a newer one is refused. One line says what is ready and where.
     Stop with Ctrl-C or SIGTERM: requests under way are finished, at most 5 seconds.
@@ -96,14 +97,21 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
 
 def _require_free_ports(settings: Settings) -> None:
     """End with plain words where somebody listens already, instead of restarting the parts for ever."""
-    for name, port in (("BATON_PORT_WEB", settings.port_web), ("BATON_PORT_APP", settings.port_app)):
+    for name, host, port in (
+        ("BATON_PORT_WEB", settings.host, settings.port_web),
+        ("BATON_PORT_APP", settings.host, settings.port_app),
+        ("BATON_PORT_MLLP", settings.host_mllp, settings.port_mllp),
+        ("BATON_PORT_MLLPS", settings.host_mllp, settings.port_mllps),
+    ):
+        if not port:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((settings.host, port))
+                probe.bind((host, port))
             except OSError as error:
                 raise click.ClickException(
-                    f"{settings.host}:{port} cannot be listened on ({error.strerror}). Is Baton running?"
+                    f"{host}:{port} cannot be listened on ({error.strerror}). Is Baton running?"
                     f" Stop it, or set {name}."
                 ) from None
 
@@ -114,7 +122,7 @@ def _supervise(settings: Settings, parts: tuple[str, ...], *, load_data: bool) -
     say = lambda text: click.echo(text, err=True)  # noqa: E731
     supervisor = Supervisor(parts, lambda part: [*part_command(part), "--prepared"], say)
     supervisor.start()
-    waiting = [part for part in ("web", "app") if part in parts]
+    waiting = [part for part in ("web", "app", "mllp") if part in parts]
     late = time.monotonic() + _LATE_SECONDS
     loader: subprocess.Popen[bytes] | None = None
     announced = False
@@ -148,6 +156,8 @@ def _supervise(settings: Settings, parts: tuple[str, ...], *, load_data: bool) -
 
 
 def _is_healthy(settings: Settings, part: str) -> bool:
+    if part == "mllp":
+        return _listens(settings.host_mllp, settings.port_mllp or settings.port_mllps)
     ports = {"web": settings.port_web, "app": settings.port_app}
     scheme = "https" if settings.tls_cert else "http"
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host  # noqa: S104
@@ -161,12 +171,23 @@ def _is_healthy(settings: Settings, part: str) -> bool:
         return False
 
 
+def _listens(host: str, port: int) -> bool:
+    """Whether a port can be connected to; one that there is not is as good as ready."""
+    try:
+        if port:
+            socket.create_connection(("127.0.0.1" if host in ("0.0.0.0", "") else host, port), 2).close()  # noqa: S104
+        return True
+    except OSError:
+        return False
+
+
 def _ready_line(settings: Settings, parts: tuple[str, ...]) -> str:
     words = {
         "web": f"web {settings.base_url} fhir {settings.fhir_base}",
         "app": f"app {settings.app_url}",
+        "mllp": f"mllp {settings.host_mllp}:{settings.port_mllp or settings.port_mllps}",
     }
-    return " ".join(["ready", *(words[part] for part in ("web", "app") if part in parts)])
+    return " ".join(["ready", *(words[part] for part in ("web", "app", "mllp") if part in parts)])
 
 
 def _print_logins(settings: Settings) -> None:

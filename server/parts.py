@@ -38,6 +38,17 @@ def web() -> None:
     )
 
 
+def mllp() -> None:
+    """HL7 v2 messages by MLLP, and those of the drop folder: one event loop."""
+    from server.listening import main
+    from server.logs import Log, configure_logging
+
+    settings = _settings()
+    log = Log(settings.log_level)
+    configure_logging(log)
+    main(settings, log)
+
+
 def worker() -> None:
     """What happens beside the requests: events to consumers, jobs, the audit trail, checkpoints."""
     from server.app import make_context, now

@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -27,7 +28,15 @@ KNOWN = {
     "BATON_HOST": "address to listen on (127.0.0.1)",
     "BATON_PORT_WEB": "port of the server (8000)",
     "BATON_PORT_APP": "port of the app (8001)",
-    "BATON_PORT_MLLP": "port of the HL7 v2 listener (2575)",
+    "BATON_PORT_MLLP": "port of the HL7 v2 listener (2575); off: none without TLS",
+    "BATON_PORT_MLLPS": "port of the HL7 v2 listener with TLS (none)",
+    "BATON_HOST_MLLP": "address that the HL7 v2 listener listens on (BATON_HOST)",
+    "BATON_MLLP_ALLOW": "CIDRs that may connect to the HL7 v2 listener (loopback)",
+    "BATON_MLLP_TLS_CERT": "certificate file of the HL7 v2 listener (BATON_TLS_CERT)",
+    "BATON_MLLP_TLS_KEY": "its key file (BATON_TLS_KEY)",
+    "BATON_MLLP_CLIENT_CA": "authorities whose client certificates the HL7 v2 listener demands (none)",
+    "BATON_MLLP_LIMITS": "name=number, comma between: limits as in docs/reference/hl7v2-listener.md",
+    "BATON_HL7V2_FOLDER": "folder whose files of HL7 v2 messages are taken (none)",
     "BATON_BASE_URL": "origin of web without /fhir (http://127.0.0.1:$BATON_PORT_WEB)",
     "BATON_APP_URL": "origin of the app (http://127.0.0.1:$BATON_PORT_APP)",
     "BATON_SECRET_KEY": "at least 32 bytes; demo: generated into BATON_HOME",
@@ -63,7 +72,7 @@ class SettingsError(Exception):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, resolved. base_url and app_url are origins without a trailing slash. policy: None for the
-    shipped one."""
+    shipped one. port_mllp, port_mllps: 0 for none."""
 
     home: Path
     database_url: str
@@ -89,6 +98,14 @@ class Settings:
     policy: Policy | None = None
     second_factor: str = BY_ROLE
     provider: ProviderSettings | None = None
+    port_mllps: int = 0
+    host_mllp: str = "127.0.0.1"
+    mllp_allow: tuple[IPv4Network | IPv6Network, ...] = ()
+    mllp_tls_cert: str = ""
+    mllp_tls_key: str = ""
+    mllp_client_ca: str = ""
+    mllp_limits: Mapping[str, int] = field(default_factory=dict)
+    hl7v2_folder: Path | None = None
 
     @property
     def fhir_base(self) -> str:
@@ -110,30 +127,32 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _limits(text: str) -> dict[str, int]:
-    """BATON_LIMITS by the names of `Limits`."""
+def _limits(given: Mapping[str, str], variable: str, module: str) -> dict[str, int]:
+    """A variable of limits by the names of the `Limits` of a module."""
+    text = given.get(variable)
     if not text:
         return {}
-    from server.interactions.request import Limits
-
-    known = {row.name.replace("_", "-"): row.name for row in fields(Limits)}
+    known = {row.name.replace("_", "-"): row.name for row in fields(import_module(module).Limits)}
     chosen = {}
     for part in text.split(","):
         name, _, value = (piece.strip() for piece in part.partition("="))
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise SettingsError(f"BATON_LIMITS: there is no limit of that name; did you mean {near[0]}?")
+            raise SettingsError(f"{variable}: there is no limit of that name; did you mean {near[0]}?")
         if not value.isascii() or not value.isdigit() or not 0 < len(value) < 10 or int(value) < 1:
-            raise SettingsError(f"BATON_LIMITS: {name} is not a number from 1 on")
+            raise SettingsError(f"{variable}: {name} is not a number from 1 on")
         chosen[known[name]] = int(value)
     return chosen
 
 
-def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(
+    given: Mapping[str, str], variable: str, default: str = ""
+) -> tuple[IPv4Network | IPv6Network, ...]:
+    text = given.get(variable, default)
     try:
         return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
-        raise SettingsError("BATON_TRUSTED_PROXIES is not a list of CIDRs, for example 10.1.2.0/24") from None
+        raise SettingsError(f"{variable} is not a list of CIDRs, for example 10.1.2.0/24") from None
 
 
 def _outbound_allow(text: str) -> Networks:
@@ -278,7 +297,7 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
         host=host,
         port_web=port_web,
         port_app=port_app,
-        port_mllp=_port(given, "BATON_PORT_MLLP", 2575),
+        port_mllp=0 if given.get("BATON_PORT_MLLP") == "off" else _port(given, "BATON_PORT_MLLP", 2575),
         base_url=(given.get("BATON_BASE_URL") or f"http://127.0.0.1:{port_web}").rstrip("/"),
         app_url=(given.get("BATON_APP_URL") or f"http://127.0.0.1:{port_app}").rstrip("/"),
         secret_key=_secret_key(given, home, demo),
@@ -289,11 +308,19 @@ def read_settings(environment: Mapping[str, str], *, demo: bool = False) -> Sett
         tls_cert=given.get("BATON_TLS_CERT", ""),
         tls_key=given.get("BATON_TLS_KEY", ""),
         demo=demo,
-        limits=_limits(given.get("BATON_LIMITS", "")),
+        limits=_limits(given, "BATON_LIMITS", "server.interactions.request"),
         rate_limit=_number(given, "BATON_RATE_LIMIT", 60_000),
         rate_limit_address=_number(given, "BATON_RATE_LIMIT_ADDRESS", 3_000),
-        trusted_proxies=_networks(given.get("BATON_TRUSTED_PROXIES", "")),
+        trusted_proxies=_networks(given, "BATON_TRUSTED_PROXIES"),
         policy=_policy(given.get("BATON_POLICY", "")),
         second_factor=_second_factor(given.get("BATON_SECOND_FACTOR", OPTIONAL if demo else BY_ROLE)),
         provider=_provider(given),
+        port_mllps=_port(given, "BATON_PORT_MLLPS", 0) if given.get("BATON_PORT_MLLPS") else 0,
+        host_mllp=given.get("BATON_HOST_MLLP", host),
+        mllp_allow=_networks(given, "BATON_MLLP_ALLOW", "127.0.0.0/8,::1/128"),
+        mllp_tls_cert=given.get("BATON_MLLP_TLS_CERT") or given.get("BATON_TLS_CERT", ""),
+        mllp_tls_key=given.get("BATON_MLLP_TLS_KEY") or given.get("BATON_TLS_KEY", ""),
+        mllp_client_ca=given.get("BATON_MLLP_CLIENT_CA", ""),
+        mllp_limits=_limits(given, "BATON_MLLP_LIMITS", "server.mllp.limits"),
+        hl7v2_folder=Path(given["BATON_HL7V2_FOLDER"]) if "BATON_HL7V2_FOLDER" in given else None,
     )

@@ -38,6 +38,14 @@ class Segment:
         """Number of the last field, 0 for a segment that is nothing but its name."""
         return len(self._split()) - (0 if self.name in HEADERS else 1)
 
+    def raw_field(self, field: int) -> bytes:
+        """The bytes of a field with all that is in it, b"" where it is not there.
+
+        Raises: ValueError for a number below 1.
+        """
+        start, end = self._span(field)
+        return self.content.raw[start:end]
+
     def repetitions(self, field: int) -> tuple[Repetition, ...]:
         """The repetitions of a field, none where it is not there or empty.
 

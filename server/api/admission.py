@@ -75,7 +75,7 @@ def _is_within(text: str, networks: Networks) -> bool:
 def admitted(application: WSGIApplication, addresses: Rate, url_bytes: int) -> WSGIApplication:
     """The application for requests of a size and a rate that it is meant for; others are told so.
 
-    Below /fhir the address counts for whoever is nobody when all is said (`fhir.respond`); elsewhere always,
+    Below /fhir and at /hl7v2 the address counts for whoever is nobody when all is said; elsewhere always,
     apart from what pages are made of.
     """
 
@@ -83,7 +83,7 @@ def admitted(application: WSGIApplication, addresses: Rate, url_bytes: int) -> W
         path = environ.get("PATH_INFO", "")
         try:
             _check_head(environ, url_bytes)
-            if not (path.startswith("/fhir") or path in _UNCOUNTED or "/static/" in path):
+            if not (path.startswith(("/fhir", "/hl7v2")) or path in _UNCOUNTED or "/static/" in path):
                 addresses.take(address_key(environ.get("REMOTE_ADDR", "")))
         except FhirError as error:
             line, headers, body = error_parts(path, error)
@@ -102,18 +102,20 @@ def _check_head(environ: WSGIEnvironment, url_bytes: int) -> None:
         raise FhirError("uri-too-long", f"the URL may have {url_bytes} bytes; a search can be sent to _search")
 
 
-def most_body(authenticate: Authenticate, limits: Limits) -> Callable[[WSGIEnvironment], int]:
-    """How many bytes of a body are worth receiving, by the head of its request: none below /fhir without a
-    token in force, so that nobody unknown can fill the memory."""
+def most_body(authenticate: Authenticate, limits: Limits, messages: int) -> Callable[[WSGIEnvironment], int]:
+    """How many bytes of a body are worth receiving, by the head of its request: none below /fhir and at /hl7v2
+    without a token in force, so that nobody unknown can fill the memory. messages: those of HL7 v2 messages."""
 
     def most(environ: WSGIEnvironment) -> int:
         path = environ.get("PATH_INFO", "")
-        if path != "/fhir" and not path.startswith("/fhir/"):
+        if path not in ("/fhir", "/hl7v2") and not path.startswith("/fhir/"):
             return FORM_BYTES
         try:
             authenticate(environ.get("HTTP_AUTHORIZATION", ""))
         except Exception:
             return 0  # the application comes upon the same, answers it and logs it
+        if path == "/hl7v2":
+            return messages
         if path.rstrip("/") != "/fhir":
             return limits.body_bytes
         later = read_prefer(environ.get("HTTP_PREFER", "")).asynchronous

@@ -1,5 +1,5 @@
-"""Errors that reach Flask, each answered in the form of its part: OperationOutcome below /fhir, the RFC's JSON
-below /oauth2, a plain page elsewhere. Nothing of the request is repeated.
+"""Errors that reach Flask, each answered in the form of its part: OperationOutcome below /fhir and at /hl7v2,
+the RFC's JSON below /oauth2, a plain page elsewhere. Nothing of the request is repeated.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def error_parts(path: str, error: FhirError) -> Parts:
 
 def error_body(path: str, status: int, issues: tuple[Issue, ...]) -> tuple[str, bytes]:
     """Content type and body of an error, in the form of the part that the path belongs to."""
-    if path == "/fhir" or path.startswith("/fhir/"):
+    if path in ("/fhir", "/hl7v2") or path.startswith("/fhir/"):
         body, content_type = encode(operation_outcome(issues)), FHIR_JSON
     elif path.startswith(("/oauth2/", "/.well-known/")) and not path.startswith(_OAUTH_PAGES):
         error = _OAUTH_ERRORS.get(status, "invalid_request" if status < 500 else "server_error")

@@ -32,6 +32,9 @@ _RESOURCE_SCOPE = re.compile(
     r"(?P<level>patient|user|system)/(?P<type>\*|[A-Z][A-Za-z]{1,63})"
     r"\.(?P<permissions>read|write|\*|(?=[cruds])c?r?u?d?s?)(?:\?(?P<criteria>\S+))?"
 )
+# To send HL7 v2 messages in (`POST /hl7v2`). They are no resources, so `*` does not cover them.
+HL7V2 = "hl7v2"
+HL7V2_SCOPE = f"system/{HL7V2}.c"
 # A criterion is a search parameter with at most a modifier, then its value; chains and _has cannot stand here.
 _CRITERION = re.compile(r"(?P<name>_?[A-Za-z][A-Za-z0-9-]*(?::[A-Za-z-]+)?)=(?P<value>[^&=\s]+)")
 # RFC 6749 section 3.3: the characters of a scope token.
@@ -55,20 +58,26 @@ class Scope:
 
     def allows(self, resource_type: str, permission: str) -> bool:
         """Whether the scope speaks of the type and carries the permission (one letter of "cruds")."""
-        return self.resource_type in ("*", resource_type) and permission in self.permissions
+        return _reaches(self.resource_type, resource_type) and permission in self.permissions
 
     def covers(self, other: Scope) -> bool:
         """Whether everything `other` allows is allowed by this scope too."""
         return (
             self.level == other.level
-            and self.resource_type in ("*", other.resource_type)
+            and _reaches(self.resource_type, other.resource_type)
             and set(other.permissions) <= set(self.permissions)
             and set(self.criteria) <= set(other.criteria)
         )
 
 
+def _reaches(kind: str, resource_type: str) -> bool:
+    return kind == resource_type or (kind == "*" and resource_type != HL7V2)
+
+
 def parse_scope(written: str) -> Scope | None:
     """The resource scope a word stands for; None for anything else (context scopes, malformed words)."""
+    if written == HL7V2_SCOPE:
+        return Scope("system", HL7V2, "c", (), written)
     match = _RESOURCE_SCOPE.fullmatch(written)
     if match is None or not _SCOPE_TOKEN.fullmatch(written):
         return None
@@ -102,14 +111,16 @@ def is_known(word: str, resource_types: Collection[str]) -> bool:
     if word in CONTEXT_SCOPES:
         return True
     scope = parse_scope(word)
-    return scope is not None and (scope.resource_type == "*" or scope.resource_type in resource_types)
+    return scope is not None and (scope.resource_type in ("*", HL7V2) or scope.resource_type in resource_types)
 
 
 def meet(one: Scope, other: Scope) -> Scope | None:
     """What both scopes allow, None where that is nothing. Keeps the writing of an argument that is the meet."""
     if one.level != other.level:
         return None
-    if "*" not in (one.resource_type, other.resource_type) and one.resource_type != other.resource_type:
+    if not (
+        _reaches(one.resource_type, other.resource_type) or _reaches(other.resource_type, one.resource_type)
+    ):
         return None
     permissions = "".join(letter for letter in one.permissions if letter in other.permissions)
     if not permissions:

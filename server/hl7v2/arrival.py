@@ -1,4 +1,4 @@
-"""What the log has to know of a message before it is mapped: what it is called, whose it is, when it happened (pure).
+"""What the log has to know of a message before it is mapped: its name, its patient, its time (pure).
 
 A message waits for earlier ones of its patient; one that ends a patient's record by a merge waits for those of
 both. Texts that are kept for looking up are cut and cleaned; the message itself stays as it came.
@@ -80,9 +80,7 @@ def _key(source: str, identifier: str, authority: str) -> int:
     return hash64("hl7v2 patient", f"authority {authority}" if authority else source, identifier) & _POSITIVE
 
 
-def _identifier(
-    message: Message, segment: str, field: int, authorities: tuple[str, ...]
-) -> tuple[str, str]:
+def _identifier(message: Message, segment: str, field: int, authorities: tuple[str, ...]) -> tuple[str, str]:
     """Identifier and authority's namespace (or its universal id) of the patient; ("", "") for none."""
     first = message.first(segment)
     if first is None:

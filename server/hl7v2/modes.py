@@ -1,8 +1,8 @@
 """Which acknowledgement a sender is owed, and when (pure).
 
-Original mode: one answer, AA, AE or AR, at once (`stored`) or when the message was processed. Enhanced mode: CA,
-CE or CR as soon as the message is stored, where MSH-15 asks for it, and AA, AE or AR after it was processed, where
-MSH-16 does. A source may be told to be heard in one of them whatever its messages say.
+Original mode: one answer, AA, AE or AR, at once (`stored`) or when the message was processed. Enhanced mode:
+CA, CE or CR as soon as the message is stored, where MSH-15 asks for it, and AA, AE or AR after it was processed
+where MSH-16 does. A source may be heard in one of them whatever its messages say.
 Source: HL7 v2.5.1, 2.9.2 and 2.9.3; table 0155
 """
 

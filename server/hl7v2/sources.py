@@ -1,8 +1,8 @@
 """Who sends HL7 v2 messages here: the settings of a source, and which source a message is of.
 
-A message is of the source that its sender's certificate names, else of the one with its MSH-3 and MSH-4, else of
-a new one, which is made with its first message and waits in state `new` for somebody to confirm it. Settings are
-JSON; docs/reference/hl7v2-listener.md tells of each.
+A message is of the source that its sender's certificate names, else of the one with its MSH-3 and MSH-4, else
+of a new one, which is made with its first message and is in state `new` until somebody confirms it. Settings
+are JSON; docs/reference/hl7v2-listener.md tells of each.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class SourceSettings:
     overlay: str = ""
 
 
-_KINDS: Mapping[str, type] = {row.name: type(getattr(SourceSettings(), row.name)) for row in fields(SourceSettings)}
+_KINDS: Mapping[str, type] = {
+    row.name: type(getattr(SourceSettings(), row.name)) for row in fields(SourceSettings)
+}
 
 
 def read_settings(text: str) -> SourceSettings:
@@ -144,7 +146,7 @@ def _networks(settings: SourceSettings) -> tuple[IPv4Network | IPv6Network, ...]
 
 @dataclass(frozen=True, slots=True)
 class KnownSource:
-    """A source as a process knows it. broken: its settings cannot be read; nothing of it is taken until then."""
+    """A source as a process knows it. broken: its settings cannot be read, so nothing of it is taken."""
 
     name: str
     state: str
@@ -213,7 +215,9 @@ class Sources:
         now = self._clock()
         if self._until - self._keep <= now < self._until:
             return
-        by_name, by_sender, by_certificate = {}, {}, {}
+        by_name: dict[str, KnownSource] = {}
+        by_sender: dict[tuple[str, str], KnownSource] = {}
+        by_certificate: dict[str, KnownSource] = {}
         for row in self._rows.all():
             known = by_name[row.name] = known_source(row)
             if row.sending_application or row.sending_facility:

@@ -1,6 +1,6 @@
 """Group commit: messages of all connections that arrive within a few milliseconds are stored by one commit.
 
-While one commit is under way the next group gathers, so that a slow disk makes larger groups instead of a queue.
+While one commit is under way the next group gathers, so that a slow disk makes larger groups, and no queue.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from server.hl7v2.intake import Receipt, Received
+from server.hl7v2.received import Receipt, Received
 
 MESSAGES_MAXIMUM = 200  # in one commit
 BYTES_MAXIMUM = 32_000_000

@@ -1,8 +1,8 @@
 """One sender's connection: frames in, acknowledgements out in the same order, at the pace of the slower side.
 
 One task reads and hands messages on to be stored, another one answers. Between them are at most `pipelined`
-messages; beyond that nothing more is read, and TCP makes the sender wait. An application acknowledgement goes out
-when its message has been processed, between two others.
+messages; beyond that nothing more is read, and TCP makes the sender wait. An application acknowledgement goes
+out when its message has been processed, between two others.
 Sources: HL7 MLLP Release 2 section 2.3; HL7 v2.5.1, 2.9.3
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from server.hl7v2.intake import Origin, Receipt, Received
 from server.hl7v2.modes import is_due, word_of
+from server.hl7v2.received import Origin, Receipt, Received
 from server.mllp.counts import Counts
 from server.mllp.framing import Frame, Framer, framed
 from server.mllp.limits import Limits
@@ -166,7 +166,7 @@ class Connection:
         framer.noise = 0
 
     def _hold(self, size: int) -> None:
-        """Note how much of a message is in memory; where all connections together hold too much, pass it over."""
+        """Note how much of a message is in memory; where all connections hold too much, pass it over."""
         self._house.held += size - self._held
         self._held = size
         if size and self._house.held > self._house.limits.held_bytes:
@@ -200,8 +200,8 @@ class Connection:
         if receipt.waits:
             await self._send(await self._waited(receipt.ids[0]))
             return
-        if receipt.answer:
-            await self._send(receipt.answer)
+        for answer in receipt.answers:
+            await self._send(answer)
         if receipt.later:
             task = asyncio.create_task(self._answer_later(receipt.ids[0], receipt.later))
             self._later.add(task)

@@ -1,9 +1,9 @@
 """MLLP frames out of a stream of bytes, however the network cuts it (pure).
 
-A frame is a start block (0x0B), the message, an end block (0x1C) and a carriage return. What senders get wrong is
-taken as far as it is safe: an end block without its carriage return ends the message when a start block follows
-or when nothing follows for a while (`settle`); bytes between frames are counted and passed over; a start block
-inside of a message begins anew. Each byte is looked at once.
+A frame is a start block (0x0B), the message, an end block (0x1C) and a carriage return. What senders get wrong
+is taken as far as it is safe: an end block without its carriage return ends the message when a start block
+follows or when nothing follows for a while (`settle`); bytes between frames are counted and passed over; a
+start block inside of a message begins anew. Each byte is looked at once.
 Source: HL7 Version 3 Standard: Transport Specification - MLLP, Release 2, section 2
 """
 
@@ -28,8 +28,7 @@ def framed(message: bytes) -> bytes:
 class Frame:
     """What one frame held.
 
-    flaw: "" for a whole message; `truncated`, whose end never came; `too-large`, of which `data` is the head;
-    `busy`, the same, where there was no memory for it. size: bytes of the whole message. warnings: codes.
+    flaw, warnings: as in `server.hl7v2.received.Received`. size: bytes of the whole message.
     """
 
     data: bytes

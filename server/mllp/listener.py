@@ -10,13 +10,14 @@ import contextlib
 import errno
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from server.errors import FhirError
-from server.hl7v2.intake import Intake, Origin, Receipt, Received
+from server.hl7v2.intake import Intake
+from server.hl7v2.received import Origin, Receipt, Received
 from server.hl7v2.sources import UNKNOWN, Sources
 from server.logs import Log, describe
 from server.mllp.commits import Commits
@@ -74,9 +75,14 @@ class Listener:
     async def listen(self, host: str, port: int, *, tls: bool = False) -> int:
         """Open a port; its number. Raises: OSError where that cannot be."""
         context = self.certificates.context if tls and self.certificates else None
-        options = {"ssl_handshake_timeout": float(self.limits.handshake_seconds)} if context else {}
         server = await asyncio.start_server(
-            self._accepted, host, port, ssl=context, backlog=_BACKLOG, reuse_address=True, **options
+            self._accepted,
+            host,
+            port,
+            ssl=context,
+            backlog=_BACKLOG,
+            reuse_address=True,
+            ssl_handshake_timeout=float(self.limits.handshake_seconds) if context else None,
         )
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
@@ -182,7 +188,7 @@ class Listener:
 
     # -- beside
 
-    def _take(self, received: list[Received]) -> list[Receipt]:
+    def _take(self, received: Sequence[Received]) -> list[Receipt]:
         self.counts.commits += 1
         return self.intake.take(received)
 
@@ -221,4 +227,3 @@ def why_not(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return "somebody else listens there"
     return error.strerror or "it cannot be opened"
-

@@ -57,6 +57,6 @@ class Outcomes:
 
     def _tell(self, found: Mapping[int, Outcome]) -> None:
         for id, outcome in found.items():
-            if outcome.state in FINAL and (future := self._futures.pop(id, None)) is not None:
-                if not future.done():
-                    future.set_result(outcome)
+            future = self._futures.pop(id, None) if outcome.state in FINAL else None
+            if future is not None and not future.done():
+                future.set_result(outcome)

@@ -32,6 +32,8 @@ from server.storage.custom_parameters import KnownParameters, ParameterState
 from server.storage.database import Connection, Database, Overtaken
 from server.storage.dead_letters import DeadLetters
 from server.storage.emergency_access import EmergencyAccesses
+from server.storage.hl7v2_log import Hl7v2Log
+from server.storage.hl7v2_sources import Hl7v2Sources
 from server.storage.identity_links import IdentityLinks
 from server.storage.interface import (
     AuditCount,
@@ -238,7 +240,7 @@ class DatabaseStore:
     asynchronous: requests that are answered later. workers: the worker processes that live. relationships,
     emergency_access: who is related to whose chart, and who opened one without.
     authorization_pages: lists of clients and grants. identity_links: who people of other
-    EHRs are here.
+    EHRs are here. hl7v2_log, hl7v2_sources: HL7 v2 messages as they are received, and who sends them.
     """
 
     def __init__(self, database: Database) -> None:
@@ -251,6 +253,8 @@ class DatabaseStore:
         self.relationships = Relationships(database)
         self.emergency_access = EmergencyAccesses(database)
         self.identity_links = IdentityLinks(database)
+        self.hl7v2_log = Hl7v2Log(database)
+        self.hl7v2_sources = Hl7v2Sources(database)
         self._authorization = AuthorizationTables(database)
         self._sign_in = SignInTables(database)
         self.authorization_pages = AuthorizationPages(database)

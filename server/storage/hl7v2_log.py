@@ -1,4 +1,4 @@
-"""The log of HL7 v2 messages as who receives them uses it: many kept by one commit, and asked what became of them.
+"""The log of HL7 v2 messages as who receives them uses it: many by one commit, and what became of them.
 
 A message that comes again is known by its source, its control id and the digest of its bytes. All who keep
 messages hold one lock until their commit: so two processes cannot both keep the same message as new, and ids
@@ -26,8 +26,9 @@ _SAME = f"SELECT id, ack_code {_KNOWN} AND sha256 = :sha256 ORDER BY id LIMIT 1"
 _OTHER = f"SELECT 1 {_KNOWN} AND sha256 <> :sha256 LIMIT 1"
 _INSERT = (
     "INSERT INTO hl7v2_message (source, listener, control_id, sha256, received, raw, type, trigger, structure,"
-    " event_at, order_key, second_key, mrn, visit, state, next_attempt, error, warnings, duplicate_of, ack_code,"
-    " owed) VALUES (:source, :listener, :control_id, :sha256, :received, :raw, :type, :trigger, :structure,"
+    " event_at, order_key, second_key, mrn, visit, state, next_attempt, error, warnings, duplicate_of,"
+    " ack_code, owed)"
+    " VALUES (:source, :listener, :control_id, :sha256, :received, :raw, :type, :trigger, :structure,"
     " :event_at, :order_key, :second_key, :mrn, :visit, :state, :received, :error, :warnings, :duplicate_of,"
     " :ack_code, :owed)"
 )
@@ -69,13 +70,14 @@ class NewMessage:
 class Kept:
     """How a message was kept: its own id, or that of the same message before it.
 
-    ack_code: what its sender is answered. reused: its control id was known with other bytes.
+    ack_code: what its sender is answered. refused: its control id was known with other bytes, and it is not
+    taken for that.
     """
 
     id: int
     ack_code: str
     duplicate: bool = False
-    reused: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Owed:
     id: int
     source: str
     condition: str
+    received: int
     outcome: Outcome
     raw: bytes
 
@@ -146,17 +149,18 @@ class Hl7v2Log:
                 [{"id": id, "code": code} for id, code in codes],
             )
 
-    def owed(self, *, before: int, limit: int) -> list[Owed]:
-        """Acknowledgements that are due for messages received before a moment, the oldest first."""
+    def owed(self, *, before: int, after: int = 0, limit: int) -> list[Owed]:
+        """Acknowledgements that are due for messages received before a moment, with ids after one, in order."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT id, source, owed, state, error, raw FROM hl7v2_message WHERE owed <> ''"
-                " AND received < :before AND state NOT IN ('received', 'mapped') ORDER BY id LIMIT :limit",
-                {"before": before, "limit": limit},
+                "SELECT id, source, owed, received, state, error, raw FROM hl7v2_message WHERE owed <> ''"
+                " AND id > :after AND received < :before AND state NOT IN ('received', 'mapped')"
+                " ORDER BY id LIMIT :limit",
+                {"before": before, "after": after, "limit": limit},
             ).fetchall()
         return [
-            Owed(id, source, owed, Outcome(state, error), bytes(raw))
-            for id, source, owed, state, error, raw in rows
+            Owed(id, source, owed, received, Outcome(state, error), bytes(raw))
+            for id, source, owed, received, state, error, raw in rows
         ]
 
 
@@ -186,9 +190,9 @@ def _keep(connection: Connection, messages: Sequence[NewMessage], since: int) ->
             mine.add(message.sha256)
         message = _judged(message) if reused else message
         answer = connection.execute(f"{_INSERT} RETURNING id", _values(message))
-        pending.append((place, message.ack_code, reused, answer))
-    for place, ack_code, reused, answer in pending:
-        kept[place] = Kept(int(answer.fetchall()[0][0]), ack_code, reused=reused)
+        pending.append((place, message.ack_code, reused and bool(message.reused_code), answer))
+    for place, ack_code, refused, answer in pending:
+        kept[place] = Kept(int(answer.fetchall()[0][0]), ack_code, refused=refused)
     for place, original in again:
         before = kept[original]
         assert before is not None

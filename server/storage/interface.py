@@ -23,6 +23,8 @@ from server.storage.authorization_pages import AuthorizationPages
 from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
 from server.storage.emergency_access import EmergencyAccesses
+from server.storage.hl7v2_log import Hl7v2Log
+from server.storage.hl7v2_sources import Hl7v2Sources
 from server.storage.identity_links import IdentityLinks
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
@@ -445,6 +447,14 @@ class Store(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Events on their way to consumers."""
+
+    @property
+    def hl7v2_log(self) -> Hl7v2Log:
+        """HL7 v2 messages as they are received."""
+
+    @property
+    def hl7v2_sources(self) -> Hl7v2Sources:
+        """Who sends HL7 v2 messages."""
 
     @property
     def dead_letters(self) -> DeadLetters:
