@@ -18,11 +18,12 @@ from server.storage.database import Database
 from server.storage.dialect import Parameters
 
 STATES = ("received", "mapped", "applied", "duplicate", "failed", "parked")
-_FIELDS = (
-    "m.id, m.source, m.listener, m.control_id, m.received, m.type, m.trigger, m.structure, m.event_at, m.mrn,"
-    " m.visit, m.state, m.attempts, m.next_attempt, m.error, m.warnings, m.after_error, m.mapping_version,"
-    " m.duplicate_of, m.ack_code, m.result"
-)
+_NAMES = (
+    "id", "source", "listener", "control_id", "received", "type", "trigger", "structure", "event_at", "mrn", "visit",
+    "state", "attempts", "ended", "error", "warnings", "after_error", "mapping_version", "duplicate_of", "ack_code",
+    "result",
+)  # fmt: skip
+_FIELDS = ", ".join(f"m.{'next_attempt' if name == 'ended' else name}" for name in _NAMES)
 _LAST = 2**63 - 1
 # The columns of the indexes that a search can be driven by, the most telling first.
 _DRIVERS = (("control_id",), ("mrn",), ("visit",), ("type", "trigger"), ("state",), ("source",))
@@ -136,7 +137,7 @@ class Hl7v2Messages:
         return None if row is None else _message(row)
 
     def raw(self, id: int) -> bytes:
-        """The bytes of a message as they came (of a repeated one those of the first), b"" where they are gone."""
+        """The bytes of a message (of a repeated one, of the first) as they came, b"" where they are gone."""
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT m.raw, o.raw FROM hl7v2_message m LEFT JOIN hl7v2_message o ON o.id = m.duplicate_of"
@@ -268,8 +269,9 @@ def search_sql(query: MessageQuery, parameters: Parameters) -> str:
 
 
 def _message(row: tuple[Any, ...]) -> LoggedMessage:
-    *rest, after_error, version, duplicate_of, ack_code, result = row
-    return LoggedMessage(*rest, bool(after_error), version, duplicate_of, ack_code, tuple(json.loads(result)))
+    values = dict(zip(_NAMES, row, strict=True))
+    result = tuple(json.loads(values.pop("result")))
+    return LoggedMessage(**values | {"after_error": bool(values["after_error"]), "written": result})
 
 
 def _recent(source: str, rows: list[tuple[Any, ...]]) -> Recent:

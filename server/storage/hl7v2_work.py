@@ -84,7 +84,8 @@ class Hl7v2Work:
         with self._database.reading() as connection:
             if not _choose(connection, at, 1):
                 return ()
-        values = {"token": uuid4().hex, "until": at + lease // timedelta(microseconds=1), "now": at}
+        token = uuid4().hex
+        values = {"token": token, "until": at + lease // timedelta(microseconds=1), "now": at}
         with self._database.writing() as connection:
             connection.lock(_CLAIMS)
             chosen = _choose(connection, at, limit)
@@ -98,7 +99,7 @@ class Hl7v2Work:
                 parameters.values | values,
             ).fetchall()
         return tuple(
-            Claimed(id, source, frozenset(key for key in keys if key is not None), attempts, values["token"])
+            Claimed(id, source, frozenset(key for key in keys if key is not None), attempts, token)
             for id, source, attempts, *keys in sorted(rows, key=lambda row: int(row[0]))
         )
 
