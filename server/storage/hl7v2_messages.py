@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -18,12 +18,6 @@ from server.storage.database import Database
 from server.storage.dialect import Parameters
 
 STATES = ("received", "mapped", "applied", "duplicate", "failed", "parked")
-_NAMES = (
-    "id", "source", "listener", "control_id", "received", "type", "trigger", "structure", "event_at", "mrn", "visit",
-    "state", "attempts", "ended", "error", "warnings", "after_error", "mapping_version", "duplicate_of", "ack_code",
-    "result",
-)  # fmt: skip
-_FIELDS = ", ".join(f"m.{'next_attempt' if name == 'ended' else name}" for name in _NAMES)
 _LAST = 2**63 - 1
 # The columns of the indexes that a search can be driven by, the most telling first.
 _DRIVERS = (("control_id",), ("mrn",), ("visit",), ("type", "trigger"), ("state",), ("source",))
@@ -80,6 +74,12 @@ class LoggedMessage:
     duplicate_of: int | None
     ack_code: str
     written: tuple[str, ...]
+
+
+# The columns that its fields are called otherwise than.
+_COLUMNS = {"ended": "next_attempt", "written": "result"}
+_NAMES = tuple(field.name for field in fields(LoggedMessage))
+_FIELDS = ", ".join(f"m.{_COLUMNS.get(name, name)}" for name in _NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +270,9 @@ def search_sql(query: MessageQuery, parameters: Parameters) -> str:
 
 def _message(row: tuple[Any, ...]) -> LoggedMessage:
     values = dict(zip(_NAMES, row, strict=True))
-    result = tuple(json.loads(values.pop("result")))
-    return LoggedMessage(**values | {"after_error": bool(values["after_error"]), "written": result})
+    values["after_error"] = bool(values["after_error"])
+    values["written"] = tuple(json.loads(values["written"]))
+    return LoggedMessage(**values)
 
 
 def _recent(source: str, rows: list[tuple[Any, ...]]) -> Recent:
