@@ -129,8 +129,8 @@ def _identities(compilation: Compilation, node: Node, place: Place) -> list[Iden
         if "of" in item:
             compilation.only(item, frozenset({"of", "kind", "when"}))
             parts = tuple(p for part in item["of"].items if (p := _part(compilation, part, place)) is not None)
-            if not any(isinstance(part, SourcePath) for part in parts):
-                compilation.wrong(item["of"], "an identity has a part that is read from the message")
+            if "kind" not in item and not any(isinstance(part, SourcePath) for part in parts):
+                compilation.wrong(item["of"], "an identity has a part that is read from the message, or a `kind`")
             found.append(OfParts(parts, item["kind"].text if "kind" in item else "", when))
             continue
         compilation.only(item, frozenset({"from", "using", "by", "when"}))

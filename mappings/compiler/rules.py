@@ -12,6 +12,7 @@ from mappings.compiler.document import Node
 from mappings.compiler.element_paths import NoPath, resolve
 from mappings.compiler.elements import Element
 from mappings.compiler.problems import did_you_mean
+from mappings.compiler.v2_fields import NoField, check_segment, group_names
 from mappings.findings import FINDINGS
 from mappings.running.conditions import Condition
 from mappings.running.resources import EveryResource
@@ -44,7 +45,7 @@ KINDS = {
     "warn": frozenset({"warn", "text", "from"}),
     "every": frozenset({"every", "rules"}),
     "clear": frozenset({"clear"}),
-    "to": _VALUE | {"rules"},
+    "to": _VALUE | {"rules", "always"},
     "rules": frozenset({"rules"}),
 }
 WORDS = _AROUND.union(*KINDS.values())
@@ -96,7 +97,15 @@ def _around(compilation: Compilation, node: Node, kind: str, place: Place) -> Ru
 
 
 def _inside_loop(compilation: Compilation, each: Node, place: Place) -> Place | None:
-    if _SEGMENT.fullmatch(each.text) or _GROUP.fullmatch(each.text):
+    if _SEGMENT.fullmatch(each.text):
+        try:
+            check_segment(each.text)
+        except NoField as error:
+            compilation.wrong(each, str(error))
+        return replace(place, datatype=None)
+    if _GROUP.fullmatch(each.text):
+        if each.text not in group_names():
+            compilation.wrong(each, f"no group {each.text!r}{did_you_mean(each.text, group_names())}")
         return replace(place, datatype=None)
     path, datatype = compilation.path(each, place)
     if path is None:
@@ -160,7 +169,8 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
         return None
     inner_rules = block(compilation, node["rules"], place.building(element.type))
     resources.check_required(compilation, node, element.type)
-    return ObjectRule(node.where, target, (inner_rules,))
+    always = "always" in node and node["always"].text == "true"
+    return ObjectRule(node.where, target, (inner_rules,), always)
 
 
 def _value(compilation: Compilation, node: Node, place: Place, when: Condition | None) -> ValueRule | None:

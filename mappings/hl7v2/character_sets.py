@@ -55,9 +55,9 @@ def decode(data: bytes, codec: str) -> str:
 def choose(data: bytes, declared: Sequence[str], required: str = "") -> tuple[str, list[Finding]]:
     """Codec of a message, and what is odd about its character set.
 
-    declared: the repetitions of MSH-18. required: a name that counts instead, by configuration.
+    declared: what MSH-18 says, in capitals. required: a name that counts instead, by configuration.
     """
-    names = [name for one in ((required,) if required else declared) if (name := one.strip().upper())]
+    names = [required.strip().upper()] if required else list(declared)
     known = [codec for name in names if (codec := codecs().get(name))]
     findings = []
     if len(known) < len(names):

@@ -111,7 +111,8 @@ def parse(data: bytes, charset: str = "") -> Message:
     if not data.startswith(b"MSH", start):
         raise Hl7Error("100", "MSH", _instead_of_header(data, start))
     separators, warnings = read_separators(data[start : start + 64])
-    codec, odd = character_sets.choose(data, _declared_sets(data, start, separators), charset)
+    declared = _declared_sets(data, start, separators) or ["UTF-8"] * (b"\xef\xbb\xbf" in data[:start])
+    codec, odd = character_sets.choose(data[start:], declared, charset)
     content = Content(data, character_sets.plain(data, codec, start), separators, codec)
     segments, broken = _segments(content, start)
     return Message(content, codec, segments, [*warnings, *odd, *broken])
@@ -131,7 +132,7 @@ def _declared_sets(data: bytes, start: int, separators: Separators) -> list[str]
     if len(fields) < 18:
         return []
     repetitions = fields[17].split(separators.repetition) if separators.repetition else [fields[17]]
-    return [one.decode("latin-1") for one in repetitions]
+    return [name for one in repetitions if (name := one.decode("latin-1").strip().upper())]
 
 
 def _segments(content: Content, start: int) -> tuple[list[Segment], list[Finding]]:

@@ -190,11 +190,15 @@ class EachGroup:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRule:
-    """Builds an object; it is written if something of the message is in it. One that is there already is filled."""
+    """Builds an object; it is written if something of the message is in it. One that is there already is filled.
+
+    always: it is written even if nothing of the message is in it.
+    """
 
     where: str
     target: Target
     rules: tuple[Rule, ...]
+    always: bool = False
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
@@ -203,12 +207,12 @@ class ObjectRule:
         at = frame.inner()
         for rule in self.rules:
             rule.run(at, inner)
-        if not inner.is_substance or not inner.content:
+        if not (inner.is_substance or self.always) or not inner.content:
             run.steps[mark:] = [
                 step for step in run.steps[mark:] if step.intent != element.draft.key or not _inside(step.path)
             ]
             return
-        element.is_substance = True
+        element.is_substance = element.is_substance or inner.is_substance
         path = self.target.put(element, inner.content)
         for index in range(mark, len(run.steps)):
             step = run.steps[index]
