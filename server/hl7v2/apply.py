@@ -14,7 +14,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from mappings.result import Mapped
 from server.auth.principal import Principal
@@ -26,7 +25,7 @@ from server.hl7v2.drafts import Draft, Drafts, Outcome
 from server.hl7v2.finding import Finder, identifier_query
 from server.hl7v2.joining import Json
 from server.hl7v2.merging import Ended, merge, moved, point
-from server.hl7v2.provenance import provenance
+from server.hl7v2.provenance import Origin, provenance
 from server.interactions.condition import claim_key
 from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
@@ -114,18 +113,20 @@ class Applier:
                 ]
             if len(followers) <= MOVED_AT_ONCE:
                 break
-            self._move(event, mapped, followers[:MOVED_AT_ONCE])
+            self._move(event, mapped, drafts, followers[:MOVED_AT_ONCE])
             progress()
         for one in ended:
             _follow(drafts, one)
         return self._write(event, mapped, drafts, ended, followers, settle)
 
-    def _move(self, event: Event, mapped: Mapped, followers: Sequence[tuple[int, Json]]) -> None:
+    def _move(
+        self, event: Event, mapped: Mapped, drafts: Drafts, followers: Sequence[tuple[int, Json]]
+    ) -> None:
         """A transaction of its own for a part of what a merge moves."""
         entries = [_entry(resource, version) for version, resource in followers]
         written = [_written(resource, version) for version, resource in followers]
         with self._context.store.writing():
-            self._perform(event, [*entries, self._provenance(event, mapped, written)])
+            self._perform(event, [*entries, self._provenance(event, mapped, drafts, written)])
 
     def _write(
         self,
@@ -142,7 +143,7 @@ class Applier:
         entries += [_entry(resource, version) for version, resource in followers]
         targets = (*written, *(_written(resource, version) for version, resource in followers))
         if entries:
-            entries.append(self._provenance(event, mapped, targets))
+            entries.append(self._provenance(event, mapped, drafts, targets))
         applied = Applied(written, tuple(drafts.outcomes))
         with self._context.store.writing() as writer:
             for draft in changed:
@@ -169,18 +170,10 @@ class Applier:
         request = InteractionRequest("transaction", body=bundle, request_id=f"hl7v2-{event.id}")
         perform(self._context, self._principal, request)
 
-    def _provenance(self, event: Event, mapped: Mapped, targets: Iterable[str]) -> Json:
-        now: datetime = self._context.clock()
-        resource = provenance(
-            self._context.new_id(),
-            event.id,
-            event.source,
-            mapped.version,
-            targets,
-            moment=mapped.moment,
-            now=now,
-        )
-        return _entry(resource, 0)
+    def _provenance(self, event: Event, mapped: Mapped, drafts: Drafts, targets: Iterable[str]) -> Json:
+        origin = Origin(event.id, event.source, mapped.version, mapped.moment)
+        said = drafts.said_of_provenance()
+        return _entry(provenance(self._context.new_id(), origin, targets, said, self._context.clock()), 0)
 
 
 def _entry(resource: Json, version: int) -> Json:

@@ -24,6 +24,7 @@ from server.storage.hl7v2_identities import Known
 # Who somebody is: other messages repeat it, often as it was before the last change.
 DEMOGRAPHICS = frozenset({"Patient", "RelatedPerson"})
 _INTENT = "#intent:"
+_PROVENANCE = "Provenance"
 _SUBJECTS = ("subject", "patient", "for", "beneficiary")  # elements that say whose chart something is in
 # What ends in a merge is named by one of its identifiers; it keeps the others.
 _ENDED = {"identifier": "union:system,value"}
@@ -102,7 +103,8 @@ class Drafts:
         self._made: dict[int, Draft] = {}  # by the hashes of identities that are new
         self._of_intent: dict[str, Draft] = {}
         for intent in self.intents.values():
-            self._place(intent, ended=intent.key in ended)
+            if intent.resource["resourceType"] != _PROVENANCE:
+                self._place(intent, ended=intent.key in ended)
 
     def __iter__(self) -> Iterator[Draft]:
         return iter(self._drafts.values())
@@ -120,9 +122,20 @@ class Drafts:
             self._drafts[key] = Draft(*key, current.version, current.content, current.content, known)
         return self._drafts[key]
 
+    def said_of_provenance(self) -> Json | None:
+        """What the map says of where all this comes from, None for nothing. It is no resource like the others:
+        there is a new one for what is written, and none for a message that writes nothing."""
+        for intent in self.intents.values():
+            if intent.resource["resourceType"] == _PROVENANCE:
+                said = {name: value for name, value in intent.resource.items() if name != "target"}
+                return rewrite_references(said, self._reference)
+        return None
+
     def apply(self) -> None:
         """Join what the intents say. Raises: Refused other-patient, cannot-retire."""
         for intent in self.intents.values():
+            if intent.resource["resourceType"] == _PROVENANCE:
+                continue
             draft = self._of_intent.get(intent.key)
             if draft is None:
                 self.outcomes.append(Outcome(intent.key, "absent"))
@@ -192,14 +205,7 @@ class Drafts:
 
     def _resolved(self, intent: Intent) -> Json:
         """What an intent says, its references to other intents resolved."""
-
-        def reference(text: str) -> str | None:
-            if not text.startswith(_INTENT):
-                return None
-            draft = self._of_intent.get(text.removeprefix(_INTENT))
-            return draft.reference if draft is not None else None
-
-        said = rewrite_references(content(intent.resource), reference)
+        said = rewrite_references(content(intent.resource), self._reference)
         found = self.found[intent.key]
         if self._of_intent[intent.key].id == found.direct or not found.id or "identifier" not in said:
             return said
@@ -211,6 +217,13 @@ class Drafts:
                 for one in said["identifier"]
             ]
         }
+
+    def _reference(self, text: str) -> str | None:
+        """Where a reference to an intent leads."""
+        if not text.startswith(_INTENT):
+            return None
+        draft = self._of_intent.get(text.removeprefix(_INTENT))
+        return draft.reference if draft is not None else None
 
     def _check_subject(self, draft: Draft, said: Json) -> None:
         """No message takes what is stored out of one chart into another: a number was used twice."""

@@ -330,3 +330,28 @@ def test_a_resource_that_was_deleted_by_hand_comes_back_under_its_id(feed: Any, 
     assert feed.one("Patient")["id"] == id
     with feed.store.reading() as reader:
         assert reader.read("Patient", id, EVERYTHING).version_id == 3
+
+
+def test_what_a_map_says_of_the_origin_is_completed(feed: Any, say: Any) -> None:
+    author = {
+        "type": {"text": "author"},
+        "who": {"reference": "#intent:patient"},
+    }
+    said = Intent(
+        "provenance",
+        {
+            "resourceType": "Provenance",
+            "target": [{"reference": "#intent:patient"}, {"reference": "#intent:gone"}],
+            "recorded": "2026-03-01T08:00:00Z",
+            "agent": [author, {"type": {"coding": [{"code": "assembler"}]}, "who": {"display": "any"}}],
+        },
+    )
+    id = feed.apply(say.mapped(say.patient(), say.patient("9", key="gone", write="retire"), said))
+    patient = feed.one("Patient")
+    provenance = feed.one("Provenance")
+    assert provenance["target"] == [{"reference": f"Patient/{patient['id']}/_history/1"}]
+    assert provenance["agent"][0]["who"] == {"reference": f"Patient/{patient['id']}"}
+    assert [agent["who"].get("display") for agent in provenance["agent"][1:]] == ["Baton, HL7 v2 maps v1"]
+    assert provenance["entity"][0]["what"]["identifier"]["value"] == str(id)
+    feed.apply(say.mapped(say.patient(), said, at=1))
+    assert len(feed.stored("Provenance")) == 1
