@@ -88,6 +88,19 @@ def postgresql() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def hl7v2_wire() -> ModuleType:
+    """tests/hl7v2_sender.py"""
+    path = Path(__file__).parent / "hl7v2_sender.py"
+    spec = importlib.util.spec_from_file_location("hl7v2_sender", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["hl7v2_sender"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
 def cluster(postgresql: ModuleType) -> Iterator[Any]:
     """A running PostgreSQL of this process (`postgresql.Cluster`); not for tests that end it."""
     try:

@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from server.hl7v2.modes import is_due, word_of
 from server.hl7v2.received import Origin, Receipt, Received
@@ -46,6 +46,9 @@ class House(Protocol):
 
     def answered(self, id: int, code: str) -> None:
         """Note that it was sent, or ("") that none is due."""
+
+    def lingers(self, source: str) -> bool:
+        """Whether a sender that sends no more is answered later on the same connection."""
 
     def joins(self, connection: Connection, source: str) -> bool:
         """The connection turned out to be of this source; False where it has too many."""
@@ -86,20 +89,22 @@ class Connection:
         answering = asyncio.create_task(self._answer_all())
         reading = asyncio.create_task(self._read_all())
         stopping = asyncio.create_task(self._stopping.wait())
+        tasks: list[asyncio.Task[Any]] = [answering, reading, stopping]
         try:
             await asyncio.wait((reading, answering, stopping), return_when=asyncio.FIRST_COMPLETED)
             reading.cancel()
             await asyncio.wait((reading,))
             if not answering.done():
-                last = asyncio.create_task(self._sent.put(None))
-                await asyncio.wait((last, answering), return_when=asyncio.FIRST_COMPLETED)
-                last.cancel()
+                ending = asyncio.create_task(self._sent.put(None))
+                tasks.append(ending)
                 await asyncio.wait((answering,))
-            if self._later and not self._stopping.is_set():
+            if self._later and not self._stopping.is_set() and self._house.lingers(self.source):
                 await asyncio.wait(self._later, timeout=_LINGER_SECONDS)
         finally:
-            for task in (answering, reading, stopping, *self._later):
+            tasks.extend(self._later)
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._hold(0)
             await self._close()
 
@@ -184,8 +189,8 @@ class Connection:
         try:
             while (sent := await self._sent.get()) is not None:
                 receipt = await sent.receipt
-                await self._answer(receipt)
                 self._house.counts.messages[receipt.outcome] += receipt.messages
+                await self._answer(receipt)
                 self._house.counts.answered(time.monotonic() - sent.at)
                 if receipt.source and not self.source:
                     self.source = receipt.source
@@ -209,11 +214,20 @@ class Connection:
 
     async def _waited(self, id: int) -> bytes:
         """The one answer of original mode after the message was processed; AR where that takes too long."""
+        processed = asyncio.ensure_future(self._house.processed(id))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        seconds = self._house.limits.processed_seconds
         try:
-            async with asyncio.timeout(self._house.limits.processed_seconds):
-                outcome = await self._house.processed(id)
-        except TimeoutError:
-            return await self._house.later(id, Outcome("received", "207 It is still being processed."), "AR")
+            await asyncio.wait((processed, stopping), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not processed.done():
+                if stopping.done():
+                    raise _Closed("stopping")  # unanswered: the sender asks again, and is answered then
+                late = Outcome("received", "207 It is still being processed.")
+                return await self._house.later(id, late, "AR")
+            outcome = processed.result()
+        finally:
+            processed.cancel()
+            stopping.cancel()
         code = "A" + word_of(outcome.state)
         self._house.answered(id, code)
         return await self._house.later(id, outcome, code)

@@ -40,7 +40,7 @@ class Frame:
 class Framer:
     """Takes the bytes of one connection. most: bytes that one message may have.
 
-    noise: bytes that belonged to no message. restarts: start blocks inside of messages.
+    noise: bytes that belonged to no message. restarts: messages that another one began within.
     """
 
     def __init__(self, most: int) -> None:
@@ -126,8 +126,8 @@ class Framer:
         if data[stop] == _END:
             self._ending = True
         else:
-            self.restarts += 1
             if self._size:
+                self.restarts += 1
                 self._break_off(found)
                 self._begin()
         return stop + 1

@@ -30,6 +30,7 @@ from server.storage.hl7v2_log import Hl7v2Log, Outcome
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 _BACKLOG = 1_024
+_SENDING_BYTES = 65_536  # that the kernel keeps of answers which a sender does not take
 _RELOAD_SECONDS = 5.0
 _PROBES, _PROBE_SECONDS = 4, 30  # of TCP keepalive, once it has begun
 
@@ -109,7 +110,7 @@ class Listener:
             self.counts.refused[refusal] += 1
             writer.transport.abort()
             return
-        self._keep_alive(writer)
+        self._adjust(writer)
         connection = Connection(self, reader, writer, self._origin(writer))
         task = asyncio.current_task()
         assert task is not None
@@ -141,12 +142,13 @@ class Listener:
         certificate = writer.get_extra_info("peercert")
         return Origin("mllp", _peer(writer), names_of(certificate), waits=True)
 
-    def _keep_alive(self, writer: asyncio.StreamWriter) -> None:
+    def _adjust(self, writer: asyncio.StreamWriter) -> None:
         plain: socket.socket | None = writer.get_extra_info("socket")
         if plain is None:
             return
         with contextlib.suppress(OSError):
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENDING_BYTES)
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.limits.keepalive_seconds)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_SECONDS)
@@ -174,6 +176,12 @@ class Listener:
     def answered(self, id: int, code: str) -> None:
         """Note that an application acknowledgement was sent, or ("") that none is due."""
         self._answered.append((id, code))
+
+    def lingers(self, source: str) -> bool:
+        """Whether a sender that sends no more is answered later on the same connection: where it has named a
+        return address, what is written to one that has gone would be lost."""
+        known = self.sources.named(source)
+        return known is None or not known.settings.return_address
 
     def joins(self, connection: Connection, source: str) -> bool:
         """Count a connection as one of this source; False where it has too many."""

@@ -263,7 +263,7 @@ def test_a_large_body_is_wanted_only_of_whom_is_known() -> None:
         raise RuntimeError("the database is away")
 
     limits = Limits()
-    most = most_body(authenticate, limits)
+    most = most_body(authenticate, limits, 16_000_000)
     assert most({"PATH_INFO": "/fhir", "HTTP_AUTHORIZATION": "good"}) == limits.bundle_bytes
     assert most({"PATH_INFO": "/fhir/", "HTTP_AUTHORIZATION": "good"}) == limits.bundle_bytes
     assert most({"PATH_INFO": "/fhir/Patient", "HTTP_AUTHORIZATION": "good"}) == limits.body_bytes
@@ -271,5 +271,7 @@ def test_a_large_body_is_wanted_only_of_whom_is_known() -> None:
     assert most(later) == limits.async_bundle_bytes
     assert most(later | {"PATH_INFO": "/fhir/Patient"}) == limits.body_bytes
     assert most({"PATH_INFO": "/fhir"}) == 0
-    assert most_body(broken, limits)({"PATH_INFO": "/fhir"}) == 0
+    assert most({"PATH_INFO": "/hl7v2", "HTTP_AUTHORIZATION": "good"}) == 16_000_000
+    assert most({"PATH_INFO": "/hl7v2"}) == 0
+    assert most_body(broken, limits, 16_000_000)({"PATH_INFO": "/fhir"}) == 0
     assert most({"PATH_INFO": "/oauth2/token"}) == 131_072
