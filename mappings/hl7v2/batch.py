@@ -80,10 +80,11 @@ def _oddities(before: bytes, parts: Sequence[tuple[str, bytes]], is_batch: bool)
         if names.count(header) != names.count(trailer):
             text = f"There are not as many {trailer} as {header}: something may be cut off"
             findings.append(Finding("batch-trailer", trailer, text))
-    since = 0
+    messages = batches = 0
     for name, part in parts:
-        since = 0 if name in ("BHS", "FHS") else since + (name == "MSH")
-        counted = {"BTS": since, "FTS": names.count("BHS")}.get(name)
+        messages = 0 if name == "BHS" else messages + (name == "MSH")
+        batches += name == "BHS"
+        counted = {"BTS": messages, "FTS": batches}.get(name)
         declared = _count(part) if counted is not None else None
         if declared is not None and declared != counted:
             findings.append(Finding("batch-count", f"{name}-1", "There are not as many as are counted there"))

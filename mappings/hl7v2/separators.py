@@ -48,12 +48,13 @@ def read_separators(header: bytes) -> tuple[Separators, list[Finding]]:
         raise Hl7Error("101", f"{name}-1", "There is no field separator")
     field = header[3:4]
     declared = re.split(rb"[\r\n" + re.escape(field) + rb"]", header[4:64], maxsplit=1)[0].strip()
-    if not declared:
+    if not declared and field not in USUAL.encoding:
         return Separators(field), [_finding(name, "are missing; the usual ones are assumed")]
     match = _ENCODING.match(declared)
     characters = match[0] if match else b""
     if not characters:
-        raise Hl7Error("102", f"{name}-2", "Encoding characters must be punctuation of the 7-bit set")
+        text = "Encoding characters must be punctuation of the 7-bit set other than the field separator"
+        raise Hl7Error("102", f"{name}-2", text)
     findings = []
     if len(characters) < len(declared):
         findings.append(_finding(name, "are followed by something else"))

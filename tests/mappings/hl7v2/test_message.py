@@ -83,7 +83,9 @@ def test_what_is_not_there_is_empty_and_has_a_place(oru: bytes, path: str) -> No
     assert 0 <= value.position.start == value.position.end <= len(oru)
 
 
-@pytest.mark.parametrize("path", ["", "PID", "PID-0", "PID-3[0]", "PID-3.0", "PID[0]-3", "PID-3.1.1.1", "pid-3", "PID-x"])
+@pytest.mark.parametrize(
+    "path", ["", "PID", "PID-0", "PID-3[0]", "PID-3.0", "PID[0]-3", "PID-3.1.1.1", "pid-3", "PID-x"]
+)
 def test_what_is_no_path_is_an_error_of_the_programmer(adt: bytes, path: str) -> None:
     with pytest.raises(ValueError):
         parse(adt).get(path)
@@ -178,6 +180,7 @@ def test_numbers_below_one_are_errors_of_the_programmer(adt: bytes) -> None:
         (b"MSHA", "101", "MSH-1"),
         (b"MSH ^~\\&", "101", "MSH-1"),
         (b"MSH|ABC|D", "102", "MSH-2"),
+        (b"MSH^^D", "102", "MSH-2"),
         (b"MSH|\xa7~\\&|D", "102", "MSH-2"),
     ],
 )
