@@ -53,7 +53,7 @@ class Work:
     clock: Callable[[], datetime]
     retry: Retry
     failed: Callable[[str, Exception], None]
-    lease: timedelta = timedelta(seconds=60)
+    lease: timedelta = timedelta(seconds=20)
 
     def do_some(self, stopping: Callable[[], bool] = lambda: False, *, limit: int = BATCH) -> int:
         """Claim messages and do them; how many ended or are to be tried again.

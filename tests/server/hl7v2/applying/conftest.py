@@ -1,4 +1,4 @@
-"""A feed whose maps are the tests': messages stand in the log, and what a map makes of each is said beside it."""
+"""A feed whose maps are the tests': messages stand in the log, and what a map makes of each is said here."""
 
 from __future__ import annotations
 
