@@ -12,9 +12,10 @@ from mappings import tables as code_tables
 from mappings.compiler.library import Library, read
 from mappings.compiler.problems import MappingErrors, Problem
 from mappings.compiler.program import Map, Program, compile_library, version_of
+from mappings.compiler.v2_fields import is_set_id
 from mappings.event_time import event_time
 from mappings.findings import FINDINGS
-from mappings.hl7v2.message import Message
+from mappings.hl7v2.message import Message, Position
 from mappings.hl7v2.structure import group
 from mappings.result import Finding, Intent, Mapped, Source
 from mappings.running.conditions import settings
@@ -25,8 +26,8 @@ from mappings.scope import Scope
 __all__ = ["MapSet", "MappingErrors", "Problem", "check", "load"]
 
 BASE = Path(__file__).parent / "maps"
-# Leaves of the header that reading, storing and acknowledging a message are about; no map needs to read them.
-_HEADER = frozenset({7, 9, 10, 12, 15, 16, 18, 20})
+# Fields that choosing a map, reading, storing and acknowledging a message are about; no map needs to read them.
+_HEADER = {"MSH": frozenset({5, 6, 7, 9, 10, 11, 12, 15, 16, 18, 20}), "EVN": frozenset({1})}
 _logger = logging.getLogger(__name__)
 
 
@@ -93,10 +94,15 @@ class MapSet:
 
 def _unread(message: Message, run: Run) -> Iterable[str]:
     for leaf in message.filled():
-        position = leaf.position
-        key = (position.ordinal, leaf.field, leaf.repetition, leaf.component, leaf.subcomponent)
-        if key not in run.read and not (position.segment == "MSH" and leaf.field in _HEADER):
-            yield str(position)
+        if leaf.key not in run.read and not _is_structure(leaf.position):
+            yield leaf.place
+
+
+def _is_structure(position: Position) -> bool:
+    """Whether something says how the message is built, sent and numbered, and nothing of what it tells."""
+    if position.segment in ("MSH", "EVN"):
+        return position.field in _HEADER[position.segment]
+    return is_set_id(position.segment, position.field)
 
 
 def _type(message: Message) -> tuple[str, str]:

@@ -81,6 +81,16 @@ class Scope:
         """The same evaluation, for a further resource with this key."""
         return Scope(self.source, self.message, self.tables, self.account, intent=intent)
 
+    def apart(self) -> Scope:
+        """The same evaluation with an account of its own: `take` it in when it is known where it belongs."""
+        return Scope(self.source, self.message, self.tables)
+
+    def take(self, other: Scope, path: str = "") -> None:
+        """What was said apart, one element further down."""
+        for use in other.account.uses:
+            self.used(use.value, joined(path, use.path), use.table)
+        self.account.findings.extend(other.account.findings)
+
     def used(self, value: Value, path: str = "", table: str = "") -> None:
         """Say that this component became (part of) the element at `path`. Empty and `""` do not count."""
         if not value.is_empty and not value.is_null:
@@ -121,12 +131,15 @@ class Scope:
         self.account.intents[key] = Intent(key, said, known, write, lists=dict(lists or {}), keep=tuple(keep))
         return {"reference": f"#intent:{key}"}
 
-    def sibling(self, value: Repetition | Value, number: int) -> Repetition | None:
+    def sibling(self, value: Repetition, number: int) -> Repetition | None:
         """The first repetition of another field of the value's segment, None where it is empty."""
-        whole = value if hasattr(value, "position") else value.value()
-        segment = self.message.segments[whole.position.ordinal - 1]
-        repetitions = segment.repetitions(number)
+        repetitions = self.siblings(value, number)
         return repetitions[0] if repetitions and not repetitions[0].is_empty else None
+
+    def siblings(self, value: Repetition, number: int) -> tuple[Repetition, ...]:
+        """Every repetition of a field of the value's segment; none for a value that is in no segment."""
+        ordinal = value.value().position.ordinal
+        return self.message.segments[ordinal - 1].repetitions(number) if ordinal else ()
 
 
 def joined(path: str, further: str) -> str:

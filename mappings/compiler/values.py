@@ -26,6 +26,7 @@ from mappings.tables import Table, TableRow, made
 CLOCKS = ("received", "moment")
 ORIGINS = ("from", "const", "reference")
 WORDS = frozenset({"from", "const", "reference", "using", "table", "join", "when"})
+_PLAIN = frozenset({"ID", "IS", "SI", "NM", "ST", "TX", "FT", "GTS"})
 # A result of the left may stand where the right is expected.
 _WIDER = {
     "code": {"string", "uri", "id"},
@@ -94,7 +95,9 @@ def function_named(compilation: Compilation, node: Node) -> Function | None:
 
 def _function(compilation: Compilation, node: Node, datatype: str) -> Function | None:
     function = function_named(compilation, node)
-    if function is not None and datatype and function.takes and datatype not in function.takes:
+    # Senders write numbers and codes into all kinds of plain text: what reads ST reads any of them.
+    fits = {datatype, "*"} | ({"ST"} if datatype in _PLAIN else set())
+    if function is not None and datatype and not fits & function.takes:
         takes = ", ".join(sorted(function.takes))
         compilation.wrong(node, f"{node.text!r} reads {takes}; there is a {datatype} here")
     return function

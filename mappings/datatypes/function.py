@@ -19,7 +19,8 @@ class Function:
     str, bool, int, `decimal.Decimal`).
     result: FHIR type of the answer: `Identifier`, `code`, ...; `Reference(Location)` may come with further
     resources in the scope's account; `value[x]` answers a dict of one member that is named with its type
-    (`valueQuantity`) and joins the parent element. takes: datatypes of HL7 v2 whose components it reads.
+    (`valueQuantity`) and joins the parent element. takes: datatypes of HL7 v2 whose components it reads;
+    `*`: any.
     table: `required` or `allowed` if the function also takes the name of a code table, "" if not.
     unmapped: components (numbers) that it leaves alone on purpose: FHIR has no place for them.
     """

@@ -18,11 +18,14 @@ _SPACE = re.compile(r"\s+")
 LONGEST = 1024 * 1024
 
 
+def clean(content: str) -> str:
+    """A text without characters that FHIR's string excludes and without surrounding space."""
+    return _EXCLUDED.sub("", content).strip()
+
+
 def said(value: Value) -> str:
     """The text of a component, "" for an empty one and for `\"\"`. Nothing is counted as used."""
-    if value.is_empty or value.is_null:
-        return ""
-    return _EXCLUDED.sub("", value.text).strip()
+    return clean(value.text)
 
 
 def text(

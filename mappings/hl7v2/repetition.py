@@ -26,7 +26,7 @@ def cut(parts: list[bytes] | None, number: int, start: int, end: int) -> tuple[i
 class Repetition:
     """One repetition of a field; or (`part`) one component of it as a composite of its own."""
 
-    __slots__ = ("_component", "_parts", "_segment", "_separators", "end", "field", "repetition", "start")
+    __slots__ = ("_component", "_parts", "_read", "_segment", "_separators", "end", "field", "repetition", "start")
 
     def __init__(
         self, segment: Segment, separators: tuple[bytes, bytes], field: int, repetition: int,
@@ -40,6 +40,7 @@ class Repetition:
         self.end = end
         self._component = component
         self._parts: list[bytes] | None = None
+        self._read: dict[tuple[int, int], Value] = {}
 
     @property
     def raw(self) -> bytes:
@@ -71,12 +72,17 @@ class Repetition:
 
         Raises: ValueError for a number below 1.
         """
-        start, end = self._span(component)
-        separator = self._separators[1]
-        at, until = cut(
-            self._plain(start, end).split(separator) if separator else None, subcomponent, start, end
-        )
-        return self._at(component, subcomponent, at, until)
+        found = self._read.get((component, subcomponent))
+        if found is None:
+            start, end = self._span(component)
+            separator = self._separators[1]
+            if subcomponent == 1 and (start == end or not separator or separator not in self._plain(start, end)):
+                found = self._at(component, 1, start, end)
+            else:
+                parts = self._plain(start, end).split(separator) if separator else None
+                found = self._at(component, subcomponent, *cut(parts, subcomponent, start, end))
+            self._read[component, subcomponent] = found
+        return found
 
     def part(self, component: int) -> Repetition:
         """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""

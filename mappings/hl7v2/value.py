@@ -62,7 +62,7 @@ class Position:
 class Value:
     """One subcomponent, the smallest part of a message; of a component without any, the component."""
 
-    __slots__ = ("_segment", "component", "end", "field", "repetition", "start", "subcomponent")
+    __slots__ = ("_segment", "_text", "component", "end", "field", "repetition", "start", "subcomponent")
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Value:
         self.subcomponent = subcomponent
         self.start = start
         self.end = end
+        self._text: str | None = None
 
     @property
     def raw(self) -> bytes:
@@ -90,7 +91,12 @@ class Value:
     @property
     def text(self) -> str:
         """Decoded and unescaped, blanks kept; "" where it is null."""
-        if self.is_null:
+        if self._text is None:
+            self._text = self._decoded()
+        return self._text
+
+    def _decoded(self) -> str:
+        if self.start == self.end or self.is_null:
             return ""
         if self._segment.name in HEADERS and self.field <= 2:
             return self.raw.decode("ascii", "replace")
@@ -105,6 +111,20 @@ class Value:
     def is_empty(self) -> bool:
         """Whether there is nothing, or nothing but blanks; a null is not empty."""
         return self.start == self.end or self.raw.isspace()
+
+    @property
+    def key(self) -> tuple[int, int, int, int, int]:
+        """Where it stands, to compare: ordinal of the segment, field, repetition, component, subcomponent."""
+        return self._segment.ordinal, self.field, self.repetition, self.component, self.subcomponent
+
+    @property
+    def place(self) -> str:
+        """`str(position)`."""
+        segment = self._segment
+        return (
+            f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]"
+            f".{self.component}.{self.subcomponent}"
+        )
 
     @property
     def position(self) -> Position:

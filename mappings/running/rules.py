@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mappings.hl7v2.message import Value
 
 
+# Where paths start inside of an object whose own place is known only when it is written.
+_HERE = "\0"
+
+
 class Rule(Protocol):
     """where: `file:line`, as traces name it. element: None where no resource is being built."""
 
@@ -90,7 +94,7 @@ class ValueRule:
         )
         if made.uses:
             inner = [use for use in made.uses if use.intent or use.path]
-            run.account(inner, draft, path, made.value, self.where, made.using)
+            run.account(inner, draft, self.target.inside(path), made.value, self.where, made.using)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,28 +207,22 @@ class ObjectRule:
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
         run, mark = frame.run, len(frame.run.steps)
-        inner = Element(self.target.standing(element), "", element.draft)
+        inner = Element(self.target.standing(element), _HERE, element.draft)
         at = frame.inner()
         for rule in self.rules:
             rule.run(at, inner)
         if not (inner.is_substance or self.always) or not inner.content:
-            run.steps[mark:] = [
-                step for step in run.steps[mark:] if step.intent != element.draft.key or not _inside(step.path)
-            ]
+            run.steps[mark:] = [step for step in run.steps[mark:] if not step.path.startswith(_HERE)]
             return
         element.is_substance = element.is_substance or inner.is_substance
         path = self.target.put(element, inner.content)
         for index in range(mark, len(run.steps)):
             step = run.steps[index]
-            if step.intent == element.draft.key and _inside(step.path):
+            if step.path.startswith(_HERE):
+                placed = path + step.path.removeprefix(_HERE)
                 run.steps[index] = Step(
-                    step.intent, path + step.path, step.positions, step.rule, step.using, step.table, step.raw, step.value
-                )  # fmt: skip
-
-
-def _inside(path: str) -> bool:
-    """Whether a path starts in an object whose own place is not known yet."""
-    return path == "" or path.startswith((".", "["))
+                    step.intent, placed, step.positions, step.rule, step.using, step.table, step.raw, step.value
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from mappings.running.element import Draft
 from mappings.scope import Scope, joined
 
 if TYPE_CHECKING:
-    from mappings.hl7v2.message import Value
+    from mappings.hl7v2.message import Repetition, Segment, Value
     from mappings.scope import Use
 
 Leaf = tuple[int, int, int, int, int]
@@ -29,7 +29,8 @@ class Refused(Exception):
 class Run:
     """trigger: MSH-9.2. clock: what rules call `received` and `moment`, as instants. settings: of the source.
 
-    drafts: by key, in the order in which they were begun. read: leaves that something was made of.
+    drafts: by key, in the order in which they were begun. read: leaves that something was made of. filled: the
+    repetitions with content of the fields that were looked at, by the segment's ordinal and the field.
     """
 
     scope: Scope
@@ -40,12 +41,21 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
     read: set[Leaf] = field(default_factory=set)
+    filled: dict[tuple[int, int], list[Repetition]] = field(default_factory=dict)
     _by_identity: dict[tuple[str, Identity], Draft] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _spoken_of: set[str] = field(default_factory=set)
 
     def setting(self, name: str, default: str) -> str:
         return self.settings.get(name, default)
+
+    def repetitions(self, segment: Segment, number: int) -> list[Repetition]:
+        """The repetitions of a field that have content or are null on purpose."""
+        found = self.filled.get((segment.ordinal, number))
+        if found is None:
+            found = [one for one in segment.repetitions(number) if not one.is_empty]
+            self.filled[segment.ordinal, number] = found
+        return found
 
     def count(self, what: str) -> int:
         """How often this was counted in the message, this time included."""
@@ -77,19 +87,15 @@ class Run:
         """Say that leaves decided something, as tests of a condition do: a step without an element."""
         for leaf in leaves:
             if not leaf.is_empty:
-                position = leaf.position
-                self.read.add(
-                    (position.ordinal, leaf.field, leaf.repetition, leaf.component, leaf.subcomponent)
-                )
-                self.steps.append(Step("", "", (str(position),), rule, raw=leaf.text))
+                self.read.add(leaf.key)
+                self.steps.append(Step("", "", (leaf.place,), rule, raw=leaf.text))
 
     def positions(self, leaves: Iterable[Value]) -> tuple[str, ...]:
         """Where leaves stand, which counts them as read."""
         found = []
         for leaf in leaves:
-            position = leaf.position
-            self.read.add((position.ordinal, leaf.field, leaf.repetition, leaf.component, leaf.subcomponent))
-            found.append(str(position))
+            self.read.add(leaf.key)
+            found.append(leaf.place)
         return tuple(found)
 
     def account(self, uses: list[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:

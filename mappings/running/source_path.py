@@ -41,18 +41,24 @@ class SourcePath:
         return f"{self.segment}-{self.field}{which}{below}"
 
     def repetitions(self, frame: Frame) -> list[Any]:
-        """The repetitions that are filled or explicitly null, of the field that the path names, in a frame."""
+        """The repetitions that are filled or explicitly null, of the field that the path names, in a frame.
+
+        Not to be changed: other rules are given the same list.
+        """
         if not self.segment:
             whole = frame.repetition
             return [] if whole is None or whole.is_empty else [whole]
-        found = []
-        for segment in frame.together(self.segment):
-            repetitions = segment.repetitions(self.field)
-            if self.repetition:
-                repetitions = repetitions[self.repetition - 1 : self.repetition]
-            found += [r for r in repetitions if not r.is_empty]
+        segments = frame.together(self.segment)
+        if not segments:
+            return []
+        run = frame.run
+        found = run.repetitions(segments[0], self.field)
+        if len(segments) > 1:
+            found = [one for segment in segments for one in run.repetitions(segment, self.field)]
+        if self.repetition:
+            found = [one for one in found if one.repetition == self.repetition]
         if self.filter:
-            found = [r for r in found if r.value(self.filter).text == self.code]
+            found = [one for one in found if one.value(self.filter).text == self.code]
         return found
 
     def readings(self, frame: Frame) -> list[Any]:
@@ -65,8 +71,11 @@ class SourcePath:
 
     def values(self, frame: Frame) -> list[Value]:
         """The leaves that the path names; explicit nulls among them."""
+        found = self.repetitions(frame)
+        if not found:
+            return []
         component, subcomponent = self.component or 1, self.subcomponent or 1
-        leaves = [r.value(1 if r.is_null else component, subcomponent) for r in self.repetitions(frame)]
+        leaves = [r.value(1 if r.is_null else component, subcomponent) for r in found]
         return [leaf for leaf in leaves if not leaf.is_empty]
 
 

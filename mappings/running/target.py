@@ -55,7 +55,10 @@ class Target:
         if self.url:
             value = {"url": self.url, self.value_name: value}
         index = element.append(holder, self.spelled, self.name, value)
-        place = f"{path}.{self.name}[{index}]"
+        return f"{path}.{self.name}[{index}]"
+
+    def inside(self, place: str) -> str:
+        """Where the members of a value stand that was put at a place: inside of the extension around it."""
         return f"{place}.{self.value_name}" if self.url else place
 
     def _inner(self, element: Element) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def read(name: str, text: str) -> Table:
                 continue
             if len(cells) != len(COLUMNS):
                 raise TableError(f"{name}.csv", lines.line_num, f"{len(cells)} columns, not {len(COLUMNS)}")
-            row = TableRow(name, *(cell.strip() for cell in cells), lines.line_num)
+            code, system, target, display, equivalence, note, source = (cell.strip() for cell in cells)
+            row = TableRow(name, code, system, target, display, equivalence, note, source, lines.line_num)
             if not row.code:
                 raise TableError(f"{name}.csv", row.line, "no code")
             if row.code in rows:

@@ -1,0 +1,1 @@
+"""For those who write maps: explain, test, record, coverage, documents."""
