@@ -60,7 +60,7 @@ class Sender:
     def __post_init__(self) -> None:
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=self.timeout)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = self.context.wrap_socket(plain) if self.context else plain
+        self.socket = self.context.wrap_socket(plain, server_hostname="127.0.0.1") if self.context else plain
 
     def raw(self, *pieces: bytes, pause: float = 0.0) -> Sender:
         """Send bytes, each piece by itself."""
