@@ -137,9 +137,9 @@ class Applier:
         followers: Sequence[tuple[int, Json]],
         settle: Settle,
     ) -> Applied:
-        changed = [draft for draft in drafts if draft.changed]
+        changed = drafts.changed()
         written = tuple(draft.written for draft in changed)
-        entries = [_entry(draft.content or {}, draft.version if draft.stored else 0) for draft in changed]
+        entries = [_entry(draft.content, draft.version) for draft in changed]
         entries += [_entry(resource, version) for version, resource in followers]
         targets = (*written, *(_written(resource, version) for version, resource in followers))
         if entries:
@@ -150,20 +150,25 @@ class Applier:
                 _refuse_twin(writer, draft)
             if entries:
                 self._perform(event, entries)
-            self._remember(drafts, ended)
+            self._remember(drafts, changed, ended)
             settle(applied)
         return applied
 
-    def _remember(self, drafts: Drafts, ended: Iterable[Ended]) -> None:
+    def _remember(self, drafts: Drafts, changed: Sequence[Draft], ended: Iterable[Ended]) -> None:
         """What the identities mean from now on, and of what moment what they mean is."""
-        self._identities.add((hash, draft.known) for draft in drafts for hash in draft.hashes)
-        for draft in sorted(drafts, key=lambda draft: draft.reference):
+        written = {draft.reference for draft in changed}
+        self._identities.remember(
+            [(hash, draft.known) for draft in drafts for hash in draft.hashes],
             # Of what many messages name at the same time only a change is worth a write.
-            if draft.touched and (draft.changed or in_patient_compartment(draft.resource_type)):
-                self._identities.touch(draft.known)
-        for one in ended:
-            if one.resource_type != "Patient":
-                self._identities.give(one.resource_type, one.before, one.after)
+            [
+                draft.known
+                for draft in drafts
+                if draft.touched
+                and draft.current.version
+                and (draft.reference in written or in_patient_compartment(draft.resource_type))
+            ],
+            [(one.resource_type, one.before, one.after) for one in ended if one.resource_type != "Patient"],
+        )
 
     def _perform(self, event: Event, entries: Sequence[Json]) -> None:
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
@@ -191,14 +196,16 @@ def _follow(drafts: Drafts, ended: Ended) -> None:
     """Point what the message itself writes at the survivor; the links of the two that were merged stay."""
     before, after = f"{ended.resource_type}/{ended.before}", f"{ended.resource_type}/{ended.after}"
     for draft in drafts:
-        if draft.content is not None and draft.resource_type != ended.resource_type:
-            draft.content = point(draft.content, before, after)
+        if draft.there and draft.resource_type != ended.resource_type:
+            pointed = point(draft.content, before, after)
+            if pointed is not draft.content:
+                draft.said = pointed
 
 
 def _refuse_twin(writer: Writer, draft: Draft) -> None:
     """Nobody has made the Patient that is about to be made, since it was looked for: as a conditional create
     has it, the claim first and then the search. Raises: VersionConflict."""
-    if draft.resource_type != "Patient" or draft.version or draft.asked is None:
+    if draft.resource_type != "Patient" or draft.current.version or draft.asked is None:
         return
     queries = [
         query

@@ -15,7 +15,7 @@ from typing import Any
 from mappings.result import Intent, Mapped
 from server.fhir.compartments import in_patient_compartment
 from server.fhir.references import LOCAL, rewrite_references
-from server.hl7v2.finding import Finder, Found, hashes_of
+from server.hl7v2.finding import Current, Finder, Found
 from server.hl7v2.joining import Json, content, joined, same, value_at
 from server.hl7v2.refusal import Refused
 from server.hl7v2.retirement import can_retire, retired
@@ -32,19 +32,17 @@ _ENDED = {"identifier": "union:system,value"}
 
 @dataclass(slots=True)
 class Draft:
-    """One resource. version: the stored one, 0 for none ever. stored: its content, None where there is none.
+    """One resource. current: what is stored. said: what it is to be, None as long as nothing new is said of it.
 
-    content: as it is to be, None as long as nothing is said of it. known: of what moment and rank what is
-    stored is. hashes: identities that lead to it from now on. asked: of a new one, the intent it is made by.
-    touched: something of this message was applied to it.
+    known: of what moment and rank what is stored is. hashes: identities that lead to it from now on. asked: of
+    a new one, the intent it is made by. touched: something of this message was applied to it.
     """
 
     resource_type: str
     id: str
-    version: int
-    stored: Json | None
-    content: Json | None
+    current: Current
     known: Known
+    said: Json | None = None
     hashes: set[int] = field(default_factory=set)
     asked: Intent | None = None
     touched: bool = False
@@ -54,14 +52,32 @@ class Draft:
         return f"{self.resource_type}/{self.id}"
 
     @property
+    def there(self) -> bool:
+        """Whether it is stored, or made by this message."""
+        return self.said is not None or self.current.there
+
+    @property
+    def content(self) -> Json:
+        """As it is to be; {} for what is not there."""
+        return self.said if self.said is not None else self.current.content or {}
+
+    @property
     def changed(self) -> bool:
         """Whether there is something to write."""
-        return self.content is not None and (self.stored is None or not same(self.stored, self.content))
+        if self.said is None:
+            return False
+        stored = self.current.content
+        return stored is None or not same(stored, self.said)
+
+    @property
+    def version(self) -> int:
+        """The version that is replaced, 0 where there is none."""
+        return self.current.version if self.current.there else 0
 
     @property
     def written(self) -> str:
         """The version that is written, as a reference."""
-        return f"{self.reference}/_history/{self.version + 1}"
+        return f"{self.reference}/_history/{self.current.version + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +134,7 @@ class Drafts:
         key = (resource_type, id)
         if key not in self._drafts:
             current = self.finder.read(resource_type, id)
-            known = Known(resource_type, id)
-            self._drafts[key] = Draft(*key, current.version, current.content, current.content, known)
+            self._drafts[key] = Draft(resource_type, id, current, Known(resource_type, id))
         return self._drafts[key]
 
     def said_of_provenance(self) -> Json | None:
@@ -130,6 +145,18 @@ class Drafts:
                 said = {name: value for name, value in intent.resource.items() if name != "target"}
                 return rewrite_references(said, self._reference)
         return None
+
+    def changed(self) -> list[Draft]:
+        """What is to be written, in the order of the map; the outcomes then tell what is unchanged after all."""
+        changed = [draft for draft in self if draft.changed]
+        references = {draft.reference for draft in changed}
+        self.outcomes = [
+            replace(one, outcome="unchanged")
+            if one.outcome == "updated" and one.reference not in references
+            else one
+            for one in self.outcomes
+        ]
+        return changed
 
     def apply(self) -> None:
         """Join what the intents say. Raises: Refused other-patient, cannot-retire."""
@@ -147,7 +174,7 @@ class Drafts:
         resource_type = str(intent.resource["resourceType"])
         if intent.write == "retire" and not can_retire(resource_type):
             raise Refused("cannot-retire", resource_type)
-        hashes = hashes_of(intent)
+        hashes = self.finder.hashes(intent)
         made = next((self._made[hash] for hash in hashes if hash in self._made), None)
         found = self.found[intent.key] = Found() if made else self.finder.find(intent, ended=ended)
         id = (found.direct if ended else found.id) or (made.id if made else "")
@@ -156,7 +183,7 @@ class Drafts:
         if not id and intent.write == "retire":
             return
         draft = made or self.draft(resource_type, id or self._new_id())
-        if draft.asked is None and draft.content is None:
+        if draft.asked is None and not draft.there:
             draft.asked = intent
         if found.known is not None:
             draft.known = found.known
@@ -165,39 +192,37 @@ class Drafts:
         self._of_intent[intent.key] = draft
 
     def _apply(self, intent: Intent, draft: Draft) -> str:
-        said = self._resolved(intent)
-        there = draft.content is not None
+        there = draft.there
         only_new = draft.resource_type in DEMOGRAPHICS and not self._demographics
         if intent.write == "create" or only_new:
             if there:
                 return "kept"
-            draft.content = said | {"id": draft.id}
+            draft.said = self._resolved(intent) | {"id": draft.id}
             return "created"
+        said = self._resolved(intent)
         if there and (reason := self._behind(intent, draft, said)):
             return reason
         if intent.write == "retire":
             if not there:
                 return "absent"
-            draft.content = retired(draft.content or {})
-        elif there and intent.write == "merge":
-            self._check_subject(draft, said)
-            draft.content = joined(draft.content or {}, said, intent, self.moment)
+            draft.said = retired(draft.content)
         else:
             if there:
                 self._check_subject(draft, said)
-            draft.content = said | {"id": draft.id}
+            merged = there and intent.write == "merge"
+            draft.said = joined(draft.content, said, intent, self.moment) if merged else said | {"id": draft.id}
         draft.touched = True
-        rank = intent.ranks.get(value_at(draft.content, intent.status), -1) if intent.status else -1
+        rank = intent.ranks.get(value_at(draft.said, intent.status), -1) if intent.status else -1
         draft.known = replace(draft.known, moment=max(self.moment, draft.known.moment), rank=rank)
-        return ("updated" if draft.changed else "unchanged") if there else "created"
+        return "updated" if there else "created"
 
     def _behind(self, intent: Intent, draft: Draft, said: Json) -> str:
         """Why what is stored stays: its status is higher, or it is newer at the same one; "" where it does
         not."""
-        if draft.stored is None:
+        if not draft.current.there:
             return ""  # made by this message
         if intent.status and intent.write != "retire":
-            before = intent.ranks.get(value_at(draft.content or {}, intent.status))
+            before = intent.ranks.get(value_at(draft.content, intent.status))
             after = intent.ranks.get(value_at(said, intent.status))
             if before is not None and after is not None and before != after:
                 return "lower-status" if after < before else ""
@@ -230,7 +255,7 @@ class Drafts:
         if not in_patient_compartment(draft.resource_type) or draft.resource_type == "Patient":
             return
         for name in _SUBJECTS:
-            before, after = (self._patient(one.get(name)) for one in (draft.content or {}, said))
+            before, after = (self._patient(one.get(name)) for one in (draft.content, said))
             if before and after and before != after:
                 raise Refused("other-patient", f"{draft.resource_type}.{name}")
 

@@ -7,32 +7,44 @@ every identity is asked and the store each time: two that match are never chosen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mappings.result import Identity, Intent
 from server.fhir.compartments import in_patient_compartment
+from server.fhir.hashing import token_hash
 from server.fhir.json_codec import decode
 from server.fhir.references import LOCAL
 from server.fhir.search_parameters import parameter
 from server.fhir.search_query import Clause, SearchQuery, TokenValue
 from server.fhir.visibility import EVERYTHING
-from server.hl7v2.joining import content
+from server.hl7v2.joining import Json, content
 from server.hl7v2.refusal import Refused
 from server.storage.hl7v2_identities import Hl7v2Identities, Known, identity_hash
-from server.storage.interface import Reader
+from server.storage.interface import Reader, StoredVersion
 
+_MATCHES = 200  # resources with any of a message's identifiers; more than two of a Patient are as bad as three
 _LONGEST_CHAIN = 50  # merges one after the other; a longer one is a circle that somebody stored
 
 
-@dataclass(frozen=True, slots=True)
 class Current:
-    """What is stored under an id. version: 0 where there never was anything. content: None where there is
-    nothing, or nothing any more."""
+    """What is stored under an id. version: 0 where there never was anything. there: it is there now."""
 
-    version: int
-    content: dict[str, Any] | None
+    __slots__ = ("_body", "_content", "there", "version")
+
+    def __init__(self, found: StoredVersion | None) -> None:
+        self.version = found.version_id if found is not None else 0
+        self.there = found is not None and not found.deleted
+        self._body = found.body if found is not None else b""
+        self._content: Json | None = None
+
+    @property
+    def content(self) -> Json | None:
+        """What it says, decoded when it is asked for; None where there is nothing."""
+        if self._content is None and self.there:
+            self._content = content(decode(self._body))
+        return self._content
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +58,37 @@ class Found:
 
 
 class Finder:
-    """Looks up identities in one snapshot. Everything that was read is kept for the message."""
+    """Looks up identities in one snapshot, all of a message together. What was read is kept for the message."""
 
-    def __init__(self, reader: Reader, identities: Hl7v2Identities, intents: Iterable[Intent]) -> None:
+    def __init__(self, reader: Reader, identities: Hl7v2Identities, intents: Sequence[Intent]) -> None:
         self._reader, self._identities = reader, identities
-        self._known = identities.find({hash for intent in intents for hash in hashes_of(intent)})
-        self._read: dict[tuple[str, str], Current] = {}
+        self._hashes = {intent.key: hashes_of(intent) for intent in intents}
+        self._known = identities.find({hash for hashes in self._hashes.values() for hash in hashes})
+        stored = identities.resources({f"{known.resource_type}/{known.id}" for known in self._known.values()})
+        self._read = {reference: Current(version) for reference, version in stored.items()}
+        self._having: dict[int, list[str]] = {}
+        asked = {
+            token
+            for intent in intents
+            if _type(intent) == "Patient" or not any(hash in self._known for hash in self._hashes[intent.key])
+            for identity in intent.identities
+            if (token := identifier_token(_type(intent), identity)) is not None
+        }
+        for token, version in identities.with_tokens(asked, _MATCHES):
+            reference = f"{version.resource_type}/{version.id}"
+            self._read.setdefault(reference, Current(version))
+            self._having.setdefault(token, []).append(version.id)
 
     def read(self, resource_type: str, id: str) -> Current:
         """What is stored under an id."""
-        key = (resource_type, id)
-        if key not in self._read:
-            found = self._reader.read(resource_type, id, EVERYTHING)
-            if found is None:
-                self._read[key] = Current(0, None)
-            else:
-                stored = None if found.deleted else content(decode(found.body))
-                self._read[key] = Current(found.version_id, stored)
-        return self._read[key]
+        reference = f"{resource_type}/{id}"
+        if reference not in self._read:
+            self._read[reference] = Current(self._reader.read(resource_type, id, EVERYTHING))
+        return self._read[reference]
+
+    def hashes(self, intent: Intent) -> tuple[int, ...]:
+        """The keys of an intent's identities, in their order."""
+        return self._hashes[intent.key]
 
     def known(self, hash: int) -> Known | None:
         """What an identity has become before this message."""
@@ -75,8 +100,8 @@ class Finder:
         ended: it is the one that a merge ends, so what merely keeps its identifier as an old one is not meant.
         Raises: Refused ambiguous, other-type.
         """
-        resource_type = str(intent.resource["resourceType"])
-        known = [found for hash in hashes_of(intent) if (found := self._known.get(hash)) is not None]
+        resource_type = _type(intent)
+        known = [found for hash in self._hashes[intent.key] if (found := self._known.get(hash)) is not None]
         if any(found.resource_type != resource_type for found in known):
             raise Refused("other-type", resource_type)
         if resource_type != "Patient":
@@ -94,7 +119,8 @@ class Finder:
         if len(survivors) > 1 or (ended and len(meant) > 1):
             raise Refused("ambiguous", resource_type)
         direct, id = next(iter(meant)), survivors.pop()
-        return Found(direct, id, self._identities.last("Patient", id))
+        last = next((found for found in known if found.id == id), None)
+        return Found(direct, id, last or self._identities.last("Patient", id))
 
     def survivor(self, id: str) -> str:
         """The Patient that another one was merged into in the end, itself where it was not."""
@@ -116,29 +142,27 @@ class Finder:
         return ""
 
     def _with_identifier(self, resource_type: str, identity: Identity) -> list[tuple[str, str]]:
-        """The ids of up to three resources that have the identifier, each with its `use` there."""
-        query = identifier_query(resource_type, identity)
-        if query is None:
-            return []
+        """The ids of the resources that have the identifier, each with its `use` there."""
+        token = identifier_token(resource_type, identity)
         found = []
-        for match in self._reader.search(query, EVERYTHING).matches:
-            said = content(decode(match.body))
-            self._read[resource_type, match.id] = Current(match.version_id, said)
-            identifiers = said.get("identifier", [])
-            uses = [
-                str(item.get("use", ""))
-                for item in (identifiers if isinstance(identifiers, list) else [identifiers])
-                if (item.get("system", ""), item.get("value")) == (identity.system, identity.value)
-            ]
-            if uses:  # not a collision of hashes
-                found.append((match.id, uses[0]))
+        for id in self._having.get(token, ()) if token is not None else ():
+            said = (self.read(resource_type, id).content or {}).get("identifier", [])
+            for item in said if isinstance(said, list) else [said]:
+                if (item.get("system", ""), item.get("value")) == (identity.system, identity.value):
+                    found.append((id, str(item.get("use", ""))))
+                    break
         return found
 
 
 def hashes_of(intent: Intent) -> tuple[int, ...]:
     """The keys of an intent's identities, in their order."""
-    resource_type = str(intent.resource["resourceType"])
-    return tuple(identity_hash(resource_type, one.system, one.value) for one in intent.identities)
+    return tuple(identity_hash(_type(intent), one.system, one.value) for one in intent.identities)
+
+
+def identifier_token(resource_type: str, identity: Identity) -> int | None:
+    """The token of the search index of an identity that is an identifier, None for one that is none."""
+    known = parameter(resource_type, "identifier") if identity.is_identifier else None
+    return None if known is None else token_hash(known.number, identity.system, identity.value)
 
 
 def identifier_query(resource_type: str, identity: Identity) -> SearchQuery | None:
@@ -146,12 +170,12 @@ def identifier_query(resource_type: str, identity: Identity) -> SearchQuery | No
     known = parameter(resource_type, "identifier") if identity.is_identifier else None
     if known is None:
         return None
-    return SearchQuery(
-        resource_type,
-        (Clause(known, "", (TokenValue(identity.system, identity.value),)),),
-        count=3,
-        total="none",
-    )
+    clause = Clause(known, "", (TokenValue(identity.system, identity.value),))
+    return SearchQuery(resource_type, (clause,), count=2, total="none")
+
+
+def _type(intent: Intent) -> str:
+    return str(intent.resource["resourceType"])
 
 
 def replaced_by(patient: Mapping[str, Any]) -> str:

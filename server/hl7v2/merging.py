@@ -63,27 +63,27 @@ def _merge(drafts: Drafts, asked: Merge) -> Ended | None:
         _keep_as_old(survivor, drafts.intents[asked.victim].resource)
         return None
     _keep_as_old(survivor, drafts.intents[asked.victim].resource)
-    before = replaced_by(victim.content or {})
+    before = replaced_by(victim.content)
     if before:
         if drafts.finder.survivor(before) != survivor.id:
             raise Refused("merged-elsewhere", _LINKED)
         return None
-    earlier = [one for one in (victim.content or {}).get("identifier", ()) if one.get("use") == "old"]
+    earlier = [one for one in victim.content.get("identifier", ()) if one.get("use") == "old"]
     _keep_as_old(survivor, {"identifier": earlier})
-    victim.content = _linked(victim.content or {}, survivor, "replaced-by") | {"active": False}
-    survivor.content = _linked(survivor.content or {}, victim, "replaces")
+    victim.said = _linked(victim.content, survivor, "replaced-by") | {"active": False}
+    survivor.said = _linked(survivor.content, victim, "replaces")
     victim.touched = survivor.touched = True
-    return Ended(_LINKED, victim.id, survivor.id) if victim.stored is not None else None
+    return Ended(_LINKED, victim.id, survivor.id) if victim.current.there else None
 
 
 def _merge_unlinked(survivor: Draft, victim: Draft) -> Ended | None:
     if victim is survivor:
         return None
-    if victim.stored is None:  # nobody has heard of it: its identities are the survivor's from the beginning
+    if not victim.current.there:  # nobody has heard of it: its identities are the survivor's from the beginning
         survivor.hashes |= victim.hashes
-        victim.hashes, victim.content = set(), None
+        victim.hashes, victim.said = set(), None
         return None
-    victim.content = retired(victim.content or {})
+    victim.said = retired(victim.content)
     victim.touched = True
     return Ended(victim.resource_type, victim.id, survivor.id)
 
@@ -96,8 +96,8 @@ def _linked(patient: Json, other: Draft, kind: str) -> Json:
 def _keep_as_old(survivor: Draft, ended: Mapping[str, Any]) -> None:
     """The identifiers of what ended, among those of the survivor, as old ones."""
     old = [identifier | {"use": "old"} for identifier in ended.get("identifier", ())]
-    patient = survivor.content or {}
-    survivor.content = patient | {"identifier": united(patient.get("identifier", []), old, "system,value")}
+    patient = survivor.content
+    survivor.said = patient | {"identifier": united(patient.get("identifier", []), old, "system,value")}
 
 
 def moved(reader: Reader, ended: Ended, most: int) -> list[tuple[int, Json]]:
