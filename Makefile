@@ -62,6 +62,7 @@ generate: setup-dev ## validators, search tables and generated pages from their 
 	$(BIN)/python -m server.fhir.generate_validators
 	$(BIN)/python -m server.fhir.generate_search
 	$(BIN)/python -m server.fhir.generate_units
+	$(BIN)/python -m mappings.compiler.generate_elements
 	$(BIN)/python docs/generate_third_party.py
 	$(BIN)/python docs/generate_errors.py
 	$(BIN)/python docs/generate_lifecycles.py

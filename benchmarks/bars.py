@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import access_cost
 from access_cost import Cost
 from care_team import BAR, Measured
+from hl7v2_parser import BAR as ADMISSIONS
+from hl7v2_parser import Rates, admissions_a_second
 from operations import OPERATIONS
 from over_http import INSERTS, Figure, Results
 from storage import GROWING, Row
@@ -137,3 +139,12 @@ def _flat(http: Results, database: str) -> Verdict:
             growth[operation.label] = ratio(first, last)
     worst = max(growth, key=growth.__getitem__, default="")
     return Verdict(f"{database}: slowest growth of a search over HTTP", growth.get(worst), 1.5, False, worst)
+
+
+def parser_verdicts(found: Sequence[Rates]) -> list[Verdict]:
+    """The bar of the HL7 v2 parser."""
+    if not found:
+        return []
+    return [
+        Verdict("HL7 v2 admissions read a second on one core", admissions_a_second(found), ADMISSIONS, True)
+    ]

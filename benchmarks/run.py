@@ -23,15 +23,16 @@ import access_cost
 import care_team
 import click
 import cold_start
+import hl7v2_parser
 import page
 import storage
-from bars import Verdict, access_verdicts, care_verdicts, verdicts
+from bars import Verdict, access_verdicts, care_verdicts, parser_verdicts, verdicts
 from charts import CHART
 from data_sets import DATABASES, can_run_postgresql
 from operations import OPERATIONS
 from over_http import Plan, Results, measure
 
-PARTS = ("http", "store", "start", "care", "access")
+PARTS = ("http", "store", "start", "care", "access", "parser")
 
 
 def _numbers(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -119,8 +120,13 @@ def main(
                 f"the decision, {database}",
                 lambda step, name=database: access_cost.measure(name, plan.rounds, step),
             )
-    found, apart = verdicts(http, in_process, starts), [*care_verdicts(care), *access_verdicts(costs)]
-    _show(http, in_process, care, costs, plan, found + apart)
+    read: list[hl7v2_parser.Rates] = []
+    if "parser" in chosen:
+        length = hl7v2_parser.steps(plan.rounds)
+        read = _with_bar(length, "HL7 v2 parser", lambda step: hl7v2_parser.measure(plan.rounds, 0.5, step))
+    found = verdicts(http, in_process, starts)
+    apart = [*care_verdicts(care), *access_verdicts(costs), *parser_verdicts(read)]
+    _show(http, in_process, care, costs, read, plan, found + apart)
     if json_file:
         json_file.write_text(json.dumps(http.as_json() if http else {}, indent=1), "utf-8")
     everything = not (quick or parts or only or databases)
@@ -136,6 +142,8 @@ def main(
         page.write("care team", [*page.bars_table(care_verdicts(care)), "", *page.care_table(care)])
     if costs and not quick and (write or everything):
         page.write("access", [*page.bars_table(access_verdicts(costs)), "", *page.access_table(costs)])
+    if read and not quick and (write or everything):
+        page.write("parser", [*page.bars_table(parser_verdicts(read)), "", *hl7v2_parser.table(read)])
     if check and not all(one.holds for one in found + apart):
         sys.exit(1)
 
@@ -163,6 +171,7 @@ def _show(
     in_process: dict[str, Any],
     care: list[care_team.Measured],
     costs: list[access_cost.Cost],
+    read: list[hl7v2_parser.Rates],
     plan: Plan,
     found: list[Verdict],
 ) -> None:
@@ -177,6 +186,9 @@ def _show(
     if costs:
         click.secho("\nthe decision", bold=True)
         click.echo("\n".join(page.access_table(costs)))
+    if read:
+        click.secho("\nHL7 v2 parsers", bold=True)
+        click.echo("\n".join(hl7v2_parser.table(read)))
     click.echo()
     for one in found:
         click.secho(one.line(), fg=None if one.holds else "red")

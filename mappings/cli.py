@@ -65,7 +65,9 @@ def run(message: Path, source_path: Path | None, overlays: Path | None) -> None:
 @_SOURCE
 @_OVERLAYS
 @click.option("--json", "as_json", is_flag=True)
-@click.option("--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page there.")
+@click.option(
+    "--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page there."
+)
 def explain(
     message: Path, source_path: Path | None, overlays: Path | None, as_json: bool, html_path: Path | None
 ) -> None:

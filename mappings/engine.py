@@ -17,7 +17,7 @@ from mappings.event_time import event_time
 from mappings.findings import FINDINGS
 from mappings.hl7v2.message import Message, Position
 from mappings.hl7v2.structure import group
-from mappings.result import Finding, Intent, Mapped, Source
+from mappings.result import Finding, Mapped, Source
 from mappings.running.conditions import settings
 from mappings.running.frame import Frame
 from mappings.running.run import Refused, Run
@@ -73,7 +73,8 @@ class MapSet:
         except Refused as refusal:
             refused = refusal.finding
         except Exception as error:
-            # A defect of a map or function must fail its message and nothing else; what the exception says may be
+            # A defect of a map or function must fail its message and nothing else; what the exception says may
+            # be
             # patient data, so only its type is told.
             _logger.error("a map failed with %s in %s", type(error).__name__, _place(error))
             refused = Finding("map-failed", "", f"{FINDINGS['map-failed']}: {type(error).__name__}")
@@ -151,15 +152,16 @@ def check(overlays: Path | None = None, base: Path = BASE) -> tuple[MapSet, tupl
             f"{folder.name}/tables/{path.name}": path.read_text("utf-8-sig")
             for path in sorted((folder / "tables").glob("*.csv"))
         }
-        # Overlays change documents in place of the base's, so each starts from a fresh reading of the base.
-        others[folder.name], more = compile_library(own.over(read(base)), laid)
+        others[folder.name], more = compile_library(own.over(library), laid)
         found += [problem for problem in more if problem not in problems]
     warnings = tuple(problem for problem in found if problem.is_warning)
     return MapSet(version_of(files), program, others, warnings), tuple(sorted(set(found)))
 
 
 def load(overlays: Path | None = None) -> MapSet:
-    """The maps that ship, with the overlays of a folder. Raises MappingErrors with every mistake that is in them."""
+    """The maps that ship, with the overlays of a folder. Raises MappingErrors with every mistake that is in
+    them.
+    """
     maps, problems = check(overlays)
     mistakes = [problem for problem in problems if not problem.is_warning]
     if mistakes:

@@ -16,7 +16,8 @@ _PLACES = ("EVN-6", "EVN-2", "MSH-7")
 def event_time(message: Message, source: Source, received: datetime) -> int:
     """UTC microseconds: the first of EVN-6, EVN-2 and MSH-7 that is a time of day, else `received`.
 
-    A time whose offset nobody knows is read as UTC: not when it was, but in the right order among the messages of
+    A time whose offset nobody knows is read as UTC: not when it was, but in the right order among the messages
+    of
     its sender. Nothing happens later than it is told: a time after `received` counts as `received`, so that a
     clock gone wrong does not stop every later message.
     """

@@ -69,7 +69,11 @@ class LiveMaps:
             self._state = State(load(self._overlays))
             _logger.info("maps %s are in use", self._state.maps.version)
         except (MappingErrors, OSError) as error:
-            problems = error.problems if isinstance(error, MappingErrors) else (Problem("", 1, 1, str(error.strerror)),)
+            problems = (
+                error.problems
+                if isinstance(error, MappingErrors)
+                else (Problem("", 1, 1, str(error.strerror)),)
+            )
             self._state = State(self._state.maps, problems)
             _logger.error("maps %s stay in use: %s", self._state.maps.version, "; ".join(map(str, problems)))
         return self._state

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mappings.content import said
 from mappings.result import Finding, Identity, Intent, Source
 from mappings.tables import Table, TableRow, tables
 
@@ -93,7 +94,7 @@ class Scope:
 
     def used(self, value: Value, path: str = "", table: str = "") -> None:
         """Say that this component became (part of) the element at `path`. Empty and `""` do not count."""
-        if not value.is_empty and not value.is_null:
+        if said(value):
             self.account.uses.append(Use(self._intent, joined(self._path, path), value, table))
 
     def warn(self, code: str, where: Value | Position | str, text: str) -> None:
@@ -104,12 +105,14 @@ class Scope:
         position = where if isinstance(where, str) else str(getattr(where, "position", where))
         self.account.findings.append(Finding(code, position, text))
 
-    def table(self, name: str, code: str) -> TableRow | None:
+    def table(self, name: str, code: str, *, exact: bool = False) -> TableRow | None:
         """The row of a code, as the source's overlay or else the base has it; None for an unknown code.
+
+        exact: not in another case either (mg is not Mg).
 
         Raises KeyError for a name that no table has: `baton map lint` finds these before a message does.
         """
-        return self.tables[name].row(code)
+        return self.tables[name].rows.get(code) if exact else self.tables[name].row(code)
 
     def resource(
         self,

@@ -50,8 +50,10 @@ class Folder:
 
 @dataclass(slots=True)
 class Coverage:
-    """messages, unreadable: counts. refused: by code. filled, reached: components with content, and those of them
-    that something was made of or decided by. unmapped: `PID-27.1` -> how often; shapes: an example of each, masked.
+    """messages, unreadable: counts. refused: by code. filled, reached: components with content, and those of
+    them
+    that something was made of or decided by. unmapped: `PID-27.1` -> how often; shapes: an example of each,
+    masked.
     unknown: (where, code) -> how often no table had it. site_segments: Z segments. types: message types.
     """
 
@@ -143,13 +145,17 @@ def _place(position: str) -> str:
     _, _, rest = rest.partition("-")
     number, _, rest = rest.partition("[")
     _, _, below = rest.partition("]")
-    return f"{segment}-{number}{below.removesuffix('.1')}" if below.count(".") > 1 else f"{segment}-{number}{below}"
+    return (
+        f"{segment}-{number}{below.removesuffix('.1')}"
+        if below.count(".") > 1
+        else f"{segment}-{number}{below}"
+    )
 
 
 def _name(place: str) -> str:
     segment, _, rest = place.partition("-")
-    numbers = [int(number) for number in rest.split(".") if number]
-    return full_name(segment, *numbers[:3])
+    field, component, subcomponent = ([int(number) for number in rest.split(".")] + [0, 0])[:3]
+    return full_name(segment, field, component, subcomponent)
 
 
 def as_text(found: Coverage) -> Iterator[str]:
@@ -161,7 +167,10 @@ def as_text(found: Coverage) -> Iterator[str]:
         ("refused", [f"{code}  {count}" for code, count in found.refused.most_common()]),
         (
             "never mapped",
-            [f"{place}  {count}  {_name(place)}  {found.shapes[place]}" for place, count in found.never_mapped()],
+            [
+                f"{place}  {count}  {_name(place)}  {found.shapes[place]}"
+                for place, count in found.never_mapped()
+            ],
         ),
         (
             "codes without a row",

@@ -19,7 +19,7 @@ from typing import Any
 from mappings.hl7v2.fields import field_type
 from mappings.hl7v2.message import Message, Value
 
-_DAY = re.compile(r"(\d{4})(\d{2})(\d{2})")
+_DAY = re.compile(r"(\d{4})(\d{2})(\d{2})([\d.+-]*Z?)", re.ASCII)
 _FIRST_DAYS, _DAYS = 30, 700
 # Whoever is older is as old as this, as 45 CFR 164.514(b)(2)(i)(C) wants it.
 _OLDEST_YEARS = 89
@@ -54,16 +54,19 @@ class Disguise:
 
     def date(self, text: str) -> str:
         """Another day, the time of day as sent; a year alone stays, a month becomes January."""
-        match = _DAY.match(text)
+        match = _DAY.fullmatch(text)
         if match is None:
-            return f"{text[:4]}01" if len(text) == 6 and text.isdecimal() else text if len(text) == 4 else ""
+            is_year = len(text) in (4, 6) and text.isascii() and text.isdecimal()
+            return text if is_year and len(text) == 4 else f"{text[:4]}01" if is_year else ""
         try:
-            day = date(*(int(part) for part in match.groups()))
+            day = date(*(int(part) for part in match.groups()[:3]))
         except ValueError:
             return ""
         if self.today.year - day.year > _OLDEST_YEARS:
-            return f"{self.today.year - _OLDEST_YEARS - 1:04}0101{text[8:]}"
-        return (day - timedelta(self.days)).strftime("%Y%m%d").rjust(8, "0") + text[8:]
+            day = date(self.today.year - _OLDEST_YEARS - 1, 1, 1)
+        elif day.toordinal() > self.days:
+            day -= timedelta(self.days)
+        return f"{day.isoformat().replace('-', '')}{match[4]}"
 
     def phone(self, text: str) -> str:
         return f"555-01{self._noise(text)[0] % 100:02}"
@@ -90,7 +93,9 @@ def masked(text: str) -> str:
 
 
 def deidentified(message: Message, disguise: Disguise) -> bytes:
-    """The message with every component kept, replaced or masked, its separators and empty places as they were."""
+    """The message with every component kept, replaced or masked, its separators and empty places as they
+    were.
+    """
     actions: dict[str, Callable[[str], str]] = {
         "number": disguise.number,
         "name": disguise.name,

@@ -118,7 +118,17 @@ def _others(node: Node, at: _At) -> Iterator[Row]:
     verb = next(iter(node.mapping))
     words = " ".join(f"{key} {_text(value)}" for key, value in node.mapping.items() if key != "when")
     target = f"{at.target}.{node['clear'].text}" if "clear" in node else at.target
-    yield Row("", "", "", "; ".join(at.conditions), target, words if verb != "clear" else "emptied", "", "", node.where)
+    yield Row(
+        "",
+        "",
+        "",
+        "; ".join(at.conditions),
+        target,
+        words if verb != "clear" else "emptied",
+        "",
+        "",
+        node.where,
+    )
 
 
 def _source(way: Node, loop: str) -> tuple[str, str, str]:

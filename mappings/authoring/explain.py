@@ -1,4 +1,6 @@
-"""Both ways between a message and what became of it: each element with its origin, each filled component with its fate."""
+"""Both ways between a message and what became of it: each element with its origin, each filled component
+with its fate.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A filled component. name: in words. became: `intent: path` of elements. decided: rules whose condition it met.
+    """A filled component. name: in words. became: `intent: path` of elements. decided: rules whose condition it
+    met.
 
     note: `unmapped`, or what else it is good for.
     """

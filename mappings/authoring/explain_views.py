@@ -30,7 +30,9 @@ def as_text(explanation: Explanation) -> Iterator[str]:
         yield f"\nmerge {merge.resource_type}: {merge.victim} into {merge.survivor}"
     yield "\nmessage"
     for entry in explanation.inputs:
-        fate = "; ".join((*entry.became, *(f"decided {rule}" for rule in entry.decided), *filter(None, [entry.note])))
+        fate = "; ".join(
+            (*entry.became, *(f"decided {rule}" for rule in entry.decided), *filter(None, [entry.note]))
+        )
         yield f"  {entry.position} {entry.name}: {_json(entry.raw)} -> {fate}"
     for finding in mapped.findings:
         yield f"finding {finding.code} {finding.position}: {finding.text}"
@@ -68,10 +70,12 @@ def _json(value: Any) -> str:
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Message and result</title>
 <style>
-body{font:14px/1.5 system-ui,sans-serif;margin:0;display:grid;grid-template-columns:1fr 1fr;gap:1rem;padding:1rem;color-scheme:light dark}
+body{font:14px/1.5 system-ui,sans-serif;margin:0;display:grid;grid-template-columns:1fr
+1fr;gap:1rem;padding:1rem;color-scheme:light dark}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0}h1{font-size:1rem;grid-column:1/-1;margin:0}
 span[data-k]{cursor:default}.unmapped{text-decoration:underline wavy #b35900}.on{background:#ffd54d;color:#000}
-table{border-collapse:collapse;width:100%}td{vertical-align:top;padding:.1rem .5rem .1rem 0;overflow-wrap:anywhere}
+table{border-collapse:collapse;width:100%}td{vertical-align:top;padding:.1rem .5rem .1rem
+0;overflow-wrap:anywhere}
 tr.h td{padding-top:.8rem;font-weight:600}small{opacity:.7}
 </style></head><body><h1>TITLE</h1><pre>MESSAGE</pre><div><table>ROWS</table></div>
 <script>
@@ -94,10 +98,10 @@ def as_html(message: Message, explanation: Explanation) -> str:
                 keys = " ".join(output.step.positions) if output.step else ""
                 cells = (output.path, _json(output.value), _origin(output))
                 path, value, origin = (html.escape(cell) for cell in cells)
-                rows.append(
-                    f'<tr data-k="{html.escape(keys)}"><td>{path}</td><td>{value}</td><td><small>{origin}</small></td></tr>'
-                )
-    title = f"maps {explanation.mapped.version}: {len(explanation.outputs)} elements, {len(explanation.unmapped)} unmapped"
+                row = f"<td>{path}</td><td>{value}</td><td><small>{origin}</small></td>"
+                rows.append(f'<tr data-k="{html.escape(keys)}">{row}</tr>')
+    counted = f"{len(explanation.outputs)} elements, {len(explanation.unmapped)} unmapped"
+    title = f"maps {explanation.mapped.version}: {counted}"
     page = _PAGE.replace("TITLE", html.escape(title)).replace("ROWS", "\n".join(rows))
     return page.replace("MESSAGE", _marked(message, explanation))
 

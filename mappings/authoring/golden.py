@@ -1,6 +1,7 @@
 """Golden tests: a message, FHIRPath assertions, and the whole result as it was when somebody last looked at it.
 
-`NAME.hl7`, `NAME.toml`, `NAME.json` side by side; docs/reference/mapping-language.md says what the second holds.
+`NAME.hl7`, `NAME.toml`, `NAME.json` side by side; docs/reference/mapping-language.md says what the second
+holds.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class GoldenTest:
-    """path: of the message. findings: codes that must be among the result's. refused: code, "" for a mapped message."""
+    """path: of the message. findings: codes that must be among the result's. refused: code, "" for a mapped
+    message.
+    """
 
     path: Path
     about: str

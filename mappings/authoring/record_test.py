@@ -37,6 +37,7 @@ def _description(message: Message, source: Source, mapped: Mapped) -> str:
     if mapped.refused:
         lines.append(f"refused = {_quoted(mapped.refused.code)}")
     lines.append("\n[source]")
+    lines.append(f"name = {_quoted(source.name)}")
     lines.append(f"production = {'true' if source.production else 'false'}")
     if source.time_zone:
         lines.append(f"time_zone = {_quoted(source.time_zone)}")

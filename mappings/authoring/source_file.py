@@ -44,7 +44,9 @@ def source_of(said: Mapping[str, Any]) -> Source:
 
 
 def read_source(path: Path | None) -> Source:
-    """The source of a file; without one a source called `test` that takes training messages. Raises SourceError."""
+    """The source of a file; without one a source called `test` that takes training messages. Raises
+    SourceError.
+    """
     if path is None:
         return Source("test", production=False)
     try:

@@ -1,1 +1,3 @@
-"""From YAML to rules that run: reading, overlays, checks. docs/reference/mapping-language.md describes the language."""
+"""From YAML to rules that run: reading, overlays, checks. docs/reference/mapping-language.md describes the
+language.
+"""

@@ -1,4 +1,6 @@
-"""What the compiler knows at a place of a map: what is being built, what is being read, which names there are."""
+"""What the compiler knows at a place of a map: what is being built, what is being read, which names there
+are.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ class Compilation:
         """The path that a node spells and the datatype there ("" unknown); None after saying what is wrong."""
         found = parse(node.text)
         if found is None:
-            self.wrong(node, f"{node.text!r} is no place in a message: one is PID-3, PID-3[2].4.2 or, in a loop, .4")
+            self.wrong(
+                node, f"{node.text!r} is no place in a message: one is PID-3, PID-3[2].4.2 or, in a loop, .4"
+            )
             return None, ""
         if not found.segment and place.datatype is None:
             self.wrong(node, f"{node.text!r} is read in a loop over repetitions (`foreach: PID-3`)")

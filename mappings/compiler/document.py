@@ -1,6 +1,7 @@
 """A YAML file as a tree whose every part knows its line and column, and whose every scalar is text.
 
-Plain YAML reads `NO` as false, `0001` as a number and the last of two equal keys as the only one; maps are about
+Plain YAML reads `NO` as false, `0001` as a number and the last of two equal keys as the only one; maps are
+about
 codes, so nothing here is converted, and a key that stands twice is a mistake. No tags, anchors or aliases.
 """
 
@@ -22,7 +23,9 @@ Content: TypeAlias = "str | list[Node] | dict[str, Node]"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """content: text, a list, or a mapping in the order of the file. keys: where each key of a mapping stands."""
+    """content: text, a list, or a mapping in the order of the file. keys: where each key of a mapping
+    stands.
+    """
 
     content: Content
     file: str
@@ -73,7 +76,9 @@ class Node:
 
 
 def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
-    """The document of a file, None with the reasons if it cannot be read or is empty. Never raises for content."""
+    """The document of a file, None with the reasons if it cannot be read or is empty. Never raises for
+    content.
+    """
     problems: list[Problem] = []
     try:
         root = yaml.compose(text, Loader=_Loader)

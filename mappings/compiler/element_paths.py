@@ -1,4 +1,6 @@
-"""`to:` as a path of R4: `period.start`, `extension.birthPlace`, `birthDate.extension.birthTime`, `value[x]`, `.`."""
+"""`to:` as a path of R4: `period.start`, `extension.birthPlace`, `birthDate.extension.birthTime`,
+`value[x]`, `.`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from mappings.running.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """An extension that maps know by name. on: type or element that has it. value: its FHIR type, as `string`."""
+    """An extension that maps know by name. on: type or element that has it. value: its FHIR type, as
+    `string`.
+    """
 
     name: str
     url: str

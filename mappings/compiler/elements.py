@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 PRIMITIVES = frozenset(
-    "base64Binary boolean canonical code date dateTime decimal id instant integer markdown oid positiveInt string "
-    "time unsignedInt uri url uuid xhtml".split()
+    (
+        *("base64Binary", "boolean", "canonical", "code", "date", "dateTime", "decimal", "id", "instant"),
+        *("integer", "markdown", "oid", "positiveInt", "string", "time", "unsignedInt", "uri", "url"),
+        *("uuid", "xhtml"),
+    )
 )
 # Primitives that JSON writes as text and that take any text of a message.
 TEXTS = frozenset({"canonical", "code", "id", "markdown", "oid", "string", "uri", "url", "uuid"})

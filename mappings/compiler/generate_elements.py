@@ -33,7 +33,9 @@ def generate(source: Path = _GENERATED) -> bytes:
     sets = {row["codes"] for rows in types.values() for row in rows.values() if "codes" in row}
     listed = json.loads((source / "codes.json").read_text("utf-8"))
     codes = {name: _codes(listed[name]) for name in sorted(sets) if _codes(listed[name])}
-    text = json.dumps({"types": types, "required": required, "codes": codes}, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(
+        {"types": types, "required": required, "codes": codes}, separators=(",", ":"), sort_keys=True
+    )
     return gzip.compress(text.encode(), 9, mtime=0)
 
 

@@ -1,4 +1,6 @@
-"""The files of a folder of maps, by what they hold: maps, pieces, changes to these, and the names they all share."""
+"""The files of a folder of maps, by what they hold: maps, pieces, changes to these, and the names they all
+share.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Switch:
 
 @dataclass(slots=True)
 class Library:
-    """maps, pieces: documents by name. changes: documents that extend one, by its name. texts: files as read."""
+    """maps, pieces: documents by name. changes: documents that extend one, by its name. texts: files as
+    read.
+    """
 
     maps: dict[str, Node] = field(default_factory=dict)
     pieces: dict[str, Node] = field(default_factory=dict)
@@ -51,7 +55,9 @@ class Library:
 
 
 def read(folder: Path, shown: str = "") -> Library:
-    """All `*.yaml` of a folder and of the folders in it. shown: put before file names in problems and traces."""
+    """All `*.yaml` of a folder and of the folders in it. shown: put before file names in problems and
+    traces.
+    """
     paths = sorted(path for path in folder.rglob("*.yaml") if path.is_file())
     files = []
     problems = []
@@ -105,7 +111,9 @@ def _extensions(library: Library, node: Node) -> None:
         fields = {key: value.text for key, value in row.mapping.items()}
         on = frozenset(item.text for item in row["on"].items) if "on" in row else frozenset()
         if not fields.get("url") or not fields.get("value") or fields.keys() - {"url", "on", "value"}:
-            library.problems.append(row.problem(f"extension {name!r} has url, value and, where it is bound, on"))
+            library.problems.append(
+                row.problem(f"extension {name!r} has url, value and, where it is bound, on")
+            )
             continue
         extension = Extension(name, fields["url"], on, fields["value"])
         if extension.value_name not in elements_of("Extension"):

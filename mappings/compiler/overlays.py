@@ -71,7 +71,9 @@ def _edited(rules: Node, change: Node, verb: str, problems: list[Problem]) -> No
     called = change[verb].text
     known = sorted({name for node in rules.items for name in _called(node)})
     if called not in known:
-        problems.append(change[verb].problem(f"nothing to {verb}: no rule for {called!r}{did_you_mean(called, known)}"))
+        problems.append(
+            change[verb].problem(f"nothing to {verb}: no rule for {called!r}{did_you_mean(called, known)}")
+        )
         return rules
     own: list[Node] = []
     if verb == "replace":

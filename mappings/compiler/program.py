@@ -22,7 +22,9 @@ _DOCUMENT = frozenset({"map", "for", "about", "rules"})
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """One message map. types: `ADT^A01`, or `ADT^*` for what no other map is for. document: with its changes."""
+    """One message map. types: `ADT^A01`, or `ADT^*` for what no other map is for. document: with its
+    changes.
+    """
 
     name: str
     types: tuple[str, ...]
@@ -33,7 +35,9 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The maps of one overlay, or of the base. by_type: the map of each message type. tables: laid over the base's."""
+    """The maps of one overlay, or of the base. by_type: the map of each message type. tables: laid over the
+    base's.
+    """
 
     maps: Mapping[str, Map]
     by_type: Mapping[str, Map]
@@ -46,7 +50,9 @@ class Program:
 
 
 def compile_library(library: Library, tables: Mapping[str, Table]) -> tuple[Program, tuple[Problem, ...]]:
-    """The program of a library, and all that is wrong or doubtful in it. With a mistake in it, it is not to be run."""
+    """The program of a library, and all that is wrong or doubtful in it. With a mistake in it, it is not to
+    be run.
+    """
     problems = list(library.problems)
     _apply_changes(library, problems)
     maps: dict[str, Map] = {}
@@ -80,7 +86,9 @@ def _apply_changes(library: Library, problems: list[Problem]) -> None:
                 break
         else:
             known = [*library.maps, *library.pieces]
-            problems.append(changes["extends"].problem(f"nothing {name!r} to extend{did_you_mean(name, known)}"))
+            problems.append(
+                changes["extends"].problem(f"nothing {name!r} to extend{did_you_mean(name, known)}")
+            )
 
 
 def _map(compilation: Compilation, name: str, document: Node) -> Map | None:
@@ -95,7 +103,9 @@ def _map(compilation: Compilation, name: str, document: Node) -> Map | None:
     rule = block(compilation, document["rules"], Place())
     for node, called in compilation.references:
         if called not in compilation.names:
-            compilation.wrong(node, f"no resource {called!r} in this map{did_you_mean(called, compilation.names)}")
+            compilation.wrong(
+                node, f"no resource {called!r} in this map{did_you_mean(called, compilation.names)}"
+            )
     return Map(name, types, rule, document, frozenset(compilation.tables_used))
 
 

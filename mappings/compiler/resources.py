@@ -19,7 +19,19 @@ from mappings.running.rules import Rule
 from mappings.running.source_path import SourcePath
 
 WORDS = frozenset(
-    {"resource", "as", "identity", "unidentified", "finding", "write", "lists", "keep", "status", "ranks", "always"}
+    {
+        "resource",
+        "as",
+        "identity",
+        "unidentified",
+        "finding",
+        "write",
+        "lists",
+        "keep",
+        "status",
+        "ranks",
+        "always",
+    }
 ) | {"rules"}
 WRITES = ("merge", "create", "replace", "retire")
 UNIDENTIFIED = ("new", "skip", "refuse")
@@ -42,7 +54,9 @@ def resource(compilation: Compilation, node: Node, place: Place, block: Blocks) 
     """The rule that makes a resource; None after saying what is wrong."""
     kind = node["resource"].text
     if kind not in resource_types():
-        compilation.wrong(node["resource"], f"R4 has no resource {kind!r}{did_you_mean(kind, resource_types())}")
+        compilation.wrong(
+            node["resource"], f"R4 has no resource {kind!r}{did_you_mean(kind, resource_types())}"
+        )
         return None
     if "as" not in node or "rules" not in node:
         compilation.wrong(node, "a resource has a name (`as`) and `rules`")
@@ -57,7 +71,7 @@ def resource(compilation: Compilation, node: Node, place: Place, block: Blocks) 
     finding = node["finding"].text if "finding" in node else "unidentified"
     if finding not in FINDINGS:
         compilation.wrong(node, f"no finding {finding!r} in findings.json{did_you_mean(finding, FINDINGS)}")
-    keep = [item for item in node["keep"].items] if "keep" in node else []
+    keep = node["keep"].items if "keep" in node else []
     for item in keep:
         _check_path(compilation, item, kind)
     status = node.get("status")
@@ -130,7 +144,9 @@ def _identities(compilation: Compilation, node: Node, place: Place) -> list[Iden
             compilation.only(item, frozenset({"of", "kind", "when"}))
             parts = tuple(p for part in item["of"].items if (p := _part(compilation, part, place)) is not None)
             if "kind" not in item and not any(isinstance(part, SourcePath) for part in parts):
-                compilation.wrong(item["of"], "an identity has a part that is read from the message, or a `kind`")
+                compilation.wrong(
+                    item["of"], "an identity has a part that is read from the message, or a `kind`"
+                )
             found.append(OfParts(parts, item["kind"].text if "kind" in item else "", when))
             continue
         compilation.only(item, frozenset({"from", "using", "by", "when"}))

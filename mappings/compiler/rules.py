@@ -152,7 +152,11 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
     if kind == "every":
         if node["every"].text != "resource":
             compilation.wrong(node["every"], "`every: resource` is all there is")
-        inner = block(compilation, node["rules"], place.building("Patient", is_root=True)) if "rules" in node else None
+        inner = (
+            block(compilation, node["rules"], place.building("Patient", is_root=True))
+            if "rules" in node
+            else None
+        )
         return EveryResource(node.where, (inner,)) if inner is not None else None
     if kind == "rules":
         return block(compilation, node["rules"], place)
@@ -164,7 +168,7 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
     target, element = _target(compilation, node["to"], place)
     if target is None or element is None:
         return None
-    if element.is_primitive or element.type == "Reference" and target.whole:
+    if element.is_primitive or (element.type == "Reference" and target.whole):
         compilation.wrong(node, f"{node['to'].text!r} is a {element.type}: it has a value, not rules")
         return None
     inner_rules = block(compilation, node["rules"], place.building(element.type))
@@ -183,7 +187,9 @@ def _value(compilation: Compilation, node: Node, place: Place, when: Condition |
     options = []
     if "first" in node:
         if not node["first"].items or {"from", "const", "reference"} & node.mapping.keys():
-            compilation.wrong(node["first"], "`first` is a list of ways to a value, and the only one of its rule")
+            compilation.wrong(
+                node["first"], "`first` is a list of ways to a value, and the only one of its rule"
+            )
         for item in node["first"].items:
             compilation.only(item, values.WORDS)
             options.append(values.alternative(compilation, item, place, element))

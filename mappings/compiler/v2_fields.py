@@ -18,7 +18,8 @@ class NoField(Exception):
 
 
 def datatype_of(path: SourcePath, around: str) -> str:
-    """The datatype at a path, "" where it is not known (segments of the site, OBX-5). around: of the repetition.
+    """The datatype at a path, "" where it is not known (segments of the site, OBX-5). around: of the
+    repetition.
 
     Raises NoField.
     """

@@ -1,4 +1,6 @@
-"""`from`, `first`, `const`, `reference`, `default`: from YAML to where a value comes from, checked against R4."""
+"""`from`, `first`, `const`, `reference`, `default`: from YAML to where a value comes from, checked against
+R4.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from mappings.compiler.context import Compilation, Place
 from mappings.compiler.document import Node
 from mappings.compiler.elements import INTEGERS, TEXTS, Element, codes_of, elements_of
 from mappings.compiler.problems import did_you_mean
-from mappings.datatypes import FUNCTIONS, Function
+from mappings.datatypes import FUNCTIONS
+from mappings.datatypes.function import Function
 from mappings.running.alternatives import (
     Alternative,
     Constant,
@@ -114,7 +117,9 @@ def _expect(compilation: Compilation, node: Node, result: str, element: Element)
     else:
         fits = element.type == kind or element.type in _WIDER.get(kind, ())
     if not fits:
-        compilation.wrong(node, f"this gives {result}, which does not go into {element.name!r} ({element.type})")
+        compilation.wrong(
+            node, f"this gives {result}, which does not go into {element.name!r} ({element.type})"
+        )
 
 
 def _function_table(compilation: Compilation, node: Node, function: Function, element: Element) -> str:

@@ -97,7 +97,8 @@ _ALL = (
     _function("sn", numbers.sn, "value[x]", "SN"),
     _function("cq", numbers.cq, "Quantity", "CQ"),
     _function("cq_per_day", amounts.cq_per_day, "Ratio", "CQ"),
-    _function("mo", numbers.mo, "Money", "MO CP", unmapped="2 3 4 5 6"),
+    _function("mo", numbers.mo, "Money", "MO"),
+    _function("cp", numbers.cp, "Money", "CP", unmapped="2 3 4 5 6"),
     _function("unit", numbers.unit, "Quantity", _CODED),
     _function("amount", amounts.amount, "Quantity", "NM SI ST"),
     _function("dose", amounts.dose, "dose[x]", "NM ST"),
@@ -107,7 +108,7 @@ _ALL = (
     # timing
     _function("rpt", timing.rpt, "Timing", "RPT CWE CE ID IS ST", unmapped="2 3 4 7"),
     _function("rpt_as_needed", timing.rpt_as_needed, "boolean", "RPT CWE CE ID IS ST"),
-    _function("tq", timing.tq, "Timing", "TQ", unmapped="1 6 7 9 10 11 12 13"),
+    _function("tq", timing.tq, "Timing", "TQ", unmapped="1 6 7 9 10 11"),
     _function("tq_as_needed", timing.tq_as_needed, "boolean", "TQ"),
     # content and results
     _function("ed", attachments.ed, "Attachment", "ED", unmapped="1"),

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,7 @@ def minutes(value: Repetition, scope: Scope) -> int | None:
         if said(value.value(1)):
             scope.warn("unit-unknown", value.value(1), "minutes need a number and a unit of time; left out")
         return None
-    whole = -int(-(found["value"] * factor) // 1)
+    whole = ceil(found["value"] * factor)
     if not 0 < whole < 2**31:
         scope.warn("number-invalid", value.value(1), "not a length of time; left out")
         return None

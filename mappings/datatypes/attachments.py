@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,7 +27,11 @@ def ed(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     if not sent:
         return None
     declared = media_type(value, scope, 2, 3)
-    content, is_text = _decoded(value, sent, declared, scope)
+    try:
+        content, is_text = _decoded(value, sent, declared, scope)
+    except ValueError:
+        scope.warn("encoding-unknown", leaf, "does not decode as it says; kept as the text it came as")
+        content, is_text, declared = sent.encode(), True, ""
     if not declared:
         declared = "text/plain" if is_text else _ANY
         if not is_text:
@@ -38,29 +41,20 @@ def ed(value: Repetition, scope: Scope) -> dict[str, Any] | None:
 
 
 def _decoded(value: Repetition, sent: str, declared: str, scope: Scope) -> tuple[bytes, bool]:
-    """Content as bytes, and whether it is text."""
+    """Content as bytes, and whether it is text. Raises ValueError for what does not decode as it says."""
     encoding = value.value(4)
     kind = said(encoding).upper()
     packed = _SPACE.sub("", sent)
-    try:
-        if kind == "BASE64" or (not kind and declared and not declared.startswith("text/")):
-            content = base64.b64decode(packed, validate=True)
-            scope.used(encoding, "data")
-            return content or sent.encode(), False
-        if kind == "HEX":
-            content = bytes.fromhex(packed)
-            scope.used(encoding, "data")
-            return content or sent.encode(), False
-    except (binascii.Error, ValueError):
-        scope.warn(
-            "encoding-unknown", value.value(5), "does not decode as it says; kept as the text it came as"
-        )
-        return sent.encode("utf-8", "replace"), True
-    if kind not in ("", "A"):
+    content = b""
+    if kind == "BASE64" or (not kind and declared and not declared.startswith("text/")):
+        content = base64.b64decode(packed, validate=True)
+    elif kind == "HEX":
+        content = bytes.fromhex(packed)
+    elif kind not in ("", "A"):
         scope.warn("encoding-unknown", encoding, "an encoding that table 0299 does not have; kept as text")
-    else:
-        scope.used(encoding, "data")
-    return sent.encode("utf-8", "replace"), True
+        return sent.encode(), True
+    scope.used(encoding, "data")
+    return (content, False) if content else (sent.encode(), True)
 
 
 def rp(value: Repetition, scope: Scope) -> dict[str, Any] | None:

@@ -97,7 +97,7 @@ def system(authority: Authority, scope: Scope, path: str = "system", name_path: 
     """The URI of an authority, "" where nothing names one; components are counted as used for `path`.
 
     A universal id says it best; with a namespace only, the source's configuration does, or it becomes
-    `urn:id:<namespace>` with a finding. A namespace beside a universal id goes to `name_path`, where one is given.
+    `urn:id:<namespace>` with a finding. A namespace beside a universal id goes to `name_path`, if one is given.
     """
     namespace, universal = said(authority.namespace), said(authority.universal)
     found = _universal(authority, universal, scope) if universal else ""

@@ -62,7 +62,8 @@ def cwe(value: Repetition, scope: Scope, table: str = "") -> dict[str, Any] | No
     """CWE, CE, CNE, CF, ID, IS -> CodeableConcept; its text is CWE.9, else CWE.2 where there is no code."""
     codings = _translated(value, scope, table)
     for triplet in TRIPLETS:
-        _append(codings, value, scope, triplet, table)
+        if not value.value(triplet[0]).is_empty:
+            _append(codings, value, scope, triplet, table)
     found: dict[str, Any] = {"coding": codings} if codings else {}
     words = text(value, scope, "text", 9)
     if not words and not codings:

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 UCUM = "http://unitsofmeasure.org"
 COMPARATORS = frozenset({"<", "<=", ">", ">="})
 _NM = re.compile(r"[+-]?(?:[0-9]{1,60}(?:\.[0-9]{0,60})?|\.[0-9]{1,60})", re.ASCII)
-_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 Quantity = dict[str, Any]
 # Where the units of a number belong -> unit, system, code; asked for only when there is a number.
 Units = Callable[[str], Quantity]
+
+
+def _no_units(path: str) -> Quantity:
+    return {}
 
 
 def number(sent: str) -> Decimal | None:
@@ -84,7 +87,7 @@ def unit(value: Repetition, scope: Scope) -> Quantity | None:
         leaf, words, system = value.value(triplet[0]), value.value(triplet[1]), value.value(triplet[2])
         code = as_code(said(leaf))
         is_ucum = _names_ucum(system, scope)
-        row = scope.table("ucum", code) if code else None
+        row = scope.table("ucum", code, exact=True) if code else None
         if code and (is_ucum or row is not None):
             scope.used(leaf, "code", row.name if row else "")
             scope.used(words, "unit")
@@ -123,20 +126,23 @@ def cq(value: Repetition, scope: Scope) -> Quantity | None:
 
 
 def mo(value: Repetition, scope: Scope) -> dict[str, Any] | None:
-    """MO, and the price of a CP -> Money."""
-    price = value.part(1) if said(value.value(1, 2)) else value
-    amount = read_number(price.value(1), scope, "value")
+    """MO -> Money."""
+    amount = read_number(value.value(1), scope, "value")
     if amount is None:
         return None
-    currency = price.value(2)
-    if not _CURRENCY.fullmatch(said(currency)):
+    currency = value.value(2)
+    row = scope.table("currencies", said(currency)) if said(currency) else None
+    if row is None:
+        if said(currency):
+            scope.warn("code-unknown", currency, "not a currency of ISO 4217; left out")
         return {"value": amount}
-    scope.used(currency, "currency")
-    return {"value": amount, "currency": said(currency)}
+    scope.used(currency, "currency", row.name)
+    return {"value": amount, "currency": row.target}
 
 
-def _no_units(path: str) -> Quantity:
-    return {}
+def cp(value: Repetition, scope: Scope) -> dict[str, Any] | None:
+    """CP -> Money of its price."""
+    return mo(value.part(1), scope)
 
 
 def nr(value: Repetition, scope: Scope) -> dict[str, Any] | None:

@@ -5,27 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mappings.content import clean, said
 from mappings.scope import Scope
 
 if TYPE_CHECKING:
-    from mappings.hl7v2.message import Repetition, Value
+    from mappings.hl7v2.message import Repetition
 
-# FHIR's string excludes control characters but tab, line feed and carriage return (hl7.org/fhir/R4/datatypes);
-# surrogates are what is left of bytes that no character set explains, and no UTF-8 can hold them.
-_EXCLUDED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+__all__ = ["LONGEST", "as_code", "as_uri", "clean", "said", "text"]
+
 _SPACE = re.compile(r"\s+")
 # A string of FHIR holds at most 1 MiB; longer content belongs into an Attachment.
 LONGEST = 1024 * 1024
-
-
-def clean(content: str) -> str:
-    """A text without characters that FHIR's string excludes and without surrounding space."""
-    return _EXCLUDED.sub("", content).strip()
-
-
-def said(value: Value) -> str:
-    """The text of a component, "" for an empty one and for `\"\"`. Nothing is counted as used."""
-    return clean(value.text)
 
 
 def text(

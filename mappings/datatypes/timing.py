@@ -45,10 +45,10 @@ def tq(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     if times:
         repeat["timeOfDay"] = times
     _bounds(repeat, value, scope)
-    count = number(said(value.value(14)))
+    count = number(said(value.value(12)))
     if count is not None and count == int(count) and 0 < count < 2**31:
         repeat["count"] = int(count)
-        scope.used(value.value(14), "repeat.count")
+        scope.used(value.value(12), "repeat.count")
     return _timing(found, repeat)
 
 
@@ -98,7 +98,7 @@ def _period(repeat: Repeat, value: Repetition, scope: Scope) -> None:
     amount = number(said(length))
     if amount is None or amount <= 0 or "period" in repeat:
         return
-    known = scope.table("ucum", said(units)) if said(units) else None
+    known = scope.table("ucum", said(units), exact=True) if said(units) else None
     code = known.target if known else said(units)
     if code not in TIMES:
         scope.warn("unit-unknown", units if said(units) else length, "a length of time needs a unit of time")
@@ -122,7 +122,7 @@ def _event(repeat: Repeat, value: Repetition, scope: Scope) -> None:
     amount = number(said(distance))
     if amount is None or not repeat.get("when") or set(repeat["when"]) & _WITHOUT_OFFSET:
         return
-    known = scope.table("ucum", said(units)) if said(units) else None
+    known = scope.table("ucum", said(units), exact=True) if said(units) else None
     factor = _OFFSET_MINUTES.get(known.target if known else said(units) or "min")
     if factor is None or amount * factor != int(amount * factor) or not 0 <= amount * factor < 2**31:
         scope.warn("unit-unknown", distance, "a distance from an event needs whole minutes; left out")

@@ -43,6 +43,8 @@ def split(data: bytes) -> Batch:
 
     Each message goes from its MSH to the next header or trailer. Never raises.
     """
+    if data.count(b"MSH") < 2 and not any(name in data for name in (b"FHS", b"BHS", b"BTS", b"FTS")):
+        return Batch((data,))
     marks = [(match[1].decode("ascii"), match.start(1)) for match in _PARTS.finditer(data)]
     names = [name for name, _ in marks]
     is_batch = any(name != "MSH" for name in names)

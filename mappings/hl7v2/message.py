@@ -9,7 +9,7 @@ Source: HL7 v2.5.1, 2.5 (messages) and 2.6 (construction rules); 2.5.3.5 (null a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 
 from mappings.hl7v2 import character_sets
@@ -25,8 +25,8 @@ __all__ = ["Hl7Error", "Message", "Position", "Repetition", "Segment", "Separato
 _NOISE = b"\x00\x0b\x1a\x1c"
 """What transports leave around a message: the frame of MLLP, end-of-file marks, padding."""
 
+_LINE_END = re.compile(rb"[\r\n]")
 _BEFORE = re.compile(rb"(?:[\s\x00]|\xef\xbb\xbf)*")
-_LINE = re.compile(rb"[^\r\n]+")
 _PATH = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?-(\d+)(?:\[(\d+)\])?(?:\.(\d+))?(?:\.(\d+))?")
 
 
@@ -40,17 +40,19 @@ class Message:
     __slots__ = ("_content", "_named", "charset", "raw", "segments", "separators", "warnings")
 
     def __init__(
-        self, content: Content, charset: str, segments: Sequence[Segment], warnings: Sequence[Finding]
+        self,
+        content: Content,
+        segments: Sequence[Segment],
+        named: Mapping[str, Sequence[Segment]],
+        warnings: tuple[Finding, ...],
     ) -> None:
         self._content = content
+        self._named = named
         self.raw = content.raw
         self.separators = content.separators
-        self.charset = charset
+        self.charset = content.codec
         self.segments = tuple(segments)
-        self.warnings = tuple(warnings)
-        self._named: dict[str, list[Segment]] = {}
-        for segment in segments:
-            self._named.setdefault(segment.name, []).append(segment)
+        self.warnings = warnings
 
     def first(self, name: str) -> Segment | None:
         """The first segment of that name."""
@@ -114,8 +116,8 @@ def parse(data: bytes, charset: str = "") -> Message:
     declared = _declared_sets(data, start, separators) or ["UTF-8"] * (b"\xef\xbb\xbf" in data[:start])
     codec, odd = character_sets.choose(data[start:], declared, charset)
     content = Content(data, character_sets.plain(data, codec, start), separators, codec)
-    segments, broken = _segments(content, start)
-    return Message(content, codec, segments, [*warnings, *odd, *broken])
+    named, segments, broken = _segments(content, start)
+    return Message(content, segments, named, (*warnings, *odd, *broken))
 
 
 def _instead_of_header(data: bytes, start: int) -> str:
@@ -127,43 +129,50 @@ def _instead_of_header(data: bytes, start: int) -> str:
 
 
 def _declared_sets(data: bytes, start: int, separators: Separators) -> list[str]:
-    line = _LINE.match(data, start)
-    fields = line[0].split(separators.field, 18) if line else []
-    if len(fields) < 18:
+    fields = data[start:].split(separators.field, 18)
+    if len(fields) < 18 or _LINE_END.search(b"".join(fields[:17])):
         return []
-    repetitions = fields[17].split(separators.repetition) if separators.repetition else [fields[17]]
+    declared = _LINE_END.split(fields[17], maxsplit=1)[0]
+    repetitions = declared.split(separators.repetition) if separators.repetition else [declared]
     return [name for one in repetitions if (name := one.decode("latin-1").strip().upper())]
 
 
-def _segments(content: Content, start: int) -> tuple[list[Segment], list[Finding]]:
-    counts: dict[str, int] = {}
+def _segments(content: Content, start: int) -> tuple[dict[str, list[Segment]], list[Segment], list[Finding]]:
+    """The segments by their names and in order, and what is odd about their lines."""
+    field = content.separators.field
+    named: dict[str, list[Segment]] = {}
     segments: list[Segment] = []
-    findings: dict[str, Finding] = {}
-    for name, begin, end, broken in _spans(content, start):
-        counts[name] = occurrence = counts.get(name, 0) + 1
-        segments.append(Segment(content, name, len(segments) + 1, occurrence, begin, end))
-        where = f"{name}[{occurrence}]"
-        if broken:
-            text = "A line that begins no segment continues this one"
-            findings[where] = Finding("broken-line", where, text)
-        if name == "MSH" and occurrence == 2:
-            findings["MSH"] = Finding("second-header", where, "There is another MSH within the message")
-    return segments, list(findings.values())
+    broken: dict[str, Finding] = {}
+    following = start
+    for line in content.plain[start:].replace(b"\n", b"\r").split(b"\r"):
+        begin, following = following, following + len(line) + 1
+        if not line:
+            continue
+        if line[-1] in _NOISE:
+            line = line.rstrip(_NOISE)
+        end = begin + len(line)
+        name, indent = _name(line[:4], field), 0
+        if not name and (match := _begins(field).match(line)):
+            name, indent = match[1].decode("ascii"), match.start(1)
+        if name:
+            alike = named.setdefault(name, [])
+            segments.append(Segment(content, name, len(segments) + 1, len(alike) + 1, begin + indent, end))
+            alike.append(segments[-1])
+        elif line.strip(b" \t\f\v" + _NOISE):
+            last = segments[-1]
+            last.end = end
+            where = f"{last.name}[{last.occurrence}]"
+            broken[where] = Finding("broken-line", where, "A line that begins no segment continues this one")
+    if len(named["MSH"]) > 1:
+        broken["MSH"] = Finding("second-header", "MSH[2]", "There is another MSH within the message")
+    return named, segments, list(broken.values())
 
 
-def _spans(content: Content, start: int) -> list[tuple[str, int, int, bool]]:
-    """Name, first byte, end and whether it goes over several lines, of each segment."""
-    begins = _begins(content.separators.field)
-    found: list[tuple[str, int, int, bool]] = []
-    for line in _LINE.finditer(content.plain, start):
-        begin, end = line.span()
-        text = line[0]
-        if text[-1] in _NOISE:
-            end = begin + len(text.rstrip(_NOISE))
-        match = begins.match(content.plain, begin, end)
-        if match:
-            found.append((match[1].decode("ascii"), match.start(1), end, False))
-        elif text.strip(b" \t\f\v" + _NOISE):
-            name, at, _, _ = found[-1]
-            found[-1] = (name, at, end, True)
-    return found
+@lru_cache(4096)
+def _name(beginning: bytes, field: bytes) -> str:
+    """The segment that a line with these four bytes begins, "" for none."""
+    return (
+        beginning[:3].decode("ascii")
+        if re.fullmatch(rb"[A-Z][A-Z0-9]{2}" + re.escape(field), beginning)
+        else ""
+    )

@@ -11,36 +11,75 @@ if TYPE_CHECKING:
     from mappings.hl7v2.segment import Segment
 
 
-def cut(parts: list[bytes] | None, number: int, start: int, end: int) -> tuple[int, int]:
-    """Span of the part with that number, the first being 1, of parts with one byte between them."""
+def nth(part: bytes, start: int, separator: bytes, number: int) -> tuple[bytes, int]:
+    """The piece of a part with that number, the first being 1, and where it starts; b"" at the end for none.
+
+    start: of the part. separator: b"" for one that the message does not have.
+    Raises: ValueError for a number below 1.
+    """
+    if number == 1:
+        end = part.find(separator) if separator else -1
+        return part if end < 0 else part[:end], start
     if number < 1:
         raise ValueError("Parts of a message are counted from 1")
-    if parts is None:
-        return (start, end) if number == 1 else (end, end)
-    if number > len(parts):
-        return end, end
-    at = start + sum(map(len, parts[: number - 1])) + number - 1
-    return at, at + len(parts[number - 1])
+    pieces = part.split(separator, number) if separator else [part]
+    if number > len(pieces):
+        return b"", start + len(part)
+    return pieces[number - 1], start + sum(map(len, pieces[: number - 1])) + number - 1
+
+
+def pieces(part: bytes, start: int, separator: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Every piece of a part with its number and where it starts."""
+    for number, piece in enumerate(part.split(separator) if separator else (part,), 1):
+        yield number, piece, start
+        start += len(piece) + 1
+
+
+def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Component, subcomponent, first byte and end of everything in a repetition that is not blank."""
+    for c, component in enumerate(part.split(outer) if outer else (part,), 1):
+        at = start
+        start += len(component) + 1
+        if not component or component.isspace():
+            continue
+        if not inner or inner not in component:
+            yield c, 1, at, at + len(component)
+            continue
+        for s, leaf in enumerate(component.split(inner), 1):
+            end = at + len(leaf)
+            if leaf and not leaf.isspace():
+                yield c, s, at, end
+            at = end + 1
 
 
 class Repetition:
     """One repetition of a field; or (`part`) one component of it as a composite of its own."""
 
-    __slots__ = ("_component", "_parts", "_read", "_segment", "_separators", "end", "field", "repetition", "start")
+    __slots__ = ("_plain", "_read", "_segment", "_separators", "_within", "field", "repetition", "start")
 
     def __init__(
-        self, segment: Segment, separators: tuple[bytes, bytes], field: int, repetition: int,
-        start: int, end: int, component: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        segment: Segment,
+        separators: tuple[bytes, bytes],
+        field: int,
+        repetition: int,
+        plain: bytes,
+        start: int,
+        within: tuple[int, ...] = (),
+    ) -> None:
         self._segment = segment
         self._separators = separators
         self.field = field
         self.repetition = repetition
+        self._plain = plain
         self.start = start
-        self.end = end
-        self._component = component
-        self._parts: list[bytes] | None = None
+        self._within = within
         self._read: dict[tuple[int, int], Value] = {}
+
+    @property
+    def end(self) -> int:
+        """The byte of the message that comes after it."""
+        return self.start + len(self._plain)
 
     @property
     def raw(self) -> bytes:
@@ -50,22 +89,26 @@ class Repetition:
     @property
     def text(self) -> str:
         """All of it, decoded and unescaped, with the separators of components that are in it; "" where null."""
-        return "" if self.is_null else self._segment.content.text(self.start, self.end)
+        return self._segment.content.text(self.start, self.end)
 
     @property
     def is_null(self) -> bool:
         """Whether it is `""`: to be deleted."""
-        return self.end - self.start == 2 and self.raw == NULL
+        return self._plain == NULL
 
     @property
     def is_empty(self) -> bool:
         """Whether no component has content; a null is content."""
-        return self.start == self.end or next(self.filled(), None) is None
+        return not self._plain or next(self.filled(), None) is None
 
     @property
     def components(self) -> tuple[tuple[Value, ...], ...]:
         """Every component with its subcomponents, empty ones too."""
-        return tuple(tuple(self._values(number, start, end)) for number, start, end in self._spans())
+        outer, inner = self._separators
+        return tuple(
+            tuple(self._value(c, s, at, at + len(leaf)) for s, leaf, at in pieces(component, start, inner))
+            for c, component, start in pieces(self._plain, self.start, outer)
+        )
 
     def value(self, component: int = 1, subcomponent: int = 1) -> Value:
         """The value there; an empty one where nothing is.
@@ -74,59 +117,28 @@ class Repetition:
         """
         found = self._read.get((component, subcomponent))
         if found is None:
-            start, end = self._span(component)
-            separator = self._separators[1]
-            if subcomponent == 1 and (start == end or not separator or separator not in self._plain(start, end)):
-                found = self._at(component, 1, start, end)
-            else:
-                parts = self._plain(start, end).split(separator) if separator else None
-                found = self._at(component, subcomponent, *cut(parts, subcomponent, start, end))
+            plain, start = nth(self._plain, self.start, self._separators[0], component)
+            plain, start = nth(plain, start, self._separators[1], subcomponent)
+            found = self._value(component, subcomponent, start, start + len(plain))
             self._read[component, subcomponent] = found
         return found
 
     def part(self, component: int) -> Repetition:
         """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""
-        start, end = self._span(component)
-        return Repetition(
-            self._segment, (self._separators[1], b""), self.field, self.repetition, start, end, component
-        )
+        plain, start = nth(self._plain, self.start, self._separators[0], component)
+        inner = (self._separators[1], b"")
+        within = (*self._within, component)
+        return Repetition(self._segment, inner, self.field, self.repetition, plain, start, within)
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well."""
-        for number, start, end in self._spans():
-            if start < end:
-                yield from (value for value in self._values(number, start, end) if not value.is_empty)
+        for component, subcomponent, start, end in leaves(self._plain, self.start, *self._separators):
+            yield self._value(component, subcomponent, start, end)
 
-    def _at(self, component: int, subcomponent: int, start: int, end: int) -> Value:
-        if self._component:
-            component, subcomponent = self._component, component
+    def _value(self, component: int, subcomponent: int, start: int, end: int) -> Value:
+        if self._within:
+            component, subcomponent = (*self._within, component)[:2]
         return Value(self._segment, self.field, self.repetition, component, subcomponent, start, end)
-
-    def _plain(self, start: int, end: int) -> bytes:
-        return self._segment.content.plain[start:end]
-
-    def _split(self) -> list[bytes]:
-        if self._parts is None:
-            plain, separator = self._plain(self.start, self.end), self._separators[0]
-            self._parts = plain.split(separator) if separator else [plain]
-        return self._parts
-
-    def _span(self, component: int) -> tuple[int, int]:
-        return cut(self._split(), component, self.start, self.end)
-
-    def _spans(self) -> Iterator[tuple[int, int, int]]:
-        start = self.start
-        for number, part in enumerate(self._split(), 1):
-            yield number, start, start + len(part)
-            start += len(part) + 1
-
-    def _values(self, component: int, start: int, end: int) -> Iterator[Value]:
-        separator = self._separators[1]
-        plain = self._plain(start, end)
-        parts = plain.split(separator) if separator else [plain]
-        for number, part in enumerate(parts, 1):
-            yield self._at(component, number, start, start + len(part))
-            start += len(part) + 1
 
     def __repr__(self) -> str:
         return f"Repetition({self._segment.name}-{self.field}[{self.repetition}])"

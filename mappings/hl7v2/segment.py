@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mappings.hl7v2.repetition import Repetition, cut
+from mappings.hl7v2.repetition import Repetition, leaves, nth, pieces
+from mappings.hl7v2.separators import Separators
 from mappings.hl7v2.value import HEADERS, Content, Value
+
+_LITERAL = Separators(b"", b"", b"", b"", b"")
+"""For what is not split: the separators of a header."""
 
 
 class Segment:
@@ -43,61 +47,68 @@ class Segment:
 
         Raises: ValueError for a number below 1.
         """
-        start, end = self._span(field)
-        return self.content.raw[start:end]
+        plain, start = self._field(field)
+        return self.content.raw[start : start + len(plain)]
 
     def repetitions(self, field: int) -> tuple[Repetition, ...]:
         """The repetitions of a field, none where it is not there or empty.
 
         Raises: ValueError for a number below 1.
         """
-        start, end = self._span(field)
-        if start == end:
+        plain, start = self._field(field)
+        if not plain:
             return ()
-        separators = self.content.separators
         if field <= 2 and self.name in HEADERS:
-            return (Repetition(self, (b"", b""), field, 1, start, end),)
+            return (Repetition(self, (b"", b""), field, 1, plain, start),)
+        separators = self.content.separators
         levels = (separators.component, separators.subcomponent)
-        if not separators.repetition:
-            return (Repetition(self, levels, field, 1, start, end),)
-        found = []
-        for number, part in enumerate(self.content.plain[start:end].split(separators.repetition), 1):
-            found.append(Repetition(self, levels, field, number, start, start + len(part)))
-            start += len(part) + 1
-        return tuple(found)
+        return tuple(
+            Repetition(self, levels, field, number, piece, at)
+            for number, piece, at in pieces(plain, start, separators.repetition)
+        )
 
     def value(self, field: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> Value:
         """The value there; an empty one where nothing is.
 
         Raises: ValueError for a number below 1.
         """
-        if min(component, subcomponent, repetition) < 1:
-            raise ValueError("Parts of a message are counted from 1")
-        repetitions = self.repetitions(field)
-        if repetition <= len(repetitions):
-            return repetitions[repetition - 1].value(component, subcomponent)
-        _, end = self._span(field)
-        return Value(self, field, repetition, component, subcomponent, end, end)
+        plain, start = self._field(field)
+        separators = _LITERAL if field <= 2 and self.name in HEADERS else self.content.separators
+        plain, start = nth(plain, start, separators.repetition, repetition)
+        plain, start = nth(plain, start, separators.component, component)
+        plain, start = nth(plain, start, separators.subcomponent, subcomponent)
+        return Value(self, field, repetition, component, subcomponent, start, start + len(plain))
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well, in order; the separators of a header are none."""
-        for field in range(3 if self.name in HEADERS else 1, self.last_field + 1):
-            for repetition in self.repetitions(field):
-                yield from repetition.filled()
+        separators = self.content.separators
+        levels = separators.component, separators.subcomponent
+        skipped = 2 if self.name in HEADERS else 1  # parts of the line that are no fields with values
+        start = self.start
+        for number, field in enumerate(self._split()):
+            if field and number >= skipped:
+                for repetition, part, at in pieces(field, start, separators.repetition):
+                    for component, subcomponent, begin, end in leaves(part, at, *levels):
+                        yield Value(self, number + skipped - 1, repetition, component, subcomponent, begin, end)
+            start += len(field) + 1
 
     def _split(self) -> list[bytes]:
         if self._fields is None:
             self._fields = self.content.plain[self.start : self.end].split(self.content.separators.field)
         return self._fields
 
-    def _span(self, field: int) -> tuple[int, int]:
-        if self.name not in HEADERS:
-            if field < 1:
-                raise ValueError("Fields of a segment are counted from 1")
-            return cut(self._split(), field + 1, self.start, self.end)
-        if field == 1:
-            return min(self.start + 3, self.end), min(self.start + 4, self.end)
-        return cut(self._split(), field, self.start, self.end)
+    def _field(self, field: int) -> tuple[bytes, int]:
+        """A field and where it starts; b"" at the end of the segment where there is none."""
+        if field < 1:
+            raise ValueError("Fields of a segment are counted from 1")
+        fields = self._split()
+        if self.name in HEADERS:
+            field -= 1
+            if not field:
+                return self.content.plain[self.start + 3 : self.end][:1], min(self.start + 3, self.end)
+        if field >= len(fields):
+            return b"", self.end
+        return fields[field], self.start + sum(map(len, fields[:field])) + field
 
     def __repr__(self) -> str:
         return f"Segment({self.name}[{self.occurrence}])"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from mappings.hl7v2.errors import Hl7Error
 from mappings.result import Finding
@@ -38,18 +38,23 @@ class Separators:
 USUAL = Separators()
 
 
-def read_separators(header: bytes) -> tuple[Separators, list[Finding]]:
+def read_separators(header: bytes) -> tuple[Separators, tuple[Finding, ...]]:
     """The separators that a header segment (MSH, FHS, BHS) declares, from its first byte on.
 
     Raises: Hl7Error where field 1 or 2 is no separator at all.
     """
-    name = header[:3].decode("latin-1")
-    if len(header) < 4 or header[3] not in _PUNCTUATION:
-        raise Hl7Error("101", f"{name}-1", "There is no field separator")
     field = header[3:4]
-    declared = re.split(rb"[\r\n" + re.escape(field) + rb"]", header[4:64], maxsplit=1)[0].strip()
+    return _separators(header[:3], field, header[4:64].partition(field)[0] if field else b"")
+
+
+@lru_cache(256)
+def _separators(header: bytes, field: bytes, following: bytes) -> tuple[Separators, tuple[Finding, ...]]:
+    name = header.decode("latin-1")
+    if not field or field[0] not in _PUNCTUATION:
+        raise Hl7Error("101", f"{name}-1", "There is no field separator")
+    declared = re.split(rb"[\r\n]", following, maxsplit=1)[0].strip()
     if not declared and field not in USUAL.encoding:
-        return Separators(field), [_finding(name, "are missing; the usual ones are assumed")]
+        return Separators(field), (_finding(name, "are missing; the usual ones are assumed"),)
     match = _ENCODING.match(declared)
     characters = match[0] if match else b""
     if not characters:
@@ -60,7 +65,7 @@ def read_separators(header: bytes) -> tuple[Separators, list[Finding]]:
         findings.append(_finding(name, "are followed by something else"))
     if len(set(field + characters)) <= len(characters):
         findings.append(_finding(name, "repeat themselves"))
-    return Separators(field, *(characters[n : n + 1] for n in range(5))), findings
+    return Separators(field, *(characters[n : n + 1] for n in range(5))), tuple(findings)
 
 
 def _finding(name: str, text: str) -> Finding:

@@ -18,6 +18,9 @@ from mappings.hl7v2.abstract_syntax import Part, structures
 from mappings.hl7v2.message import Message, Segment
 from mappings.result import Finding
 
+_PREVIOUS_RESULTS = "PR"
+"""Order control (table 0119) of results that are sent with a new order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -124,12 +127,24 @@ def group(message: Message) -> Group:
     opened = [_Open(part)]
     warnings: dict[str, Finding] = {}
     for segment in message.segments:
+        if segment.name == "ORC":
+            _end_prior_results(opened, segment)
         if _place(opened, segment) or segment.name.startswith("Z"):
             continue
         where = f"{segment.name}[{segment.occurrence}]"
         text = f"{part.name} has no place for it here"
         warnings.setdefault(segment.name, Finding("out-of-place", where, text))
     return opened[0].closed(tuple(warnings.values()))
+
+
+def _end_prior_results(opened: list[_Open], segment: Segment) -> None:
+    """Leave the prior results of an order where the next ORC is an order: the places of both are alike."""
+    if segment.value(1).text.strip().upper() in ("", _PREVIOUS_RESULTS):
+        return
+    for depth, one in enumerate(opened):
+        if one.part.name == "PRIOR_RESULT":
+            del opened[depth:]
+            return
 
 
 def _place(opened: list[_Open], segment: Segment) -> bool:

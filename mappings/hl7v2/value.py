@@ -28,8 +28,10 @@ class Content:
     codec: str
 
     def text(self, start: int, end: int) -> str:
-        """Decoded and unescaped."""
+        """Decoded and unescaped; "" for a null."""
         raw = self.raw[start:end]
+        if raw == NULL:
+            return ""
         escape = self.separators.escape
         if escape and escape in raw:
             raw = unescape(raw, self.plain[start:end], self.separators)
@@ -92,15 +94,12 @@ class Value:
     def text(self) -> str:
         """Decoded and unescaped, blanks kept; "" where it is null."""
         if self._text is None:
-            self._text = self._decoded()
+            content = self._segment.content
+            if self.field <= 2 and self._segment.name in HEADERS:
+                self._text = decode(self.raw, content.codec)
+            else:
+                self._text = content.text(self.start, self.end) if self.start < self.end else ""
         return self._text
-
-    def _decoded(self) -> str:
-        if self.start == self.end or self.is_null:
-            return ""
-        if self._segment.name in HEADERS and self.field <= 2:
-            return self.raw.decode("ascii", "replace")
-        return self._segment.content.text(self.start, self.end)
 
     @property
     def is_null(self) -> bool:

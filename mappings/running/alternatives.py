@@ -1,15 +1,17 @@
-"""Where a value comes from: a field through a function or a table, a constant, a reference to another resource."""
+"""Where a value comes from: a field through a function or a table, a constant, a reference to another
+resource.
+"""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mappings.datatypes import Function
+from mappings.datatypes.function import Function
 from mappings.datatypes.reading import as_code, as_uri, said
 from mappings.running.conditions import Condition
+from mappings.running.run import copied
 from mappings.running.source_path import SourcePath
 from mappings.scope import Use
 from mappings.tables import Table, TableRow
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on purpose.
+    """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on
+    purpose.
 
     is_substance: whether the message says so, other than a constant; `link`: it points at another resource.
     """
@@ -57,16 +60,12 @@ class FromFunction:
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
         found: list[Made] = []
-        scope, name = frame.run.scope, self.function.name
-        account = scope.account
+        run, name = frame.run, self.function.name
         for reading in self.path.readings(frame):
             if reading.is_null:
                 found.append(Made(None, '""', (reading.value(),), is_null=True))
             else:
-                before = len(account.uses)
-                value = self.function(reading, scope, self.table)
-                uses = tuple(account.uses[before:])
-                del account.uses[before:]
+                value, uses = run.made(self.function, reading, self.table)
                 if value is None or value == {}:
                     continue
                 leaves = tuple(use.value for use in uses if not use.intent and not use.path)
@@ -81,7 +80,8 @@ class FromFunction:
 class FromText:
     """The text of leaves, looked up in a table where there is one. kind: FHIR's primitive type.
 
-    table: a table of the overlay or the base by name, or one that stands in the map. join: makes one text of several.
+    table: a table of the overlay or the base by name, or one that stands in the map. join: makes one text of
+    several.
     """
 
     path: SourcePath
@@ -160,7 +160,7 @@ class Constant:
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
-        return [Made(copy.deepcopy(self.value), is_substance=False)]
+        return [Made(copied(self.value), is_substance=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +179,12 @@ class ToResource:
 
 @dataclass(frozen=True, slots=True)
 class ToAllResources:
-    """References to all that the message speaks of so far."""
+    """References to all that the message speaks of so far, but for what only says where it came from."""
 
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
-        keys = [*frame.run.drafts, *frame.run.scope.account.intents]
+        drafts = frame.run.drafts
+        keys = [key for key, draft in drafts.items() if draft.resource_type != "Provenance"]
+        keys += frame.run.scope.account.intents
         return [Made({"reference": f"#intent:{key}"}, is_substance=False) for key in keys]

@@ -39,7 +39,7 @@ class Draft:
             self.root.content,
             self.identities,
             self.write,
-            tuple(path for path in self.cleared if not _filled(self.root.content, path)),
+            tuple(path for path in dict.fromkeys(self.cleared) if not _filled(self.root.content, path)),
             self.lists,
             (*self.keep, *(path for path in self.defaulted if path not in self.keep)),
             self.status,
@@ -63,7 +63,8 @@ class Element:
     def append(self, holder: dict[str, Any], spelled: str, name: str, value: Any) -> int:
         """Add a value to a list unless it has it; answers its index.
 
-        What counts as the same is what the resource's `lists` say of the path: equal content; with `union:a,b` also
+        What counts as the same is what the resource's `lists` say of the path: equal content; with `union:a,b`
+        also
         what has these elements equal, and what is a part of one that is there.
         """
         listed = holder.setdefault(name, [])

@@ -1,4 +1,5 @@
-"""Where in the message a rule stands: group, segments and repetition that loops have chosen, names that are known.
+"""Where in the message a rule stands: group, segments and repetition that loops have chosen, names that are
+known.
 
 A segment is looked for in the group of the frame and everything in it, then outwards. On the way out the groups
 that are like the one we came from are left alone: an order never sees the specimen of the order before it.
@@ -6,6 +7,7 @@ that are like the one we came from are left alone: an order never sees the speci
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,21 +17,15 @@ if TYPE_CHECKING:
 
 
 def within(group: Group, name: str, left_out: str = "") -> list[Segment]:
-    """The segments of a name in a group and its inner groups but those called `left_out`, in the message's order."""
+    """The segments of a name in a group and its inner groups but those called `left_out`, in the message's
+    order.
+    """
     found = [segment for segment in group.segments if segment.name == name]
     for inner in group.groups:
         if inner.name != left_out:
-            found += within(inner, name)
+            found += within(inner, name, left_out)
     if len(found) > 1:
         found.sort(key=lambda segment: segment.ordinal)
-    return found
-
-
-def groups_within(group: Group, name: str) -> list[Group]:
-    """The groups of a name in a group, at any depth, in the message's order."""
-    found: list[Group] = []
-    for inner in group.groups:
-        found += [inner] if inner.name == name else groups_within(inner, name)
     return found
 
 
@@ -72,7 +68,9 @@ class Frame:
         return frame
 
     def together(self, name: str) -> list[Segment]:
-        """The segment that a path means: the chosen one (or ones, taken together), else the first that is seen."""
+        """The segment that a path means: the chosen one (or ones, taken together), else the first that is
+        seen.
+        """
         found = self._known.get(name)
         if found is None:
             found = self._known[name] = self.chosen.get(name) or self.every(name)[:1]
@@ -93,6 +91,13 @@ class Frame:
         """The segments of a name that stand in this frame's group itself."""
         return [segment for segment in self.group.segments if segment.name == name]
 
-    def groups(self, name: str) -> list[Group]:
-        """The groups of a name inside this frame's group."""
-        return groups_within(self.group, name)
+    def at_groups(self, name: str) -> Iterator[Frame]:
+        """A frame for each group of a name inside this one's, in frames for the groups between: the second
+        patient's
+        orders never see the first patient."""
+        for inner in self.group.groups:
+            frame = self.at_group(inner)
+            if inner.name == name:
+                yield frame
+            else:
+                yield from frame.at_groups(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mappings.datatypes import Function
+from mappings.datatypes.function import Function
 from mappings.datatypes.reading import said
 from mappings.result import Identity
 from mappings.running.conditions import Condition
@@ -39,16 +39,6 @@ def _identity(frame: Frame, resource_type: str, identifier: dict[str, Any]) -> I
     return Identity(f"{LOCAL}:{frame.run.scope.source.name}:{resource_type}", value, is_identifier=False)
 
 
-def _read(frame: Frame, function: Function, reading: Repetition) -> Any:
-    """What a function makes of a value here; what it finds and uses is told where the element is written."""
-    account = frame.run.scope.account
-    uses, findings, intents = len(account.uses), len(account.findings), dict(account.intents)
-    made = function(reading, frame.run.scope)
-    del account.uses[uses:], account.findings[findings:]
-    account.intents = intents
-    return made
-
-
 @dataclass(frozen=True, slots=True)
 class OfIdentifier:
     """An identifier of a field: the first repetition that gives one."""
@@ -59,7 +49,7 @@ class OfIdentifier:
 
     def identities(self, frame: Frame, resource_type: str, seen: list[Value]) -> list[Identity]:
         for reading in self.path.readings(frame):
-            made = None if reading.is_null else _read(frame, self.function, reading)
+            made = None if reading.is_null else frame.run.made(self.function, reading)[0]
             identity = _identity(frame, resource_type, made) if isinstance(made, dict) else None
             if identity is not None:
                 seen.append(reading.value())
@@ -81,7 +71,7 @@ class OfPatient:
     def identities(self, frame: Frame, resource_type: str, seen: list[Value]) -> list[Identity]:
         ranked: list[tuple[int, int, Identity, Value]] = []
         for place, reading in enumerate(self.path.repetitions(frame)):
-            made = None if reading.is_null else _read(frame, self.function, reading)
+            made = None if reading.is_null else frame.run.made(self.function, reading)[0]
             identity = _identity(frame, resource_type, made) if isinstance(made, dict) else None
             if identity is not None:
                 ranked.append((self._rank(frame, reading), place, identity, reading.value()))

@@ -1,8 +1,10 @@
-"""The rules of a map, as the compiler makes them. Each runs in a frame (where to read) on an element (where to write)."""
+"""The rules of a map, as the compiler makes them. Each runs in a frame (where to read) on an element (where
+to write).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mappings.hl7v2.message import Segment
@@ -19,10 +21,6 @@ if TYPE_CHECKING:
     from mappings.hl7v2.message import Value
 
 
-# Where paths start inside of an object whose own place is known only when it is written.
-_HERE = "\0"
-
-
 class Rule(Protocol):
     """where: `file:line`, as traces name it. element: None where no resource is being built."""
 
@@ -34,7 +32,8 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ValueRule:
-    """Writes what the first alternative gives that has something; `default` where none does and nothing is stored.
+    """Writes what the first alternative gives that has something; `default` where none does and nothing is
+    stored.
 
     The first rule that has something for an element which is no list keeps it.
     """
@@ -126,9 +125,11 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class EachSegment:
-    """A rule for every segment of a name that is seen from here. `together`: runs of segments that agree are one.
+    """A rule for every segment of a name that is seen from here. `together`: runs of segments that agree are
+    one.
 
-    together: paths whose texts are compared; alike: only segments for which this holds are put together. direct:
+    together: paths whose texts are compared; alike: only segments for which this holds are put together.
+    direct:
     only segments that stand in the group itself, an order's notes without those of its observations.
     """
 
@@ -188,13 +189,14 @@ class EachGroup:
     rule: Rule
 
     def run(self, frame: Frame, element: Element | None) -> None:
-        for group in frame.groups(self.group):
-            self.rule.run(frame.at_group(group), element)
+        for inner in frame.at_groups(self.group):
+            self.rule.run(inner, element)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectRule:
-    """Builds an object; it is written if something of the message is in it. One that is there already is filled.
+    """Builds an object; it is written if something of the message is in it. One that is there already is
+    filled.
 
     always: it is written even if nothing of the message is in it.
     """
@@ -207,22 +209,25 @@ class ObjectRule:
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
         run, mark = frame.run, len(frame.run.steps)
-        inner = Element(self.target.standing(element), _HERE, element.draft)
+        expected = self.target.place(element)
+        inner = Element(self.target.standing(element), expected, element.draft)
         at = frame.inner()
         for rule in self.rules:
             rule.run(at, inner)
         if not (inner.is_substance or self.always) or not inner.content:
-            run.steps[mark:] = [step for step in run.steps[mark:] if not step.path.startswith(_HERE)]
+            run.steps[mark:] = [step for step in run.steps[mark:] if not self._is_inside(step, inner)]
             return
         element.is_substance = element.is_substance or inner.is_substance
         path = self.target.put(element, inner.content)
-        for index in range(mark, len(run.steps)):
-            step = run.steps[index]
-            if step.path.startswith(_HERE):
-                placed = path + step.path.removeprefix(_HERE)
-                run.steps[index] = Step(
-                    step.intent, placed, step.positions, step.rule, step.using, step.table, step.raw, step.value
-                )
+        if path != expected:  # the list had it already
+            for index in range(mark, len(run.steps)):
+                if self._is_inside(run.steps[index], inner):
+                    placed = path + run.steps[index].path.removeprefix(expected)
+                    run.steps[index] = replace(run.steps[index], path=placed)
+
+    @staticmethod
+    def _is_inside(step: Step, inner: Element) -> bool:
+        return step.intent == inner.draft.key and step.path.startswith(inner.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
-"""One message on its way through a map: the drafts of intents, and the account of what was read and what it became."""
+"""One message on its way through a map: the drafts of intents, and the account of what was read and what it
+became.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mappings.result import Finding, Identity, Merge, Step
@@ -11,6 +14,7 @@ from mappings.running.element import Draft
 from mappings.scope import Scope, joined
 
 if TYPE_CHECKING:
+    from mappings.datatypes.function import Function
     from mappings.hl7v2.message import Repetition, Segment, Value
     from mappings.scope import Use
 
@@ -42,6 +46,7 @@ class Run:
     merges: list[Merge] = field(default_factory=list)
     read: set[Leaf] = field(default_factory=set)
     filled: dict[tuple[int, int], list[Repetition]] = field(default_factory=dict)
+    _made: dict[tuple[int, str, str], tuple[Any, tuple[Use, ...], Repetition]] = field(default_factory=dict)
     _by_identity: dict[tuple[str, Identity], Draft] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _spoken_of: set[str] = field(default_factory=set)
@@ -57,13 +62,30 @@ class Run:
             self.filled[segment.ordinal, number] = found
         return found
 
+    def made(self, function: Function, reading: Repetition, table: str = "") -> tuple[Any, tuple[Use, ...]]:
+        """What a function makes of a value, and what it says of its components; the second time from memory."""
+        key = (id(reading), function.name, table)
+        known = self._made.get(key)
+        if known is not None:
+            return copied(known[0]), known[1]
+        account = self.scope.account
+        before = len(account.uses)
+        value = function(reading, self.scope, table)
+        uses = tuple(account.uses[before:])
+        del account.uses[before:]
+        # The reading is kept with what was made of it: an id is another's once the object is gone.
+        self._made[key] = (value, uses, reading)
+        return value, uses
+
     def count(self, what: str) -> int:
         """How often this was counted in the message, this time included."""
         self._counts[what] = number = self._counts.get(what, 0) + 1
         return number
 
     def draft(self, name: str, resource_type: str, identities: tuple[Identity, ...]) -> tuple[Draft, bool]:
-        """The draft for a resource, and whether it is new: what has an identity of one that is there is that one."""
+        """The draft for a resource, and whether it is new: what has an identity of one that is there is
+        that one.
+        """
         for identity in identities:
             known = self._by_identity.get((resource_type, identity))
             if known is not None:
@@ -124,14 +146,25 @@ class Run:
             )
 
 
+def copied(value: Any) -> Any:
+    """FHIR JSON that may be changed without changing what it was copied from."""
+    if isinstance(value, dict):
+        return {name: copied(member) for name, member in value.items()}
+    return [copied(member) for member in value] if isinstance(value, list) else value
+
+
+@lru_cache(4096)
+def _steps(path: str) -> tuple[str | int, ...]:
+    """`name[0].given` as `name`, 0, `given`."""
+    parts = path.replace("[", ".[").split(".") if path else ()
+    return tuple(int(part[1:-1]) if part[0] == "[" else part for part in parts if part)
+
+
 def value_at(value: Any, path: str) -> Any:
     """What stands at a path of dots and `[n]` in FHIR JSON, None for nothing."""
-    for step in path.replace("[", ".[").split(".") if path else ():
-        if not step:
-            continue
-        if step[0] == "[":
-            index = int(step[1:-1])
-            value = value[index] if isinstance(value, list) and index < len(value) else None
-        else:
-            value = value.get(step) if isinstance(value, Mapping) else None
+    try:
+        for step in _steps(path):
+            value = value[step]
+    except (KeyError, IndexError, TypeError):
+        return None
     return value

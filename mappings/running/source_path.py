@@ -1,4 +1,6 @@
-"""Where a rule reads: `PID-3`, `PID-3.1`, `PID-3[2].4.2`, `PID-3[5=MR].1`; inside a loop over repetitions `.4.2`, `.`."""
+"""Where a rule reads: `PID-3`, `PID-3.1`, `PID-3[2].4.2`, `PID-3[5=MR].1`; inside a loop over repetitions
+`.4.2`, `.`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _RELATIVE = re.compile(r"\.(?:(?P<component>[1-9]\d?)(?:\.(?P<subcomponent>[1-9]
 
 @dataclass(frozen=True, slots=True)
 class SourcePath:
-    """segment: "" inside a repetition. repetition: 0 for all. filter, code: only repetitions with this code there.
+    """segment: "" inside a repetition. repetition: 0 for all. filter, code: only repetitions with this code
+    there.
 
     component, subcomponent: 0 where the path ends before.
     """
@@ -37,7 +40,9 @@ class SourcePath:
         below = "".join(f".{n}" for n in (self.component, self.subcomponent) if n)
         if not self.segment:
             return below or "."
-        which = f"[{self.repetition}]" if self.repetition else f"[{self.filter}={self.code}]" if self.code else ""
+        which = (
+            f"[{self.repetition}]" if self.repetition else f"[{self.filter}={self.code}]" if self.code else ""
+        )
         return f"{self.segment}-{self.field}{which}{below}"
 
     def repetitions(self, frame: Frame) -> list[Any]:

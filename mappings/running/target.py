@@ -1,4 +1,6 @@
-"""Where a rule writes: a path from the element at hand to a property, `period.start`, `extension.birthPlace`, `.`."""
+"""Where a rule writes: a path from the element at hand to a property, `period.start`,
+`extension.birthPlace`, `.`.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from mappings.running.element import Element
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """spelled: as in the map. steps: properties that hold one object each, outermost first. name: of the property.
+    """spelled: as in the map. steps: properties that hold one object each, outermost first. name: of the
+    property.
 
     is_list: of the property. url: of an extension that the value is wrapped in, "" for none; `name` is then
-    `extension` and `value_name` the property of the extension, `valueString`. whole: the value is an object whose
+    `extension` and `value_name` the property of the extension, `valueString`. whole: the value is an object
+    whose
     members join the element at hand (`.`, or `value[x]`: the value brings the name of its type with it).
     """
 
@@ -36,6 +40,15 @@ class Target:
                 for name in self._inner(element)
             )
         return self.name in self._inner(element)
+
+    def place(self, element: Element) -> str:
+        """Where a new object will stand."""
+        path = ".".join((element.path, *self.steps))
+        if self.whole:
+            return path
+        if not self.is_list:
+            return f"{path}.{self.name}"
+        return f"{path}.{self.name}[{len(self._inner(element).get(self.name, ()))}]"
 
     def standing(self, element: Element) -> dict[str, Any]:
         """A copy of the object that a further rule adds to; an empty one for a new object."""

@@ -136,6 +136,10 @@ def test_a_component_can_be_asked_as_a_composite_of_its_own(adt: bytes) -> None:
     assert str(authority.value(2).position) == "PID[1]-3[1].4.2"
     assert authority.text == "WEST&1.2.3.4&ISO"
     assert segment.repetitions(3)[1].part(9).is_empty
+    namespace = authority.part(2)
+    assert namespace.value().text == "1.2.3.4"
+    assert str(namespace.value().position) == "PID[1]-3[1].4.2"
+    assert [str(value.position) for value in authority.filled()] == [f"PID[1]-3[1].4.{n}" for n in (1, 2, 3)]
 
 
 def test_components_are_given_with_the_empty_ones() -> None:

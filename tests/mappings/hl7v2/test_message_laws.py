@@ -96,6 +96,8 @@ def test_every_value_is_the_slice_of_bytes_that_its_place_says(data: bytes) -> N
         assert position.end <= segment.end
         again = message.get(str(position))
         assert again.position == position
+        assert again.key == value.key
+        assert value.place == str(position)
         assert again.text == value.text
 
 

@@ -13,7 +13,7 @@ from mappings.hl7v2.structure import Group, group, structure_of
 
 
 def message(kind: str, *names: str) -> Message:
-    lines = [f"MSH|^~\\&|SYNTHETIC||||2026||{kind}|1|P|2.5.1", *(f"{name}|1" for name in names)]
+    lines = [f"MSH|^~\\&|SYNTHETIC||||2026||{kind}|1|P|2.5.1", *(f"{name}||1" for name in names)]
     return parse("\r".join(lines).encode())
 
 
@@ -201,6 +201,18 @@ def test_a_segment_that_no_structure_has_stays_in_the_open_group() -> None:
     found = group(message("ORU^R01", "PID", "OBR", "OBX", "FHX", "ZLR", "OBX"))
     assert "OBSERVATION(OBX FHX ZLR) OBSERVATION(OBX)" in drawn(found)
     assert [(one.code, one.position) for one in found.warnings] == [("out-of-place", "FHX[1]")]
+
+
+@pytest.mark.parametrize(
+    ("control", "orders", "priors"), [("NW", 2, 1), ("CA", 2, 1), ("PR", 1, 2), ("", 1, 2)]
+)
+def test_an_order_after_prior_results_is_told_by_its_control(control: str, orders: int, priors: int) -> None:
+    head = "MSH|^~\\&|SYNTHETIC||||2026||OML^O21|1|P|2.5.1"
+    lines = [head, "PID|1", "ORC|NW", "OBR|1", "PID|1", "ORC|PR", "OBR|2", "OBX|1", f"ORC|{control}", "OBR|3"]
+    found = group(parse("\r".join(lines).encode()))
+    assert len(found.groups_named("ORDER")) == orders
+    assert len(found.groups_named("ORDER_PRIOR")) == priors
+    assert found.warnings == ()
 
 
 def test_segments_of_the_site_are_no_oddity() -> None:
