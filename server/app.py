@@ -18,6 +18,7 @@ from server.api.exchange import Authenticate
 from server.api.fhir import fhir_blueprint, respond
 from server.api.hl7v2 import hl7v2_blueprint
 from server.api.launch_endpoint import launch_blueprint
+from server.api.listener_metrics import listener_metrics
 from server.api.observability import Metrics, note_route, observability_blueprint, observed
 from server.api.pages import pages_blueprint
 from server.api.protection import protected
@@ -42,6 +43,8 @@ from server.hl7v2.sources import Sources
 from server.interactions.perform import perform
 from server.interactions.request import Context, Limits
 from server.logs import Log
+from server.mllp.counts import BUCKETS
+from server.mllp.counts import read as read_counts
 from server.mllp.limits import Limits as ListenerLimits
 from server.outbound_http import fetch
 from server.policy.roles import use
@@ -149,7 +152,8 @@ def create_app(
     front = "/ehr" if settings.demo else "/console"
     app.add_url_rule("/", "front", lambda: redirect(front, 302))
     app.register_blueprint(_hl7v2(settings, context, store, counted(authenticate, clients), addresses, log))
-    app.register_blueprint(observability_blueprint(store, metrics, authenticate))
+    listeners = lambda: listener_metrics(read_counts(settings.home), BUCKETS)  # noqa: E731
+    app.register_blueprint(observability_blueprint(store, metrics, authenticate, listeners))
 
     @app.after_request
     def note(response: Response) -> Response:

@@ -9,6 +9,7 @@ import importlib.metadata
 import ssl
 
 from server.errors import FhirError
+from server.mllp.tls import Certificates
 from server.settings import Settings
 from server.storage import DatabaseUrlError, open_store
 from server.storage.migrations import SchemaTooNew
@@ -56,6 +57,7 @@ def prepare(settings: Settings) -> None:
     Raises: DeploymentError.
     """
     _require_certificate(settings)
+    _require_listener_certificate(settings)
     migrate(settings)
     _require_brand(settings)
     try:
@@ -84,6 +86,21 @@ def _require_certificate(settings: Settings) -> None:
         )
         raise DeploymentError(
             f"BATON_TLS_CERT and BATON_TLS_KEY cannot be used ({reason}); `baton doctor` looks closer"
+        ) from None
+
+
+def _require_listener_certificate(settings: Settings) -> None:
+    """Refuse files that the HL7 v2 listener cannot be started with, for the same reason."""
+    if not settings.port_mllps:
+        return
+    if not settings.mllp_tls_cert or not settings.mllp_tls_key:
+        raise DeploymentError("BATON_PORT_MLLPS needs BATON_MLLP_TLS_CERT and BATON_MLLP_TLS_KEY")
+    try:
+        Certificates(settings.mllp_tls_cert, settings.mllp_tls_key, settings.mllp_client_ca)
+    except (OSError, ValueError):
+        raise DeploymentError(
+            "BATON_MLLP_TLS_CERT, BATON_MLLP_TLS_KEY or BATON_MLLP_CLIENT_CA cannot be used;"
+            " `baton doctor` looks closer"
         ) from None
 
 

@@ -40,6 +40,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         *_settings(settings),
         *_policy(settings),
         *_certificate(settings, now),
+        *_listener(settings, now),
         *_home(settings),
         *in_database,
         *_keys(settings, now),
@@ -106,31 +107,65 @@ def _certificate(settings: Settings, now: datetime) -> Iterator[Finding]:
     if not settings.tls_cert or not settings.tls_key:
         yield row("tls", "error", "BATON_TLS_CERT and BATON_TLS_KEY go together: set both or none")
         return
+    yield from _usable("tls", "BATON_TLS", settings.tls_cert, settings.tls_key, now)
+
+
+def _listener(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Where HL7 v2 messages come in."""
+    open_to = [str(network) for network in settings.mllp_allow if not network.is_loopback]
+    if settings.port_mllps:
+        cert, key = settings.mllp_tls_cert, settings.mllp_tls_key
+        if not cert or not key:
+            yield row("mllp", "error", "BATON_PORT_MLLPS needs BATON_MLLP_TLS_CERT and BATON_MLLP_TLS_KEY")
+        elif (cert, key) != (settings.tls_cert, settings.tls_key):
+            yield from _usable("mllp", "BATON_MLLP_TLS", cert, key, now)
+        if settings.mllp_client_ca and not Path(settings.mllp_client_ca).is_file():
+            yield row("mllp", "error", "BATON_MLLP_CLIENT_CA is no file: name the authorities' certificates")
+    if not _is_loopback(settings.host_mllp) and not open_to:
+        yield row(
+            "mllp", "warning", "nobody but this machine may send messages: BATON_MLLP_ALLOW names networks"
+        )
+    elif settings.port_mllp and not _is_loopback(settings.host_mllp):
+        yield row(
+            "mllp",
+            "warning",
+            f"messages come without TLS on {settings.host_mllp}:{settings.port_mllp} from {', '.join(open_to)}:"
+            " keep that inside a VPN, or use BATON_PORT_MLLPS and BATON_PORT_MLLP=off",
+        )
+    elif settings.port_mllp or settings.port_mllps:
+        yield row("mllp", "ok", f"{settings.host_mllp}:{settings.port_mllp or settings.port_mllps}")
+    folder = settings.hl7v2_folder
+    if folder is not None and folder.is_dir() and _is_writable_by_others(folder):
+        yield row("mllp", "warning", f"{folder} can be written by other users: chmod go-w it")
+
+
+def _usable(check: str, name: str, cert: str, cert_key: str, now: datetime) -> Iterator[Finding]:
+    """Whether a certificate and its key can be used, and for how long."""
     try:
-        certificate = x509.load_pem_x509_certificate(Path(settings.tls_cert).read_bytes())
-        key = load_pem_private_key(Path(settings.tls_key).read_bytes(), None)
+        certificate = x509.load_pem_x509_certificate(Path(cert).read_bytes())
+        key = load_pem_private_key(Path(cert_key).read_bytes(), None)
     except OSError as error:
         yield row(
-            "tls", "error", f"{error.filename} cannot be read ({error.strerror}): name files this user may"
+            check, "error", f"{error.filename} cannot be read ({error.strerror}): name files this user may"
         )
         return
     except (ValueError, TypeError):
-        yield row("tls", "error", "BATON_TLS_CERT or BATON_TLS_KEY is no PEM file, or its key has a passphrase")
+        yield row(check, "error", f"{name}_CERT or {name}_KEY is no PEM file, or its key has a passphrase")
         return
     left = certificate.not_valid_after_utc - now
     until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
     if key.public_key() != certificate.public_key():
-        yield row("tls", "error", "BATON_TLS_KEY is not the key of BATON_TLS_CERT")
+        yield row(check, "error", f"{name}_KEY is not the key of {name}_CERT")
     elif certificate.not_valid_before_utc > now:
         yield row(
-            "tls", "error", f"the certificate is valid only from {certificate.not_valid_before_utc:%Y-%m-%d}"
+            check, "error", f"the certificate is valid only from {certificate.not_valid_before_utc:%Y-%m-%d}"
         )
     elif left <= timedelta(0):
-        yield row("tls", "error", f"the certificate ended on {until}: renew it and start again")
+        yield row(check, "error", f"the certificate ended on {until}: renew it and start again")
     elif left < CERTIFICATE_WARNING:
-        yield row("tls", "warning", f"the certificate ends on {until}, in {left.days} days: renew it")
+        yield row(check, "warning", f"the certificate ends on {until}, in {left.days} days: renew it")
     else:
-        yield row("tls", "ok", f"the certificate is valid until {until}")
+        yield row(check, "ok", f"the certificate is valid until {until}")
 
 
 def _home(settings: Settings) -> Iterator[Finding]:

@@ -93,15 +93,10 @@ async def _run(settings: Settings, log: Log) -> None:
 def _certificates(settings: Settings) -> Certificates | None:
     if not settings.port_mllps:
         return None
-    if not settings.mllp_tls_cert or not settings.mllp_tls_key:
-        raise ListeningError("BATON_PORT_MLLPS needs BATON_MLLP_TLS_CERT and BATON_MLLP_TLS_KEY")
     try:
         return Certificates(settings.mllp_tls_cert, settings.mllp_tls_key, settings.mllp_client_ca)
-    except (OSError, ValueError):
-        raise ListeningError(
-            "BATON_MLLP_TLS_CERT, BATON_MLLP_TLS_KEY or BATON_MLLP_CLIENT_CA cannot be used;"
-            " `baton doctor` looks closer"
-        ) from None
+    except (OSError, ValueError):  # they could be used when the deployment was prepared
+        raise ListeningError("the files of BATON_MLLP_TLS_CERT and BATON_MLLP_TLS_KEY cannot be used") from None
 
 
 async def _open(listener: Listener, settings: Settings) -> None:

@@ -14,7 +14,9 @@ import pytest
 
 from server.errors import KINDS
 from server.fhir.validation_codes import accepts_code
+from server.hl7v2.sources import SourceSettings
 from server.interactions.request import Limits
+from server.mllp.limits import Limits as ListenerLimits
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -54,3 +56,21 @@ def test_every_limit_stands_on_the_page_with_its_value(name: str, value: int) ->
     place = re.findall(r"`[a-z-]+`", row.split("|")[2]).index(names)
     figures = [int(figure.replace(",", "")) for figure in re.findall(r"\d[\d,]*\d|\d", row.split("|")[3])]
     assert figures[place] == value
+
+
+def test_every_limit_of_the_listener_stands_on_its_page_with_its_value() -> None:
+    page = (REFERENCE / "hl7v2-listener.md").read_text("utf-8").partition("\n## Limits")[2]
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    said = {
+        name: int(figure.replace(",", ""))
+        for names, figures in rows
+        for name, figure in zip(
+            re.findall(r"`([a-z-]+)`", names), re.findall(r"\d[\d,]*\d|\d", figures), strict=True
+        )
+    }
+    assert said == {name.replace("_", "-"): value for name, value in asdict(ListenerLimits()).items()}
+
+
+def test_every_setting_of_a_source_stands_on_the_page_of_the_listener() -> None:
+    page = (REFERENCE / "hl7v2-listener.md").read_text("utf-8")
+    assert [name for name in asdict(SourceSettings()) if f"`{name}`" not in page] == []

@@ -124,8 +124,13 @@ def observed(application: WSGIApplication, metrics: Metrics, log: Log) -> WSGIAp
     return serve
 
 
-def observability_blueprint(store: Store, metrics: Metrics, authenticate: Authenticate) -> Blueprint:
-    """/healthz (the process answers), /readyz (the database does too), /metrics (loopback or token)."""
+def observability_blueprint(
+    store: Store, metrics: Metrics, authenticate: Authenticate, beside: Callable[[], bytes]
+) -> Blueprint:
+    """/healthz (the process answers), /readyz (the database does too), /metrics (loopback or token).
+
+    beside: what processes that answer no HTTP have to say, in Prometheus' text format.
+    """
     blueprint = Blueprint("observability", __name__)
 
     @blueprint.get("/healthz")
@@ -142,7 +147,7 @@ def observability_blueprint(store: Store, metrics: Metrics, authenticate: Authen
             principal = authenticate(request.headers.get("Authorization", ""))
             if not any(scope.level == "system" for scope in principal.scopes):
                 raise FhirError("forbidden", "metrics need a token with a system scope")
-        text = metrics.text() + queue_metrics(store) + hl7v2_metrics(store, time())
+        text = metrics.text() + queue_metrics(store) + hl7v2_metrics(store, time()) + beside()
         return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     return blueprint

@@ -36,7 +36,9 @@ class Keys:
 
 def word(text: str) -> str:
     """A text as it can be looked up: what can be printed of it, without blanks around it, not too long."""
-    kept = "".join([letter for letter in text[: 4 * _LONGEST] if letter.isprintable()])
+    kept = text[: 4 * _LONGEST]
+    if not kept.isprintable():
+        kept = "".join([letter for letter in kept if letter.isprintable()])
     return kept.strip()[:_LONGEST].encode("utf-8", "replace").decode()
 
 

@@ -58,18 +58,27 @@ class Intake:
     def take(self, received: Sequence[Received]) -> list[Receipt]:
         """Store messages and answer them, in their order."""
         now = self._clock()
+        receipts = self._taken(received, now)
+        if receipts is not None:
+            return receipts
+        if len(received) > 1:  # a defect: one of them is to blame for it, and the others are stored
+            return [receipt for one in received for receipt in self.take((one,))]
+        return [_busy(self._reading.unstored(one), now) for one in received]
+
+    def _taken(self, received: Sequence[Received], now: datetime) -> list[Receipt] | None:
+        """The receipts, None after an error that nobody foresaw."""
         at = microseconds(now)
         try:
             self._sources.refresh()
             wholes = [self._reading.read(one, at) for one in received]
             self._store([item for whole in wholes for item in whole.items], at)
             return [_receipt(whole, now) for whole in wholes]
-        except Exception as error:
-            if not isinstance(error, FhirError) and len(received) > 1:
-                return [receipt for one in received for receipt in self.take((one,))]  # which of them it is
-            kind = {"kind": error.kind} if isinstance(error, FhirError) else describe(error)
-            self._log("ERROR", "hl7v2-not-stored", messages=len(received), **kind)
+        except FhirError as error:
+            self._log("ERROR", "hl7v2-not-stored", messages=len(received), kind=error.kind)
             return [_busy(self._reading.unstored(one), now) for one in received]
+        except Exception as error:
+            self._log("ERROR", "hl7v2-not-stored", messages=len(received), **describe(error))
+            return None
 
     def later(self, raw: bytes, code: str, error: str, at: datetime) -> bytes:
         """The application acknowledgement of a stored message. error: of its row, "" for none."""

@@ -74,6 +74,8 @@ class Reading:
         """What was received, taken apart. at: UTC microseconds."""
         if one.flaw:
             return Whole([self._flawed(one, at)])
+        if not _may_be_several(one.data):
+            return Whole([self._message(one, one.data, at, ())])
         batch = split(one.data)
         if not batch.messages:
             return Whole([self._message(one, one.data, at, ())])
@@ -179,6 +181,11 @@ class Reading:
             error=error,
             warnings=one.warnings,
         )
+
+
+def _may_be_several(data: bytes) -> bool:
+    """Whether it has to be looked at line by line; of almost all messages this says no."""
+    return data.count(b"MSH") != 1 or any(name in data for name in (b"FHS", b"BHS", b"BTS", b"FTS"))
 
 
 def parsed(data: bytes) -> Message | None:

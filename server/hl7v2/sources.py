@@ -220,8 +220,9 @@ class Sources:
         by_certificate: dict[str, KnownSource] = {}
         for row in self._rows.all():
             known = by_name[row.name] = known_source(row)
-            if row.sending_application or row.sending_facility:
-                by_sender.setdefault((row.sending_application, row.sending_facility), known)
+            sender = (row.sending_application, row.sending_facility)
+            if any(sender) and (sender not in by_sender or by_sender[sender].state == NEW):
+                by_sender[sender] = known
             for name in known.settings.certificates:
                 by_certificate.setdefault(name, known)
         self._by_name, self._by_sender, self._by_certificate = by_name, by_sender, by_certificate

@@ -165,20 +165,25 @@ class Hl7v2Log:
 
 
 def _keep(connection: Connection, messages: Sequence[NewMessage], since: int) -> list[Kept]:
-    """Look all of them up, insert what is new, then what repeats something of the same commit."""
+    """Look all of them up, insert what is new, then what repeats something of the same commit.
+
+    Ids are read at the end, in the order of the inserts, which nobody else does meanwhile: an INSERT that
+    returns something stays open in SQLite when it fails, and keeps later ones from committing.
+    """
+    before = connection.execute("SELECT coalesce(max(id), 0) FROM hl7v2_message").fetchall()[0][0]
     known = [_looked_up(connection, message, since) for message in messages]
     first: dict[tuple[str, str, bytes], int] = {}  # what is new -> its place
     digests: dict[tuple[str, str], set[bytes]] = {}
-    kept: list[Kept | None] = [None] * len(messages)
-    pending: list[tuple[int, str, bool, Rows]] = []
+    kept: dict[int, Kept] = {}
+    inserts: list[tuple[int, dict[str, Any]]] = []
     again: list[tuple[int, int]] = []
     for place, (message, (same, other)) in enumerate(zip(messages, known, strict=True)):
         key = (message.source, message.control_id, message.sha256)
         found = same.fetchall() if same else ()
         if found:
             id, ack_code = found[0]
-            connection.execute(_INSERT, _repeated(message, id, ack_code))
             kept[place] = Kept(id, ack_code, duplicate=True)
+            inserts.append((place, _repeated(message, id, ack_code)))
             continue
         if message.sha256 and key in first:
             again.append((place, first[key]))
@@ -189,16 +194,20 @@ def _keep(connection: Connection, messages: Sequence[NewMessage], since: int) ->
         if message.control_id:
             mine.add(message.sha256)
         message = _judged(message) if reused else message
-        answer = connection.execute(f"{_INSERT} RETURNING id", _values(message))
-        pending.append((place, message.ack_code, reused and bool(message.reused_code), answer))
-    for place, ack_code, refused, answer in pending:
-        kept[place] = Kept(int(answer.fetchall()[0][0]), ack_code, refused=refused)
+        kept[place] = Kept(0, message.ack_code, refused=reused and bool(message.reused_code))
+        inserts.append((place, _values(message)))
+    for _, values in inserts:
+        connection.execute(_INSERT, values)
+    ids = connection.execute(
+        "SELECT id FROM hl7v2_message WHERE id > :before ORDER BY id", {"before": before}
+    ).fetchall()
+    for (place, _), (id,) in zip(inserts, ids, strict=True):
+        if not kept[place].duplicate:
+            kept[place] = replace(kept[place], id=id)
     for place, original in again:
-        before = kept[original]
-        assert before is not None
-        connection.execute(_INSERT, _repeated(messages[place], before.id, before.ack_code))
-        kept[place] = Kept(before.id, before.ack_code, duplicate=True)
-    return [one for one in kept if one is not None]
+        kept[place] = replace(kept[original], duplicate=True)
+        connection.execute(_INSERT, _repeated(messages[place], kept[place].id, kept[place].ack_code))
+    return [kept[place] for place in range(len(messages))]
 
 
 def _looked_up(connection: Connection, message: NewMessage, since: int) -> tuple[Rows | None, Rows | None]:

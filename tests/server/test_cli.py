@@ -61,7 +61,7 @@ def test_every_command_has_help_that_teaches(baton: Callable[..., Result], comma
 def test_an_unknown_part_is_refused_with_those_there_are(baton: Callable[..., Result]) -> None:
     answer = baton("serve", "database")
     assert answer.exit_code == 2
-    assert "there are: app, app-worker, web, worker" in answer.output
+    assert "there are: app, app-worker, mllp, web, worker" in answer.output
 
 
 def test_missing_settings_end_the_command_with_what_to_do(

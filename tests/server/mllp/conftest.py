@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -218,3 +220,31 @@ def listen(database_url: str, hl7v2_wire: ModuleType, tmp_path: Path) -> Iterato
         thread.join(10)
         running.loop.close()
         running.store.close()
+
+
+@pytest.fixture(scope="session")
+def process_module() -> ModuleType:
+    """process.py"""
+    path = Path(__file__).parent / "process.py"
+    spec = importlib.util.spec_from_file_location("mllp_process", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mllp_process"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def serve(process_module: ModuleType, database_url: str, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """`serve(environment={...})`: a listener process on a free port; killed at the end."""
+    made: list[Any] = []
+
+    def start(**options: Any) -> Any:
+        process = process_module.Process(tmp_path / "home", database_url, **options)
+        made.append(process)
+        return process.start()
+
+    yield start
+    for process in made:
+        process.kill()

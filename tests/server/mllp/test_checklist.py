@@ -660,7 +660,8 @@ def test_older_versions_of_tls_are_refused(listen: Listen, authority: Any) -> No
     running = listen(certificates=Certificates(*authority.server()))
     old = authority.client()
     old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.raises(OSError):
         running.sender(context=old).send(b"MSH|").answer()

@@ -1,0 +1,165 @@
+"""Bytes and structures that no sender should send: the listener goes on, each message has a known state.
+
+BATON_HL7V2_FUZZ: messages (2000). BATON_HL7V2_FUZZ_SEED: repeats an earlier run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import select
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from server.storage import open_store
+
+pytestmark = pytest.mark.network
+
+MESSAGES = int(os.environ.get("BATON_HL7V2_FUZZ") or 2_000)
+SEED = int(os.environ.get("BATON_HL7V2_FUZZ_SEED") or random.SystemRandom().randrange(1_000_000))
+GROWTH = 40_000_000  # bytes of memory between the first tenth and the end
+
+SEGMENTS = (
+    b"EVN|A01|20260102030405",
+    b"PID|1||4711^^^NORTH^MR~12^^^&1.2.3&ISO^PI||Amber^Test^^^^^L||19700101|F|||1 Way^^Town^^1234",
+    b"PV1|1|I|2000^2012^01||||||||||||||||V1^^^NORTH",
+    b"MRG|2^^^NORTH^MR",
+    b"OBR|1|||24331-1^Lipids^LN",
+    b"OBX|1|NM|2093-3^Cholesterol^LN||196|mg/dL|0-200||||F",
+    b"NTE|1||a\\.br\\b\\X41\\\\F\\\\Q",
+    b"ZZZ|own^things",
+    b"MSA|AA|m1",
+    b"BTS|3",
+    b"ORC|NW|1^A|2^B",
+)
+ODD = (
+    b"",
+    b'""',
+    b"\xff\xfe",
+    b"\x00",
+    "李".encode(),
+    b"\\",
+    b"|||||",
+    b"^~\\&",
+    b"\x0b",
+    b"\x1c",
+    b"x" * 5_000,
+)
+CHARACTER_SETS = (b"", b"UNICODE UTF-8", b"8859/1", b"ASCII", b"ISO IR87", b"nonsense", b"8859/1~UNICODE UTF-8")
+
+
+def message(chance: random.Random, number: int) -> bytes:
+    """A message that may still be one."""
+    separator = chance.choice([b"|"] * 8 + [b"#", b"^", b"A", b"\xc3", b"\x00"])
+    encoding = chance.choice([b"^~\\&"] * 8 + [b"^~\\&#", b"", b"^", b"||||", b"\\&~^", b"^^^^", b"x" * 100])
+    kind = chance.choice(
+        [b"ADT^A01^ADT_A01", b"ADT^A40", b"ORU^R01^ORU_R01", b"ADT", b"", b"ACK", b"^^^", b"Q^Q^Q"]
+    )
+    control_id = chance.choice([b"f%d" % number] * 6 + [b"", b"same", b"y" * 300, b"\xff\x80", b"\t "])
+    sender = chance.choice([b"ADT1"] * 10 + [b"", b"s%d" % chance.randrange(2_000), b"^1.2.3^ISO", b"z" * 400])
+    times = chance.choice(
+        [b"20260102030405", b"", b"2026", b"99999999999999", b"-", b"20260102030405.9999+9999"]
+    )
+    header = [b"MSH" + separator + encoding, sender, b"NORTH", b"BATON", b"HOME", times, b"", kind, control_id]
+    header += [b"P", chance.choice([b"2.5.1", b"2.3", b"9.9", b"", b"2.5.1^x"]), b"", b""]
+    header += [chance.choice([b"", b"AL", b"NE", b"ER", b"SU", b"??"]), chance.choice([b"", b"NE", b"SU"]), b""]
+    header += [chance.choice(CHARACTER_SETS)]
+    lines = [separator.join(header), *chance.sample(SEGMENTS, chance.randrange(len(SEGMENTS)))]
+    end = chance.choice([b"\r"] * 6 + [b"\n", b"\r\n", b"\r\r", b""])
+    return end.join(lines) + end
+
+
+def broken(chance: random.Random, data: bytes) -> bytes:
+    """The same after something has happened to it."""
+    made = bytearray(data)
+    for _ in range(chance.choice([0, 0, 1, 1, 3, 20])):
+        at = chance.randrange(len(made) + 1)
+        what = chance.randrange(5)
+        if what == 0:
+            made[at:at] = chance.choice(ODD)
+        elif what == 1:
+            del made[at : at + chance.randrange(1, 40)]
+        elif what == 2:
+            made[at : at + 1] = bytes([chance.randrange(256)])
+        elif what == 3:
+            part = made[at : at + 60]
+            made[at:at] = part * chance.randrange(1, 5)
+        else:
+            made[at:at] = chance.randbytes(chance.randrange(1, 30))
+    return bytes(made)
+
+
+def wrapped(chance: random.Random, data: bytes, number: int) -> bytes:
+    """A frame, mostly a whole one; sometimes a batch or several messages in it."""
+    if chance.random() < 0.05:
+        more = message(chance, number + 1_000_000)
+        data = (
+            b"FHS|^~\\&|A\rBHS|^~\\&|A\r"
+            + data
+            + more
+            + chance.choice([b"BTS|2\rFTS|1\r", b"BTS|x", b"", b"FTS"])
+        )
+    start = chance.choice([b"\x0b"] * 30 + [b"", b"\x0b\x0b", b"noise\x0b"])
+    end = chance.choice([b"\x1c\r"] * 30 + [b"\x1c", b"\r", b"", b"\x1c\x1c\r"])
+    return start + data + end
+
+
+def drain(sender: Any) -> None:
+    """Take the answers that are there."""
+    while select.select([sender.socket], [], [], 0)[0]:
+        if not sender.socket.recv(65_536):
+            raise EOFError
+
+
+def test_whatever_comes_the_listener_goes_on(serve: Callable[..., Any], hl7v2_wire: Any) -> None:
+    print(f"BATON_HL7V2_FUZZ_SEED={SEED}")
+    chance = random.Random(SEED)
+    process = serve(environment={"BATON_MLLP_LIMITS": "message-bytes=100000,idle-seconds=2"})
+    senders: list[Any] = [None] * 8
+    settled = 0
+    for number in range(MESSAGES):
+        place = chance.randrange(len(senders))
+        data = wrapped(chance, broken(chance, message(chance, number)), number)
+        for _ in range(2):
+            try:
+                senders[place] = senders[place] or hl7v2_wire.Sender(process.port)
+                drain(senders[place])
+                senders[place].raw(data)
+                break
+            except (OSError, EOFError):  # it was closed for what it had sent before
+                senders[place].close()
+                senders[place] = None
+        if senders[place] is not None and chance.random() < 0.01:
+            senders[place].close()  # without waiting for anything
+            senders[place] = None
+        if number == MESSAGES // 10:
+            settled = process.resident()
+        if number % 500 == 0:
+            assert process.process.poll() is None, process.log.read_text("utf-8", "replace")[-2_000:]
+    last = hl7v2_wire.Sender(process.port, timeout=60)
+    assert last.send(hl7v2_wire.admit("the-last")).msa() == ("AA", "the-last")
+    assert process.resident() - settled < GROWTH
+    for sender in senders:
+        if sender is not None:
+            with contextlib.suppress(OSError):
+                sender.close()
+    assert process.stop() == 0
+    assert "hl7v2-defect" not in process.log.read_text("utf-8", "replace")
+    assert "hl7v2-not-stored" not in process.log.read_text("utf-8", "replace")
+
+    store = open_store(process.database_url)
+    with store.database.reading() as connection:
+        states = dict(connection.execute("SELECT state, count(*) FROM hl7v2_message GROUP BY state").fetchall())
+        sources = connection.execute("SELECT count(*) FROM hl7v2_source").fetchall()[0][0]
+        wordless = connection.execute(
+            "SELECT count(*) FROM hl7v2_message WHERE state = 'failed' AND error = ''"
+        ).fetchall()[0][0]
+    store.close()
+    assert set(states) <= {"received", "failed", "duplicate"}
+    assert sum(states.values()) > MESSAGES / 2
+    assert states["received"] > MESSAGES / 4
+    assert sources <= 502
+    assert wordless == 0
