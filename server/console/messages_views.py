@@ -10,6 +10,7 @@ from flask import Blueprint, Response, g, make_response, redirect, request, url_
 from server.auth.context import AuthContext, record
 from server.console.messages import (
     Filters,
+    Row,
     message_shown,
     number_of,
     query_of,
@@ -63,7 +64,8 @@ def add_message_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None
         return shown(read_filters(request.form, named=not masked()), request.form.get("before", ""))
 
     def shown(filters: Filters, before: str) -> Response:
-        problem, status, rows, following = "", 200, (), None
+        problem, status, following = "", 200, None
+        rows: tuple[Row, ...] = ()
         try:
             query = query_of(filters, before)
             note("hl7v2-search", " ".join(sorted(filters.used())))

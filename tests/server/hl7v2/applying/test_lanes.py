@@ -5,6 +5,8 @@ Covers server/workers/hl7v2.py, server/hl7v2/mapping.py and current_maps.py.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,8 @@ from server.policy.hl7v2_retention import retention_days
 from server.storage.hl7v2_log import NewMessage
 from server.storage.hl7v2_sources import SourceRow
 from server.workers.hl7v2 import Hl7v2Lanes
+from server.workers.timing import Timing
+from server.workers.worker import Worker
 
 
 def admitted(id: int, mrn: int) -> bytes:
@@ -163,3 +167,28 @@ def test_what_was_kept_long_enough_is_deleted(feed: Any, lanes: Hl7v2Lanes, keep
     lanes.task.run()
     assert feed.store.hl7v2_messages.get(id) is None
     assert feed.one("Patient")["name"][0]["family"] == "Synthetic"
+
+
+def test_a_worker_does_messages_beside_its_other_work(
+    feed: Any, lanes: Hl7v2Lanes, keep: Callable[..., int], failures: list[tuple[str, str]]
+) -> None:
+    timing = Timing(idle=timedelta(milliseconds=10), heartbeat=timedelta(milliseconds=50))
+    worker = Worker(
+        feed.store, (), {}, "", feed.clock, lambda name, error: None, loops=lanes.lanes, timing=timing
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    try:
+        ids = [keep(admitted(number, number)) for number in range(1, 6)]
+        deadline = time.monotonic() + 30
+        while any(feed.row(id)["state"] == "received" for id in ids):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not thread.is_alive()
+    assert {feed.row(id)["state"] for id in ids} == {"applied"}
+    assert failures == []
+    assert len(feed.stored("Patient")) == 5
