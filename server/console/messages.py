@@ -217,8 +217,10 @@ def _title(name: str, kind: str, first: Repetition) -> str:
 def _step(step: Mapping[str, Any], *, masked: bool) -> dict[str, str]:
     raw, value = str(step.get("raw", "")), step.get("value")
     became = "" if value is None else str(value)
+    intent = str(step["intent"])
     return {
-        "path": f"{step['intent']}: {step['path']}",
+        # What a further resource is called begins with its type and ends with what identifies it.
+        "path": f"{intent.partition(':')[0] if masked else intent}: {step['path']}",
         "from": " ".join(step.get("positions", ())),
         "rule": str(step.get("rule", "")),
         "using": " ".join(filter(None, (str(step.get("using", "")), str(step.get("table", ""))))),
