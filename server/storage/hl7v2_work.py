@@ -13,6 +13,7 @@ neither. Of a message that has ended, `next_attempt` is when it did.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +33,10 @@ _LAST = 2**63 - 1
 # What an earlier message blocks the later ones of its key by. The first line is word for word that of the
 # indexes of the order.
 _OPEN = "e.state IN ('received', 'mapped', 'parked')"
-_HELD = f"{_OPEN} AND (e.state = 'parked' OR e.next_attempt > :now OR e.lease_until > :now)"
+_HELD = f"{_OPEN} AND (e.state = 'parked' OR e.next_attempt > :now OR e.lease_until > :now OR e.id <= :floor)"
+# So many messages that cannot go, before the first one that can, are passed over for a while.
+_MANY = 200
+_PASSED_OVER_SECONDS = 1.0
 # The keys of an earlier message (with what else its index asks for) against those of a later one.
 _PAIRS = (
     ("order_key", "", "order_key"),
@@ -74,6 +78,7 @@ class Hl7v2Work:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._floor, self._floor_until = 0, 0.0
 
     def claim(self, now: datetime, *, lease: timedelta, limit: int) -> tuple[Claimed, ...]:
         """Up to limit messages that may be applied now, in the order of their ids, held for the lease.
@@ -81,14 +86,22 @@ class Hl7v2Work:
         One may follow another one of its key among them: where that one does not end, give this one back.
         """
         at = microseconds(now)
+        began = time.monotonic()
+        floor = self._floor if began < self._floor_until else 0
         with self._database.reading() as connection:
-            if not _choose(connection, at, 1):
-                return ()
+            look = _choose(connection, at, 1, floor)
+        if not floor and look.passed >= _MANY:
+            # Many wait behind a message that is parked, say: to look at them each time would cost more than the
+            # work. Whatever shares a key with them waits with them meanwhile.
+            self._floor = look.last
+            self._floor_until = began + max(_PASSED_OVER_SECONDS, 5 * (time.monotonic() - began))
+        if not look.chosen:
+            return ()
         token = uuid4().hex
         values = {"token": token, "until": at + lease // timedelta(microseconds=1), "now": at}
         with self._database.writing() as connection:
             connection.lock(_CLAIMS)
-            chosen = _choose(connection, at, limit)
+            chosen = _choose(connection, at, limit, floor).chosen
             if not chosen:
                 return ()
             parameters = Parameters(connection.dialect)
@@ -197,32 +210,44 @@ def candidates_sql(dialect: Dialect, page: int) -> str:
     )
 
 
-def _choose(connection: Connection, now: int, limit: int) -> list[int]:
-    """The ids of the first messages that may go.
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """chosen: ids. passed: how many could not go before the first of them; last: the last one of those."""
+
+    chosen: list[int]
+    passed: int
+    last: int
+
+
+def _choose(connection: Connection, now: int, limit: int, floor: int) -> _Look:
+    """The first messages behind `floor` that may go. What is open up to there counts as held.
 
     What must wait makes its keys wait, and through a merge also the other key; hence row after row here rather
     than in SQL. They come in the order of their ids, so that what is before one was looked at before it.
     """
     chosen: list[int] = []
     waiting: set[int] = set()
-    for id, order_key, second_key, blocked in _candidates(connection, now, limit):
+    passed, last = 0, floor
+    for id, order_key, second_key, blocked in _candidates(connection, now, limit, floor):
         keys = {order_key} if second_key is None else {order_key, second_key}
         if blocked or not waiting.isdisjoint(keys):
             waiting |= keys
+            if not chosen:
+                passed, last = passed + 1, id
             continue
         chosen.append(id)
         if len(chosen) == limit:
             break
-    return chosen
+    return _Look(chosen, passed, last)
 
 
-def _candidates(connection: Connection, now: int, first: int) -> Iterator[tuple[Any, ...]]:
+def _candidates(connection: Connection, now: int, first: int, floor: int) -> Iterator[tuple[Any, ...]]:
     """The candidates of both states in the order of their ids, the first ones few."""
 
     def of(state: str) -> Iterator[tuple[Any, ...]]:
-        after, page = 0, min(first, _PAGE)
+        after, page = floor, min(first, _PAGE)
         while True:
-            values = {"state": state, "after": after, "last": _LAST, "now": now}
+            values = {"state": state, "after": after, "last": _LAST, "now": now, "floor": floor}
             rows = connection.execute(candidates_sql(connection.dialect, page), values).fetchall()
             yield from rows
             if len(rows) < page:

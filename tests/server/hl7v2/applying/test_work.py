@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from server.errors import FhirError
 from server.hl7v2.refusal import Refused
+from server.storage import hl7v2_work
+from server.storage.hl7v2_messages import Hl7v2Messages
 from server.storage.hl7v2_work import candidates_sql
 from server.storage.interface import VersionConflict
 
@@ -196,9 +198,10 @@ def test_several_workers_do_each_message_once_and_each_patients_in_order(
         st.tuples(st.integers(0, 3), st.none() | st.integers(0, 3), st.booleans()), min_size=1, max_size=12
     ),
     st.integers(1, 4),
+    st.integers(0, 6),
 )
 def test_whatever_is_held_what_is_claimed_comes_before_all_else_of_its_keys(
-    rows: list[tuple[int, int | None, bool]], limit: int
+    rows: list[tuple[int, int | None, bool]], limit: int, floor: int
 ) -> None:
     from server.storage.hl7v2_work import _choose
 
@@ -228,13 +231,15 @@ def test_whatever_is_held_what_is_claimed_comes_before_all_else_of_its_keys(
             for id, (first, second, held) in enumerate(rows, start=1):
                 keys = {first, second} - {None}
                 blocked = any(
-                    other_held and keys & ({one, two} - {None}) for one, two, other_held in rows[: id - 1]
+                    (other_held or other <= values["floor"]) and keys & ({one, two} - {None})
+                    for other, (one, two, other_held) in enumerate(rows[: id - 1], start=1)
                 )
                 if not held and id > values["after"]:
                     found.append((id, first, second, blocked))
             return Rows(found[: int(sql.rpartition(" ")[2])])
 
-    chosen = _choose(Connection(), 0, limit)  # type: ignore[arg-type]
+    chosen = _choose(Connection(), 0, limit, floor).chosen  # type: ignore[arg-type]
+    assert all(id > floor for id in chosen)
     assert len(chosen) <= limit
     for id in chosen:
         keys = {rows[id - 1][0], rows[id - 1][1]} - {None}
@@ -249,7 +254,7 @@ def test_looking_for_work_never_walks_the_log(feed: Any, say: Any, page: int) ->
         feed.send(say.mapped(), patient=str(number))
     feed.run()
     dialect = feed.store.database.dialect
-    values = {"state": "received", "after": 0, "last": 2**63 - 1, "now": 0}
+    values = {"state": "received", "after": 0, "last": 2**63 - 1, "now": 0, "floor": 0}
     with feed.store.database.reading() as connection:
         plan = dialect.steps(
             connection.execute(dialect.explain(candidates_sql(dialect, page)), values).fetchall()
@@ -261,3 +266,34 @@ def test_looking_for_work_never_walks_the_log(feed: Any, say: Any, page: int) ->
     assert "TEMP B-TREE" not in told
     assert "Sort" not in told
     assert "Seq Scan" not in told
+
+
+def test_a_long_queue_behind_a_parked_message_holds_up_nobody_else(
+    feed: Any, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.storage.hl7v2_work._MANY", 5)
+    feed.messages.__init__(feed.store.database)
+    head = feed.send(say.mapped())
+    people = Hl7v2Messages(feed.store.database)
+    people.park([head], feed.clock())
+    behind = [feed.send(say.mapped()) for _ in range(10)]
+    others = [feed.send(say.mapped(), patient=str(number)) for number in range(2, 6)]
+    assert claim(feed, limit=2) == others[:2]
+    looked: list[int] = []
+    original = hl7v2_work._candidates
+
+    def counted(*arguments: Any) -> Any:
+        for row in original(*arguments):
+            looked.append(row[0])
+            yield row
+
+    monkeypatch.setattr(hl7v2_work, "_candidates", counted)
+    assert claim(feed, limit=2) == others[2:]
+    assert set(looked).isdisjoint(behind)
+    people.release([head], feed.clock())
+    late = feed.send(say.mapped())
+    assert (
+        claim(feed) == []
+    )  # the last one is behind those that are passed over, and they are looked at again later
+    monkeypatch.setattr(feed.messages, "_floor_until", 0.0)
+    assert claim(feed, limit=20) == [head, *behind, late]
