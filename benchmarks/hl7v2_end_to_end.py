@@ -262,11 +262,16 @@ def _tell(kind: str, fed: list[Measured], loaded: list[Measured]) -> bool:
         (one.resources / one.seconds) / (other.resources / other.seconds)
         for one, other in zip(fed, loaded, strict=True)
     )
+    share_of_processor = statistics.median(
+        (one.resources / one.cpu) / (other.resources / other.cpu)
+        for one, other in zip(fed, loaded, strict=True)
+    )
     imported = statistics.median(one.resources / one.seconds for one in loaded)
     click.echo(
         f"{kind}: {rate:.0f} messages/s ({cpu:.0f} per second of the processor),"
         f" {statistics.median(one.resources / one.seconds for one in fed):.0f} resources/s;"
-        f" import {imported:.0f} resources/s; share {share:.2f}; load of the machine {os.getloadavg()[0]:.1f}"
+        f" import {imported:.0f} resources/s; share {share:.2f}"
+        f" ({share_of_processor:.2f} of the processor's time); load of the machine {os.getloadavg()[0]:.1f}"
     )
     missed = False
     for name, value, bar in (("messages/s", rate, MESSAGES_BAR), ("share of import", share, SHARE_BAR)):

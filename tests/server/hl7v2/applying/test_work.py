@@ -272,7 +272,6 @@ def test_a_long_queue_behind_a_parked_message_holds_up_nobody_else(
     feed: Any, say: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.storage.hl7v2_work._MANY", 5)
-    feed.messages.__init__(feed.store.database)
     head = feed.send(say.mapped())
     people = Hl7v2Messages(feed.store.database)
     people.park([head], feed.clock())
