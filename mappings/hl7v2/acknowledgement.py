@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
+from mappings.hl7v2.character_sets import plain
 from mappings.hl7v2.errors import Hl7Error
 from mappings.hl7v2.message import Message
 from mappings.hl7v2.separators import USUAL, Separators, escape
@@ -157,7 +158,12 @@ def _field(message: Message | None, number: int) -> bytes:
 
 
 def echo(value: bytes) -> bytes:
-    """A field of the sender's as it is sent back: without control characters, no longer than any should be."""
+    """A field of the sender's as it is sent back: without control characters, no longer than any should be.
+
+    Also without text that is switched to by ESC: without its escapes its bytes would be separators.
+    """
+    if b"\x1b" in value:
+        value = plain(value, "iso2022_jp_ext").replace(b"\xff", b"")
     return _CONTROL.sub(b"", value).strip()[:_LONGEST]
 
 

@@ -129,7 +129,8 @@ def _instead_of_header(data: bytes, start: int) -> str:
 
 
 def _declared_sets(data: bytes, start: int, separators: Separators) -> list[str]:
-    fields = data[start:].split(separators.field, 18)
+    rest = character_sets.plain(data[start:], "iso2022_jp_ext") if b"\x1b" in data else data[start:]
+    fields = rest.split(separators.field, 18)
     if len(fields) < 18 or _LINE_END.search(b"".join(fields[:17])):
         return []
     declared = _LINE_END.split(fields[17], maxsplit=1)[0]

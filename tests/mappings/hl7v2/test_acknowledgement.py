@@ -118,6 +118,14 @@ def test_control_characters_of_the_sender_are_not_echoed() -> None:
     assert not set(answer) & set(b"\x0b\x1c\x00\x7f")
 
 
+def test_text_that_escapes_switch_to_is_not_echoed_as_separators() -> None:
+    kanji = "万万".encode("iso2022_jp")
+    assert b"|" in kanji
+    data = b"MSH|^~\\&|A" + kanji + b"B|WEST|||||ADT^A01|7|P|2.5||||||~ISO IR87\rPID|1"
+    answer = parse(acknowledge(parse(data), "AA", control_id="1", at=AT))
+    assert [answer.get(path).text for path in ("MSH-5", "MSH-6", "MSA-2")] == ["AB", "WEST", "7"]
+
+
 def test_what_is_echoed_has_an_end() -> None:
     message = parse(b"MSH|^~\\&|" + b"A" * 100_000 + b"||||||ADT^A01|" + b"9" * 100_000 + b"|P|2.5\r")
     assert len(acknowledge(message, "AA", control_id="1", at=AT)) < 3000

@@ -27,6 +27,7 @@ HEADS = st.sampled_from(
         b"MSH|^~\\&|A|B|C|D|2026||OML^O21|1|P|2.5||||||~ISO IR87",
         b"MSH|^~\\&|A|B|C|D|2026||RDE^O11|1|P|2.5||||||SHIFT_JIS",
         b"MSH|^~\\&|A|B|C|D|2026||PPR^PC1|1|P|2.5||||||UNICODE UTF-8",
+        b"MSH|^~\\&|A\x1b$B|^~&\x1b(BB|\x1b$BC|C|D|2026||ADT^A01|\x951|P|2.5||||||~ISO IR87",
         b"MSH|^|A",
         b"MSH||A",
         b"MSH&%@^&|A",
