@@ -73,7 +73,7 @@ def _use(found: dict[str, Any], value: Repetition, scope: Scope, use: str) -> No
 
 def _number(value: Repetition, scope: Scope, system: str) -> str:
     """The address (4) of an email; a number as a whole (12), composed (5 to 8) or as written (1)."""
-    if system in ("email", "url") and (address := text(value, scope, "value", 4)):
+    if system == "email" and (address := text(value, scope, "value", 4)):
         return address
     if whole := text(value, scope, "value", 12):
         return whole

@@ -16,7 +16,7 @@ from mappings.datatypes.times import dr, dtm, tm
 from mappings.scope import Scope
 
 if TYPE_CHECKING:
-    from mappings.hl7v2.message import Repetition
+    from mappings.hl7v2.message import Repetition, Value
 
 _UNKNOWN = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _DECIMAL = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
@@ -136,16 +136,19 @@ def sampled(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     ]
     width = max((len(row) for row in rows), default=0)
     points: list[str] = []
+    odd: Value | None = None
     for row in rows:
         for leaf in row:
             sent = said(leaf)
             amount = number(sent)
             if sent and amount is None:
-                scope.warn("number-invalid", leaf, "not a number of HL7 v2; a point without a value")
+                odd = odd or leaf
             elif amount is not None:
                 scope.used(leaf, "data")
             points.append("E" if amount is None else format(amount, "f"))
         points += ["E"] * (width - len(row))
+    if odd is not None:  # one finding, however many points
+        scope.warn("number-invalid", odd, "points that are no number of HL7 v2 have no value")
     if set(points) <= {"E"}:
         return None
     return {

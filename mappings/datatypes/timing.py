@@ -135,12 +135,14 @@ def _event(repeat: Repeat, value: Repetition, scope: Scope) -> None:
 def _times(leaf: Value, scope: Scope) -> list[str]:
     """RI.2: times of day, joined by commas."""
     found = []
+    odd: NoTime | None = None
     for sent in said(leaf).split(","):
         try:
             found.append(time_of_day(sent.strip()))
         except NoTime as error:
-            if sent.strip():
-                scope.warn(error.code, leaf, f"{error.text}; left out")
+            odd = error if sent.strip() else odd
+    if odd is not None:
+        scope.warn(odd.code, leaf, f"{odd.text}; left out")
     if found:
         scope.used(leaf, "repeat.timeOfDay")
     return found

@@ -72,3 +72,8 @@ def test_xad_effective_dates_are_the_period(ask: Ask) -> None:
 @pytest.mark.parametrize("content", ["^^^^^^H", '""', '""^""^""'])
 def test_xad_without_a_part_of_an_address_is_none(content: str, ask: Ask) -> None:
     assert ask("xad", content).result is None
+
+
+def test_xad_validity_range_is_the_period_where_no_dates_are_sent(ask: Ask) -> None:
+    answer = ask("xad", "^^X^^^^^^^^^20200101&20201231")
+    assert answer.result["period"] == {"start": "2020-01-01", "end": "2020-12-31"}

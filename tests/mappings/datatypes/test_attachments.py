@@ -38,6 +38,15 @@ def test_ed_type_and_subtype_are_the_media_type(kind: str, media_type: str, ask:
     assert ask("ed", f"^{kind}^Base64^AAAA").result["contentType"] == media_type
 
 
+def test_ed_text_in_base64_is_decoded_too(ask: Ask) -> None:
+    assert text_of(ask("ed", "^TEXT^HTML^Base64^PGI+").result) == "<b>"
+
+
+def test_ed_encoding_that_is_not_known_is_text(ask: Ask) -> None:
+    answer = ask("ed", "^TEXT^^Rot13^abc")
+    assert (text_of(answer.result), answer.findings) == ("abc", ["encoding-unknown"])
+
+
 def test_ed_without_encoding_is_text(ask: Ask) -> None:
     answer = ask("ed", "^TEXT^^A^Grüße")
     assert text_of(answer.result) == "Grüße"

@@ -36,6 +36,11 @@ def test_cwe_text_without_a_code_is_text(ask: Ask) -> None:
     assert answer.used == {"2.1": ["text"]}
 
 
+@pytest.mark.parametrize("content", ["^^^^Words", "^^^^^^^^^^Words"])
+def test_cwe_text_of_another_code_is_text_too(content: str, ask: Ask) -> None:
+    assert ask("cwe", content).result == {"text": "Words"}
+
+
 def test_cwe_original_text_wins(ask: Ask) -> None:
     assert ask("cwe", "^Glucose^^^^^^^As written").result == {"text": "As written"}
 
@@ -134,6 +139,7 @@ def test_a_coding_is_the_translated_one_or_the_one_that_was_sent(ask: Ask) -> No
 def test_the_text_of_a_code_is_its_best_words(ask: Ask) -> None:
     assert ask("cwe_text", "X^Words^L^^^^^^Original").result == "Original"
     assert ask("cwe_text", "X^Words").result == "Words"
+    assert ask("cwe_text", "X^^L^Y^Other words").result == "Other words"
     assert ask("cwe_text", "X").result == "X"
 
 

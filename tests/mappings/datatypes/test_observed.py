@@ -94,6 +94,8 @@ def test_an_array_is_sampled_data_with_e_for_what_is_empty(ask: Ask) -> None:
     answer = ask("obx_value", segment=obx("NA", "1.0^^3~4^5", "mV"), field=5)
     sampled = answer.result["valueSampledData"]
     assert (sampled["dimensions"], sampled["data"]) == (3, "1.0 E 3 4 5 E")
+    assert set(answer.used["1.1"]) >= {"valueSampledData.data"}
+    assert answer.unread == set()
     assert sampled["origin"]["value"] == 0
     assert sampled["origin"]["code"] == "mV"
     assert "period" not in sampled
@@ -120,3 +122,10 @@ def test_a_reference_range_is_its_text_and_what_can_be_read(sent: str, ends: dic
     assert answer.result["text"] == sent
     assert {end: answer.result[end]["value"] for end in ("low", "high") if end in answer.result} == ends
     assert all(answer.result[end]["code"] == "mg/dL" for end in ends)
+
+
+def test_points_that_are_no_numbers_are_one_finding(ask: Ask) -> None:
+    answer = ask("obx_value", segment=obx("NA", "1^x^3~y^5^6"), field=5)
+    assert answer.result["valueSampledData"]["data"] == "1 E 3 E 5 6"
+    assert answer.findings == ["number-invalid"]
+    assert answer.unread == {"2.1"}

@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.datatypes.moment import NoTime, parse
+from mappings.datatypes.times import microseconds
+from mappings.hl7v2.message import parse as message_of
 from mappings.result import Source
+from mappings.scope import Scope
 
 NEW_YORK = Source("east", "America/New_York")
 Ask = Callable[..., Any]
@@ -142,7 +145,22 @@ def test_dates_with_the_separators_of_iso_8601_are_read_too(sent: str, result: s
     assert ask("dtm", sent).result == result
 
 
-def test_the_degree_of_precision_of_a_ts_limits_what_counts(ask: Ask) -> None:
+@pytest.mark.parametrize(
+    ("degree", "result"),
+    [
+        ("Y", "2024"),
+        ("L", "2024-05"),
+        ("H", "2024-05-01"),
+        ("M", "2024-05-01T10:15:00-05:00"),
+        ("S", "2024-05-01T10:15:30.5-05:00"),
+        ("?", "2024-05-01T10:15:30.5-05:00"),
+    ],
+)
+def test_the_degree_of_precision_of_a_ts_limits_what_counts(degree: str, result: str, ask: Ask) -> None:
+    assert ask("dtm", f"20240501101530.5-0500^{degree}").result == result
+
+
+def test_the_degree_of_precision_counts_as_read(ask: Ask) -> None:
     answer = ask("dtm", "20240501101530-0500^D")
     assert answer.result == "2024-05-01"
     assert answer.used == {"1.1": [""], "2.1": [""]}
@@ -182,6 +200,50 @@ def test_dr_is_a_period(ask: Ask) -> None:
     answer = ask("dr", "20240101^20240201")
     assert answer.result == {"start": "2024-01-01", "end": "2024-02-01"}
     assert answer.used == {"1.1": ["start"], "2.1": ["end"]}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reversed_"),
+    [
+        ("20240101120000.5+0000", "20240101120000.4+0000", True),
+        ("20240101120000.4+0000", "20240101120000.5+0000", False),
+        ("20240101120000+0000", "20240101080000-0500", False),
+        ("20240101120000+0000", "20240101060000-0500", True),
+        ("20240102", "202401", False),
+        ("202402", "20240131", True),
+    ],
+)
+def test_periods_compare_moments_or_the_days_that_both_name(
+    start: str, end: str, reversed_: bool, ask: Ask
+) -> None:
+    assert ("end" not in ask("dr", f"{start}^{end}").result) is reversed_
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("19700101000001.25+0000", 1_250_000),
+        ("19700101010000+0100", 0),
+        ("197001010000Z", 0),
+        ("19691231235960+0000", -1_000_000),
+        ("19700101", None),
+        ("", None),
+        ("x", None),
+    ],
+)
+def test_the_time_of_an_event_is_microseconds_where_its_offset_is_known(
+    sent: str, expected: int | None
+) -> None:
+    message = message_of(f"MSH|^~\\&|A|B\rEVN||{sent}\r".encode())
+    assert microseconds(message.get("EVN-2"), Scope(Source("x"), message)) == expected
+
+
+@pytest.mark.parametrize("sent", ["00010101000000+1400", "99991231235959-1200"])
+def test_the_first_and_the_last_hours_of_the_calendar_are_times_too(sent: str) -> None:
+    message = message_of(f"MSH|^~\\&|A|B\rEVN||{sent}\r".encode())
+    found = microseconds(message.get("EVN-2"), Scope(Source("x"), message))
+    assert found is not None
+    assert (found < 0) is sent.startswith("0001")
 
 
 def test_a_period_never_ends_before_it_starts(ask: Ask) -> None:

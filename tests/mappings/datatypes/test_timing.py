@@ -122,3 +122,22 @@ def test_tq_times_that_are_none_are_left_out(ask: Ask) -> None:
 
 def test_tq_as_needed(ask: Ask) -> None:
     assert ask("tq_as_needed", "^PRN").result is True
+
+
+@pytest.mark.parametrize("event", ["CM", "CD", "CV"])
+def test_a_meal_itself_has_no_distance(event: str, ask: Ask) -> None:
+    answer = ask("rpt", f"{event}^^^^^^^^30^min")
+    assert answer.result["repeat"] == {"when": [event]}
+    assert "9.1" in answer.unread
+
+
+@pytest.mark.parametrize(("sent", "minutes"), [("2^h", 120), ("1^d", 1440), ("30", 30), ("0^min", 0)])
+def test_a_distance_from_an_event_is_in_minutes(sent: str, minutes: int, ask: Ask) -> None:
+    assert ask("rpt", f"^^^^^^^AC^{sent}").result["repeat"]["offset"] == minutes
+
+
+@pytest.mark.parametrize("sent", ["0.1^min", "-5^min", "1^wk", "99999999999^d"])
+def test_a_distance_that_is_none_is_left_out(sent: str, ask: Ask) -> None:
+    answer = ask("rpt", f"^^^^^^^AC^{sent}")
+    assert answer.result["repeat"] == {"when": ["AC"]}
+    assert answer.findings == ["unit-unknown"]
