@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from mappings import tables as code_tables
-from mappings.compiler.library import Library, read
+from mappings.compiler.library import read
 from mappings.compiler.problems import MappingErrors, Problem
 from mappings.compiler.program import Map, Program, compile_library, version_of
 from mappings.compiler.v2_fields import is_set_id
@@ -127,24 +128,32 @@ def _place(error: Exception) -> str:
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
 
 
-def check(overlays: Path | None = None, base: Path = BASE) -> tuple[MapSet, tuple[Problem, ...]]:
+@cache
+def _shipped() -> tuple[Program, tuple[Problem, ...], Mapping[str, str]]:
+    """The base, what is to be said of it, and its files by name. Compiled once: a release does not change."""
+    library = read(BASE)
+    tables = code_tables.tables()
+    program, problems = compile_library(library, tables)
+    rows = {f"tables/{name}": repr(sorted(table.rows.items())) for name, table in tables.items()}
+    return program, problems, {**library.texts, **rows}
+
+
+def check(overlays: Path | None = None) -> tuple[MapSet, tuple[Problem, ...]]:
     """The maps that ship, with a folder of overlays, and all that is wrong or doubtful in them.
 
     overlays: one folder for each overlay, named as `Source.overlay` names it; in it maps, pieces and changes
-    (`*.yaml`) and `tables/*.csv`. A set with a mistake in it is not to be run.
+    (`*.yaml`) and `tables/*.csv`. A set with a mistake in it is not to be run. Raises OSError for a folder that
+    cannot be read.
     """
-    library = read(base)
-    files = dict(library.texts)
-    tables = code_tables.tables()
-    files |= {f"tables/{name}": repr(sorted(table.rows.items())) for name, table in tables.items()}
-    program, problems = compile_library(library, tables)
+    base, problems, shipped = _shipped()
+    files = dict(shipped)
     found = list(problems)
     others: dict[str, Program] = {}
     for folder in sorted(path for path in overlays.iterdir() if path.is_dir()) if overlays else []:
         own = read(folder, f"{folder.name}/")
         files |= own.texts
         try:
-            laid = code_tables.overlaid(tables, code_tables.load(folder / "tables"))
+            tables = code_tables.overlaid(base.tables, code_tables.load(folder / "tables"))
         except code_tables.TableError as error:
             found.append(Problem(f"{folder.name}/tables/{error.file}", error.line, 1, error.text))
             continue
@@ -152,23 +161,19 @@ def check(overlays: Path | None = None, base: Path = BASE) -> tuple[MapSet, tupl
             f"{folder.name}/tables/{path.name}": path.read_text("utf-8-sig")
             for path in sorted((folder / "tables").glob("*.csv"))
         }
-        others[folder.name], more = compile_library(own.over(library), laid)
+        others[folder.name], more = compile_library(own.over(base.library), tables)
         found += [problem for problem in more if problem not in problems]
     warnings = tuple(problem for problem in found if problem.is_warning)
-    return MapSet(version_of(files), program, others, warnings), tuple(sorted(set(found)))
+    return MapSet(version_of(files), base, others, warnings), tuple(sorted(set(found)))
 
 
 def load(overlays: Path | None = None) -> MapSet:
-    """The maps that ship, with the overlays of a folder. Raises MappingErrors with every mistake that is in
-    them.
+    """The maps that ship, with the overlays of a folder.
+
+    Raises MappingErrors with every mistake that is in them; OSError for a folder that cannot be read.
     """
     maps, problems = check(overlays)
     mistakes = [problem for problem in problems if not problem.is_warning]
     if mistakes:
         raise MappingErrors(mistakes)
     return maps
-
-
-def library_of(maps: MapSet, overlay: str = "") -> Library:
-    """The files that an overlay, or the base, was made of. Raises KeyError for an unknown overlay."""
-    return maps.overlays[overlay].library if overlay else maps.base.library

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mappings.content import said
 from mappings.result import Finding, Identity, Intent, Source
 from mappings.tables import Table, TableRow, tables
@@ -19,9 +21,8 @@ if TYPE_CHECKING:
     from mappings.hl7v2.message import Message, Position, Repetition, Value
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A component and what it became.
+class Use(msgspec.Struct, frozen=True):
+    """A component and what it became (a struct, as `Step` is).
 
     intent: key of the further resource that the path belongs to, "" for the element that the function was asked
     for. path: dots and `[n]`, "" for the element as a whole. table: `name:code` of the row that said so, or "".

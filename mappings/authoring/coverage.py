@@ -90,7 +90,7 @@ class Coverage:
         for entry in explain(message, mapped).inputs:
             place = _place(entry.position)
             self.filled += 1
-            if entry.note == UNMAPPED:
+            if entry.note.startswith(UNMAPPED):
                 self.unmapped[place] += 1
                 self.shapes.setdefault(place, masked(entry.raw)[:_SHAPE])
             else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mappings.compiler.v2_fields import is_set_id
+from mappings.datatypes import FUNCTIONS
 from mappings.hl7v2.fields import full_name
 from mappings.hl7v2.message import Message
 from mappings.result import Mapped, Step
@@ -28,6 +29,8 @@ _HEADER = {
     20: "how the message is decoded",
 }
 UNMAPPED = "unmapped"
+# A function read the field and leaves this component alone on purpose.
+NO_PLACE = "unmapped: FHIR has no place for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Input:
     """A filled component. name: in words. became: `intent: path` of elements. decided: rules whose condition it
     met.
 
-    note: `unmapped`, or what else it is good for.
+    note: starts with `unmapped`, or says what else it is good for.
     """
 
     position: str
@@ -73,7 +76,7 @@ class Explanation:
 
     @property
     def unmapped(self) -> tuple[Input, ...]:
-        return tuple(entry for entry in self.inputs if entry.note == UNMAPPED)
+        return tuple(entry for entry in self.inputs if entry.note.startswith(UNMAPPED))
 
 
 def explain(message: Message, mapped: Mapped) -> Explanation:
@@ -114,8 +117,14 @@ def _nearest(made: Mapping[tuple[str, str], Step], intent: str, path: str) -> St
     return None
 
 
+def _field_of(position: str) -> str:
+    """`PID[1]-3[2]` of `PID[1]-3[2].4.1`."""
+    return position.partition(".")[0]
+
+
 def _inputs(message: Message, mapped: Mapped, steps: Mapping[str, list[Step]]) -> Iterator[Input]:
     unread = set(mapped.unread)
+    functions = {(_field_of(position), step.using) for position, found in steps.items() for step in found}
     for leaf in message.filled():
         place = leaf.position
         position = str(place)
@@ -130,6 +139,8 @@ def _inputs(message: Message, mapped: Mapped, steps: Mapping[str, list[Step]]) -
         elif place.segment == "EVN" and place.field == 1:
             note = "the event, as MSH-9 has it"
         elif position in unread or not (became or decided):
-            note = UNMAPPED
+            used = [FUNCTIONS[name] for field, name in functions if name and field == _field_of(position)]
+            is_left = any(place.component in function.unmapped for function in used)
+            note = NO_PLACE if is_left else UNMAPPED
         name = full_name(place.segment, place.field, place.component, place.subcomponent)
         yield Input(position, name, leaf.text, leaf.start, leaf.end, became, decided, note)

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from mappings.authoring.explain import Explanation, Output
+import msgspec
+
+from mappings.authoring.explain import UNMAPPED, Explanation, Output
 from mappings.hl7v2.message import Message
 
 
@@ -57,10 +59,15 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     return {
         "version": explanation.mapped.version,
         "refused": asdict(explanation.mapped.refused) if explanation.mapped.refused else None,
-        "outputs": [asdict(output) for output in explanation.outputs],
+        "outputs": [_output(output) for output in explanation.outputs],
         "inputs": [asdict(entry) for entry in explanation.inputs],
         "findings": [asdict(finding) for finding in explanation.mapped.findings],
     }
+
+
+def _output(output: Output) -> dict[str, Any]:
+    step = msgspec.structs.asdict(output.step) if output.step else None
+    return {"intent": output.intent, "path": output.path, "value": output.value, "step": step}
 
 
 def _json(value: Any) -> str:
@@ -113,7 +120,7 @@ def _marked(message: Message, explanation: Explanation) -> str:
     for entry in explanation.inputs:
         fate = "; ".join((*entry.became, *entry.decided, *filter(None, [entry.note])))
         title = html.escape(f"{entry.position} {entry.name}: {fate}")
-        kind = ' class="unmapped"' if entry.note == "unmapped" else ""
+        kind = ' class="unmapped"' if entry.note.startswith(UNMAPPED) else ""
         parts.append(_plain(message, at, entry.start))
         text = _plain(message, entry.start, entry.end)
         parts.append(f'<span data-k="{html.escape(entry.position)}" title="{title}"{kind}>{text}</span>')

@@ -14,6 +14,7 @@ from mappings.compiler.elements import Element
 from mappings.compiler.problems import did_you_mean
 from mappings.compiler.v2_fields import NoField, check_segment, group_names
 from mappings.findings import FINDINGS
+from mappings.running.alternatives import Constant
 from mappings.running.conditions import Condition
 from mappings.running.resources import EveryResource
 from mappings.running.rules import (
@@ -55,7 +56,24 @@ _MOST_PIECES = 12
 def block(compilation: Compilation, node: Node, place: Place) -> Rule:
     """The rules of a list, as one."""
     found = [made for item in node.items if (made := rule(compilation, item, place)) is not None]
+    _unreachable(compilation, node.items, found)
     return found[0] if len(found) == 1 else Block(node.where, tuple(found))
+
+
+def _unreachable(compilation: Compilation, nodes: list[Node], made: list[Rule]) -> None:
+    """Warn of rules for an element that an earlier rule, without a condition, always fills."""
+    filled: dict[str, str] = {}
+    values_made = {one.where: one for one in made if isinstance(one, ValueRule)}
+    for node in nodes:
+        one = values_made.get(node.where)
+        if one is None or one.target.is_list or one.target.whole:
+            continue
+        name = one.target.spelled
+        if name in filled:
+            compilation.doubtful(node, f"never reached: {filled[name]} always fills {name!r}")
+        ways = (*one.alternatives, *((one.default,) if one.default else ()))
+        if one.when is None and any(isinstance(way, Constant) and way.when is None for way in ways):
+            filled.setdefault(name, node.where)
 
 
 def rule(compilation: Compilation, node: Node, place: Place) -> Rule | None:

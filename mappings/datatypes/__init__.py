@@ -26,6 +26,7 @@ from mappings.datatypes import (
     timing,
 )
 from mappings.datatypes.function import Function
+from mappings.datatypes.procedure_time import procedure_time
 
 _CODED = "CWE CE CNE CF ID IS ST"
 _MOMENTS = "DTM TS DT"
@@ -87,6 +88,7 @@ _ALL = (
     _function("dtm_time", times.dtm_time, "dateTime", _MOMENTS),
     _function("dtm_instant", times.dtm_instant, "instant", _MOMENTS),
     _function("tm", times.tm, "time", "TM"),
+    _function("procedure_time", procedure_time, "performed[x]", _MOMENTS),
     _function("dr", times.dr, "Period", "DR"),
     # numbers
     _function("nm", numbers.nm, "decimal", "NM SI ST"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mappings.running.frame import Frame
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a hundred are made for each message, and freezing costs more than the rest
 class Made:
     """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on
     purpose.

@@ -11,9 +11,12 @@ from mappings.result import Identity, Intent
 
 @dataclass(slots=True)
 class Draft:
-    """An intent in the making. lists, keep, status, ranks, write: as in `mappings.result.Intent`."""
+    """An intent in the making. name: what the rule that began it calls it. lists, keep, status, ranks,
+    write: as in `mappings.result.Intent`.
+    """
 
     key: str
+    name: str
     resource_type: str
     identities: tuple[Identity, ...] = ()
     write: str = "merge"

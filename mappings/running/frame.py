@@ -1,8 +1,10 @@
 """Where in the message a rule stands: group, segments and repetition that loops have chosen, names that are
 known.
 
-A segment is looked for in the group of the frame and everything in it, then outwards. On the way out the groups
-that are like the one we came from are left alone: an order never sees the specimen of the order before it.
+A path means a segment in the group of the frame or in the groups within, else further out. On the way out the
+groups that are like the one we came from are left alone: an order never sees the specimen of the order before
+it.
+A loop over segments looks inside only, and each round stands in the group of its segment.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from mappings.hl7v2.structure import Group
+
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Segment
-    from mappings.hl7v2.structure import Group
     from mappings.running.run import Run
 
 
@@ -87,9 +90,34 @@ class Frame:
             frame = outer
         return found
 
-    def direct(self, name: str) -> list[Segment]:
-        """The segments of a name that stand in this frame's group itself."""
-        return [segment for segment in self.group.segments if segment.name == name]
+    def holding(self, name: str) -> list[tuple[Segment, Frame]]:
+        """The segments of a name in this frame's group and the groups in it, each with a frame in its own
+        group.
+        """
+        found = [(segment, self) for segment in self.group.segments if segment.name == name]
+        for inner in self.group.groups:
+            if within(inner, name):
+                found += self.at_group(inner).holding(name)
+        if len(found) > 1:
+            found.sort(key=lambda held: held[0].ordinal)
+        return found
+
+    @staticmethod
+    def of_run(name: str, held: list[tuple[Segment, Frame]]) -> Frame:
+        """A frame for segments that are taken together, in their group; those of several groups, in all of
+        these.
+        """
+        first = held[0][1]
+        groups = list(dict.fromkeys(id(frame.group) for _, frame in held))
+        if len(groups) > 1:
+            whole = [frame.group for _, frame in held]
+            group = Group(
+                first.group.name,
+                tuple(segment for one in whole for segment in one.segments),
+                tuple(inner for one in whole for inner in one.groups),
+            )
+            first = Frame(first.run, group, first.outer)
+        return first.at_segments(name, [segment for segment, _ in held])
 
     def at_groups(self, name: str) -> Iterator[Frame]:
         """A frame for each group of a name inside this one's, in frames for the groups between: the second

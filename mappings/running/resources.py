@@ -56,6 +56,8 @@ class ResourceRule:
             draft.status, draft.ranks = self.status, self.ranks
         frame.names[self.name] = draft.key
         run.steps.append(Step(draft.key, self.resource_type, run.positions(seen), self.where))
+        if draft.name != self.name:
+            return  # known already in another role: a patient that is to be merged with itself stays as it is
         at = frame.inner()
         for rule in self.rules:
             rule.run(at, draft.root)

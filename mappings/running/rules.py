@@ -4,8 +4,10 @@ to write).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from mappings.hl7v2.message import Segment
 from mappings.result import Finding, Merge, Step
@@ -53,9 +55,11 @@ class ValueRule:
             return
         many = self.target.is_list
         for alternative in self.alternatives:
-            looked = list(seen)
-            if alternative.when is not None and not alternative.when.holds(frame, looked):
-                continue
+            looked = seen
+            if alternative.when is not None:
+                looked = list(seen)
+                if not alternative.when.holds(frame, looked):
+                    continue
             made = alternative.made(frame, many)
             if made:
                 for one in made:
@@ -79,18 +83,14 @@ class ValueRule:
         path = self.target.put(element, made.value)
         if made.is_substance or (made.is_link and not element.is_root):
             element.is_substance = True
-        run.steps.append(
-            Step(
-                draft.key,
-                path,
-                run.positions((*made.leaves, *(leaf for leaf in seen if not leaf.is_empty))),
-                self.where,
-                made.using,
-                made.table or next((use.table for use in made.uses if use.table and not use.path), ""),
-                made.raw,
-                made.value,
-            )
-        )
+        leaves, table = made.leaves, made.table
+        if seen:
+            leaves = (*leaves, *(leaf for leaf in seen if not leaf.is_empty))
+        if made.uses and not table:
+            table = next((use.table for use in made.uses if use.table and not use.path), "")
+        positions = run.positions(leaves) if leaves else ()
+        step = Step(draft.key, path, positions, self.where, made.using, table, made.raw, made.value)
+        run.steps.append(step)
         if made.uses:
             inner = [use for use in made.uses if use.intent or use.path]
             run.account(inner, draft, self.target.inside(path), made.value, self.where, made.using)
@@ -141,19 +141,23 @@ class EachSegment:
     alike: Condition | None = None
 
     def run(self, frame: Frame, element: Element | None) -> None:
-        for segments in self._runs(frame):
-            self.rule.run(frame.at_segments(self.segment, segments), element)
+        for held in self._runs(frame):
+            at = frame.of_run(self.segment, held)
+            for path in self.together if len(held) > 1 else ():
+                frame.run.seen(path.content(at), self.where)
+            self.rule.run(at, element)
 
-    def _runs(self, frame: Frame) -> list[list[Segment]]:
-        runs: list[list[Segment]] = []
+    def _runs(self, frame: Frame) -> list[list[tuple[Segment, Frame]]]:
+        runs: list[list[tuple[Segment, Frame]]] = []
         last: Any = None
-        found = frame.direct(self.segment) if self.direct else frame.every(self.segment)
-        for segment in found:
-            mark = self._mark(frame, segment) if self.together else None
+        for segment, own in frame.holding(self.segment):
+            if self.direct and own is not frame:
+                continue
+            mark = self._mark(own, segment) if self.together else None
             if mark is not None and mark == last:
-                runs[-1].append(segment)
+                runs[-1].append((segment, own))
             else:
-                runs.append([segment])
+                runs.append([(segment, own)])
             last = mark
         return runs
 
@@ -161,7 +165,7 @@ class EachSegment:
         at = frame.at_segments(self.segment, [segment])
         if self.alike is not None and not self.alike.holds(at, []):
             return None
-        return [[leaf.text for leaf in path.values(at)] for path in self.together]
+        return [[(leaf.key[2:], leaf.text) for leaf in path.content(at)] for path in self.together]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +227,7 @@ class ObjectRule:
             for index in range(mark, len(run.steps)):
                 if self._is_inside(run.steps[index], inner):
                     placed = path + run.steps[index].path.removeprefix(expected)
-                    run.steps[index] = replace(run.steps[index], path=placed)
+                    run.steps[index] = msgspec.structs.replace(run.steps[index], path=placed)
 
     @staticmethod
     def _is_inside(step: Step, inner: Element) -> bool:

@@ -92,7 +92,7 @@ class Run:
                 known.identities = tuple(dict.fromkeys((*known.identities, *identities)))
                 return known, False
         number = self.count(f"draft {name}")
-        draft = Draft(name if number == 1 else f"{name}-{number}", resource_type, identities)
+        draft = Draft(name if number == 1 else f"{name}-{number}", name, resource_type, identities)
         self.drafts[draft.key] = draft
         for identity in identities:
             self._by_identity[resource_type, identity] = draft

@@ -57,9 +57,13 @@ class SourcePath:
         if not segments:
             return []
         run = frame.run
-        found = run.repetitions(segments[0], self.field)
+        found = run.filled.get((segments[0].ordinal, self.field))
+        if found is None:
+            found = run.repetitions(segments[0], self.field)
         if len(segments) > 1:
             found = [one for segment in segments for one in run.repetitions(segment, self.field)]
+        if not found:
+            return found
         if self.repetition:
             found = [one for one in found if one.repetition == self.repetition]
         if self.filter:
@@ -82,6 +86,12 @@ class SourcePath:
         component, subcomponent = self.component or 1, self.subcomponent or 1
         leaves = [r.value(1 if r.is_null else component, subcomponent) for r in found]
         return [leaf for leaf in leaves if not leaf.is_empty]
+
+    def content(self, frame: Frame) -> list[Value]:
+        """All filled leaves of what the path names: of a field without a component every one that it has."""
+        if self.component:
+            return self.values(frame)
+        return [leaf for whole in self.repetitions(frame) for leaf in whole.filled()]
 
 
 def parse(text: str) -> SourcePath | None:

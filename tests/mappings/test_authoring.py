@@ -161,3 +161,13 @@ def test_a_test_that_cannot_be_run_says_why(tmp_path, toml, why) -> None:
 def test_what_is_no_fhirpath_is_said() -> None:
     with pytest.raises(golden.BadTest, match="no FHIRPath"):
         golden.holds({"resourceType": "Patient"}, "Patient.name.where(")
+
+
+def test_what_a_function_leaves_alone_on_purpose_is_told_apart(maps) -> None:
+    read = message("adt-primary-care")
+    mapped = maps.run(read, Source("s"), received=datetime(2026, 3, 1, tzinfo=UTC))
+    notes = {entry.position: entry.note for entry in explain(read, mapped).inputs}
+    assert notes["PD1[1]-3[1].2.1"] == "unmapped: FHIR has no place for it"
+    site = message("adt-site-segment")
+    mapped = maps.run(site, Source("s"), received=datetime(2026, 3, 1, tzinfo=UTC))
+    assert {e.note for e in explain(site, mapped).inputs if e.position.startswith("ZPD")} == {"unmapped"}

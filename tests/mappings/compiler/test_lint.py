@@ -92,6 +92,14 @@ def test_a_mistake_is_named_with_its_place(problems_of, text, said) -> None:
     assert [problem for problem in found if said in problem], found
 
 
+def test_a_rule_that_is_never_reached_is_doubtful(problems_of) -> None:
+    rules = "      - {to: gender, const: male, when: {PID-8: M}}\n      - {to: gender, const: female}\n"
+    assert not any("never reached" in problem for problem in problems_of(m=START + PATIENT + rules))
+    rules += "      - {to: gender, from: PID-8, table: '0001'}\n"
+    found = problems_of(m=START + PATIENT + rules)
+    assert found == ["m.yaml:9:9: warning: never reached: m.yaml:8 always fills 'gender'"]
+
+
 def test_every_mistake_is_said_at_once(problems_of) -> None:
     rules = "      - {to: gendre, from: PID-8}\n      - {to: nam, from: PID-5}\n"
     found = problems_of(m=START + PATIENT + rules)

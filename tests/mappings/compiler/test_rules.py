@@ -154,6 +154,26 @@ def test_loops_over_groups_stay_in_their_group(run) -> None:
     assert "conclusion" not in by_key["report-2"], "the note of another order was seen"
 
 
+def test_a_round_of_a_loop_stands_in_the_group_of_its_segment(run) -> None:
+    rules = """  - foreach: OBX
+    together: {by: [OBX-2, OBX-3], when: {OBX-2: TX}}
+    rules:
+      - resource: Observation
+        as: observation
+        rules:
+          - {to: status, const: final}
+          - {to: code, from: OBX-3, using: cwe}
+          - {foreach: NTE, to: note, rules: [{to: text, from: NTE-3}]}
+          - {to: subject.display, from: PID-5}
+"""
+    segments = ("PID|||1||ONE", "OBR|1", "NTE|1||order", "OBX|1|NM|A^A^L", "NTE|1||a", "OBX|2|NM|B^B^L")
+    mapped = run(rules, *segments, "OBX|3|TX|C^C^L", "NTE|1||c", "OBX|4|TX|C^C^L", "NTE|1||d", header=ORU)
+    notes = [[note["text"] for note in i.resource.get("note", ())] for i in mapped.intents]
+    assert notes == [["a"], [], ["c", "d"]]
+    assert {i.resource["subject"]["display"] for i in mapped.intents} == {"ONE"}
+    assert not [place for place in mapped.unread if place.startswith("OBX[4]")]
+
+
 def test_orders_of_the_second_patient_never_see_the_first(run) -> None:
     rules = """  - foreach: ORDER_OBSERVATION
     rules:
@@ -202,7 +222,16 @@ def test_pairs_of_patients_merge_pair_by_pair(run) -> None:
 
 def test_a_patient_does_not_merge_with_itself(run) -> None:
     header = ORU.replace("ORU^R01^ORU_R01", "ADT^A40^ADT_A39")
-    assert run(PAIRS, "EVN|A40", "PID|||1^^^M", "MRG|1^^^M", header=header).merges == ()
+    mapped = run(PAIRS, "EVN|A40", "PID|||1^^^M", "MRG|1^^^M", header=header)
+    assert mapped.merges == ()
+    assert [intent.resource.get("active") for intent in mapped.intents] == [None]
+
+
+def test_a_chain_of_merges_in_one_message_names_each_patient_once(run) -> None:
+    header = ORU.replace("ORU^R01^ORU_R01", "ADT^A40^ADT_A39")
+    mapped = run(PAIRS, "EVN|A40", "PID|||2^^^M", "MRG|1^^^M", "PID|||3^^^M", "MRG|2^^^M", header=header)
+    assert [(m.survivor, m.victim) for m in mapped.merges] == [("patient", "prior"), ("patient-2", "patient")]
+    assert len(mapped.intents) == 3
 
 
 def test_a_rule_within_another_resource_writes_there(run) -> None:

@@ -122,6 +122,8 @@ def _resources(name: str, answered: Answer) -> Iterator[dict[str, Any]]:
         yield {**observation, "valueSampledData": result}
     elif kind == "Observation.referenceRange":
         yield {**observation, "referenceRange": [result]}
+    elif kind == "performed[x]":
+        yield {"resourceType": "Procedure", "status": "completed", "subject": subject, **(result or {})}
     elif kind in ("dose[x]", "rate[x]"):
         yield {
             "resourceType": "MedicationRequest",
