@@ -70,6 +70,7 @@ async def _run(settings: Settings, log: Log) -> None:
         now,
         settings.outbound_allow,
         lambda: listener.awaited,
+        listener.ask,
         log,
     )
     beside = [

@@ -25,7 +25,7 @@ from server.storage.hl7v2_log import Outcome
 _READ_BYTES = 65_536
 _DRAINED = 4  # times the limit of a message: so much of one that is too large is read for its end
 _RESTARTS_MAXIMUM = 100  # messages without an end
-_LINGER_SECONDS = 10.0  # for application acknowledgements, once a sender has said that it sends no more
+_LATER_MAXIMUM = 1_000  # application acknowledgements that a connection waits for; more are owed in the log
 
 
 class House(Protocol):
@@ -99,7 +99,7 @@ class Connection:
                 tasks.append(ending)
                 await asyncio.wait((answering,))
             if self._later and not self._stopping.is_set() and self._house.lingers(self.source):
-                await asyncio.wait(self._later, timeout=_LINGER_SECONDS)
+                await asyncio.wait(self._later, timeout=self._house.limits.linger_seconds)
         finally:
             tasks.extend(self._later)
             for task in tasks:
@@ -207,7 +207,7 @@ class Connection:
             return
         for answer in receipt.answers:
             await self._send(answer)
-        if receipt.later:
+        if receipt.later and len(self._later) < _LATER_MAXIMUM:
             task = asyncio.create_task(self._answer_later(receipt.ids[0], receipt.later))
             self._later.add(task)
             task.add_done_callback(self._later.discard)

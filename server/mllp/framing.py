@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 START, END, RETURN = b"\x0b", b"\x1c", b"\r"
 _START, _END, _RETURN = START[0], END[0], RETURN[0]
-_MARK = re.compile(rb"[\x0b\x1c]")
+# Start blocks, or an end block that is one as far as can be seen: before anything else it is data.
+_MARK = re.compile(rb"\x0b+|\x1c(?=[\r\x0b]|\Z)")
 # Of a message that is too large, what names it: MSH with its control id.
 HEAD_BYTES = 4096
 
@@ -119,18 +120,16 @@ class Framer:
     def _through(self, data: bytes, at: int, found: list[Frame]) -> int:
         """Take bytes of the message up to the next one that means something; where to go on."""
         mark = _MARK.search(data, at)
-        stop = mark.start() if mark else len(data)
-        self._keep(data, at, stop)
-        if stop == len(data):
-            return stop
-        if data[stop] == _END:
+        self._keep(data, at, mark.start() if mark else len(data))
+        if mark is None:
+            return len(data)
+        if data[mark.start()] == _END:
             self._ending = True
-        else:
-            if self._size:
-                self.restarts += 1
-                self._break_off(found)
-                self._begin()
-        return stop + 1
+        elif self._size:
+            self.restarts += 1
+            self._break_off(found)
+            self._begin()
+        return mark.end()
 
     def _after_end(self, data: bytes, at: int, found: list[Frame]) -> int:
         byte = data[at]

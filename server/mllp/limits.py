@@ -14,8 +14,9 @@ class Limits:
     a byte in the middle of a message. bytes_per_second: that a message has to come with after `grace_seconds`.
     write_seconds: for a sender to take an answer. settle_seconds: after an end block without carriage return.
     window_milliseconds: in which messages are gathered for one commit. processed_seconds: that original mode
-    waits for a message to be processed. shutdown_seconds: for answers under way. keepalive_seconds: of silence
-    before TCP asks whether the other side is there.
+    waits for a message to be processed. linger_seconds: for application acknowledgements, once a sender has
+    said that it sends no more. shutdown_seconds: for answers under way. keepalive_seconds: of silence before
+    TCP asks whether the other side is there.
     """
 
     message_bytes: int = 16_000_000
@@ -30,5 +31,6 @@ class Limits:
     handshake_seconds: int = 5
     window_milliseconds: int = 3
     processed_seconds: int = 30
+    linger_seconds: int = 10
     shutdown_seconds: int = 8
     keepalive_seconds: int = 120

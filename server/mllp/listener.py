@@ -11,9 +11,11 @@ import errno
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, TypeVar
 
 from server.errors import FhirError
 from server.hl7v2.intake import Intake
@@ -28,6 +30,7 @@ from server.mllp.outcomes import Outcomes
 from server.mllp.tls import Certificates, names_of
 from server.storage.hl7v2_log import Hl7v2Log, Outcome
 
+Answer = TypeVar("Answer")
 Networks = tuple[IPv4Network | IPv6Network, ...]
 _BACKLOG = 1_024
 _SENDING_BYTES = 65_536  # that the kernel keeps of answers which a sender does not take
@@ -56,10 +59,11 @@ class Listener:
     _servers: list[asyncio.Server] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _answered: list[tuple[int, str]] = field(default_factory=list)
+    _asking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "hl7v2-asking"))
 
     def __post_init__(self) -> None:
         self._commits = Commits(self._take, self.limits.window_milliseconds / 1000)
-        self._outcomes = Outcomes(self.messages.outcomes)
+        self._outcomes = Outcomes(lambda ids: self.ask(self.messages.outcomes, ids))
 
     # -- beginning and end
 
@@ -101,6 +105,7 @@ class Listener:
         await asyncio.gather(*self._tasks, *self._connections.values(), return_exceptions=True)
         self._commits.close()
         await self._write_answers()
+        self._asking.shutdown()
 
     # -- connections
 
@@ -171,7 +176,7 @@ class Listener:
             error = "" if code == "AA" else outcome.error
             return self.intake.later(self.messages.raw(id), code, error, self.clock())
 
-        return await asyncio.to_thread(make)
+        return await self.ask(make)
 
     def answered(self, id: int, code: str) -> None:
         """Note that an application acknowledgement was sent, or ("") that none is due."""
@@ -194,6 +199,11 @@ class Listener:
         """Messages whose application acknowledgement goes out on an open connection."""
         return frozenset(self._outcomes.ids)
 
+    async def ask(self, question: Callable[..., Answer], *arguments: Any) -> Answer:
+        """What a function that asks the database returns. One thread does so for all: each has connections of
+        its own, with their memory."""
+        return await asyncio.get_running_loop().run_in_executor(self._asking, question, *arguments)
+
     # -- beside
 
     def _take(self, received: Sequence[Received]) -> list[Receipt]:
@@ -210,7 +220,7 @@ class Listener:
             return
         noted, self._answered = self._answered, []
         try:
-            await asyncio.to_thread(self.messages.answered, noted)
+            await self.ask(self.messages.answered, noted)
         except FhirError:
             self._answered = [*noted, *self._answered]
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from server.errors import FhirError
 from server.storage.hl7v2_log import FINAL, Outcome
 
-_PAUSE = 0.05  # seconds between two questions
+_PAUSE = 0.05  # seconds between two questions, for each that is begun of `_ASKED`
 _PAUSE_AWAY = 1.0  # while the database is away
-_ASKED_MAXIMUM = 1_000  # by one question
+_ASKED = 500  # by one question
 
-Ask = Callable[[Collection[int]], Mapping[int, Outcome]]
+Ask = Callable[[Collection[int]], Awaitable[Mapping[int, Outcome]]]
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A message that is waited for, by so many."""
+
+    future: asyncio.Future[Outcome]
+    waiting: int = 0
 
 
 class Outcomes:
@@ -20,43 +29,44 @@ class Outcomes:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._futures: dict[int, asyncio.Future[Outcome]] = {}
-        self._wanted = asyncio.Event()
+        self._wanted: dict[int, _Wanted] = {}
+        self._any = asyncio.Event()
 
     @property
     def ids(self) -> Collection[int]:
         """Those that are waited for."""
-        return self._futures.keys()
+        return self._wanted.keys()
 
     async def of(self, id: int) -> Outcome:
         """What has become of a message, once that is final."""
-        future = self._futures.get(id)
-        if future is None:
-            future = self._futures[id] = asyncio.get_running_loop().create_future()
-            self._wanted.set()
-        return await asyncio.shield(future)
-
-    def forget(self, id: int) -> None:
-        """Nobody waits for it any more."""
-        self._futures.pop(id, None)
+        wanted = self._wanted.get(id)
+        if wanted is None:
+            wanted = self._wanted[id] = _Wanted(asyncio.get_running_loop().create_future())
+            self._any.set()
+        wanted.waiting += 1
+        try:
+            return await asyncio.shield(wanted.future)
+        finally:
+            wanted.waiting -= 1
+            if not wanted.waiting and self._wanted.get(id) is wanted:
+                del self._wanted[id]
 
     async def run(self) -> None:
         """Ask again and again while anybody waits, until cancelled."""
         while True:
-            await self._wanted.wait()
-            if not self._futures:
-                self._wanted.clear()
-                continue
-            ids = list(self._futures)
+            await self._any.wait()
+            ids = list(self._wanted)
+            if not ids:
+                self._any.clear()
             try:
-                for start in range(0, len(ids), _ASKED_MAXIMUM):
-                    self._tell(await asyncio.to_thread(self._ask, ids[start : start + _ASKED_MAXIMUM]))
+                for start in range(0, len(ids), _ASKED):
+                    self._tell(await self._ask(ids[start : start + _ASKED]))
             except FhirError:
                 await asyncio.sleep(_PAUSE_AWAY)
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_PAUSE * (1 + len(ids) // _ASKED))
 
     def _tell(self, found: Mapping[int, Outcome]) -> None:
         for id, outcome in found.items():
-            future = self._futures.pop(id, None) if outcome.state in FINAL else None
-            if future is not None and not future.done():
-                future.set_result(outcome)
+            wanted = self._wanted.pop(id, None) if outcome.state in FINAL else None
+            if wanted is not None and not wanted.future.done():
+                wanted.future.set_result(outcome)

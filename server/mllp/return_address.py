@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
+from typing import Any
 
 from server.errors import FhirError
 from server.fhir.dates import microseconds
@@ -24,7 +26,7 @@ from server.logs import Log
 from server.mllp.framing import framed
 from server.outbound_networks import Networks, OutboundError, Target, check_address
 from server.storage.hl7v2_log import Hl7v2Log, Owed
-from server.storage.hl7v2_sources import Hl7v2Sources
+from server.storage.hl7v2_sources import Hl7v2Sources, SourceRow
 
 _PAUSE = 2.0
 _LEFT_ALONE = timedelta(seconds=10)  # whoever received the message may still be at it
@@ -33,10 +35,12 @@ _PAGE = 100
 _SECONDS = 10.0  # for one delivery
 
 Awaited = Callable[[], frozenset[int]]
+# A function that asks the database, and its arguments -> what it returns.
+Ask = Callable[..., Awaitable[Any]]
 
 
 class Returns:
-    """Delivers what is owed. awaited: messages that an open connection answers itself."""
+    """Delivers what is owed. awaited: messages that an open connection answers itself. ask: `Listener.ask`."""
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Returns:
         clock: Callable[[], datetime],
         allow: Networks,
         awaited: Awaited,
+        ask: Ask,
         log: Log,
     ) -> None:
         self._messages = messages
@@ -54,6 +59,7 @@ class Returns:
         self._clock = clock
         self._allow = allow
         self._awaited = awaited
+        self._ask = ask
         self._log = log
 
     async def run(self) -> None:
@@ -68,7 +74,7 @@ class Returns:
         now, after = self._clock(), 0
         before = microseconds(now - _LEFT_ALONE)
         unreachable: set[str] = set()
-        while owed := await asyncio.to_thread(self._messages.owed, before=before, after=after, limit=_PAGE):
+        while owed := await self._ask(partial(self._messages.owed, before=before, after=after, limit=_PAGE)):
             after = owed[-1].id
             done = []
             for one in owed:
@@ -77,14 +83,14 @@ class Returns:
                     if code is not None:
                         done.append((one.id, code))
             if done:
-                await asyncio.to_thread(self._messages.answered, done)
+                await self._ask(self._messages.answered, done)
 
     async def _deliver(self, one: Owed, now: datetime, unreachable: set[str]) -> str | None:
         """The code that was sent, "" where none is due or nobody is there to take it, None to try again."""
         word = word_of(one.outcome.state)
         if not is_due(one.condition, word):
             return ""
-        row = await asyncio.to_thread(self._sources.get, one.source)
+        row: SourceRow | None = await self._ask(self._sources.get, one.source)
         address = known_source(row).settings.return_address if row else ""
         if not address or one.received < microseconds(now - _GIVEN_UP):
             return ""

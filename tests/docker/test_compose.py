@@ -21,7 +21,7 @@ import pytest
 from server.settings import KNOWN, read_settings
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
-PARTS = ("web", "app", "worker", "app-worker")
+PARTS = ("web", "app", "worker", "mllp", "app-worker")
 NEIGHBOURS = ("postgresql", "valkey", "proxy")
 FOR_SCRIPTS = {"DATABASE_PASSWORD_FILE", "REDIS_PASSWORD_FILE", "TRUSTED_CERTIFICATES"}
 
@@ -69,8 +69,10 @@ def test_every_service_has_a_health_check(compose: dict[str, Any], docker_folder
         assert (program, arguments) == ("/opt/docker/healthcheck.sh", [name])
 
 
-def test_only_the_proxy_is_reached_from_outside(compose: dict[str, Any]) -> None:
-    assert [name for name, service in compose["services"].items() if "ports" in service] == ["proxy"]
+def test_only_the_proxy_and_the_listener_are_reached_from_outside(compose: dict[str, Any]) -> None:
+    assert [name for name, service in compose["services"].items() if "ports" in service] == ["mllp", "proxy"]
+    assert compose["services"]["mllp"]["ports"] == ["${MLLP_ADDRESS:-127.0.0.1}:${MLLP_PORT:-2575}:2575"]
+    assert compose["services"]["mllp"]["environment"]["BATON_MLLP_ALLOW"] == "${MLLP_ALLOW:-127.0.0.0/8}"
     networks = compose["networks"]
     assert networks["inside"]["internal"] is True
     assert networks["front"]["internal"] is True
@@ -142,7 +144,7 @@ def test_volumes_are_named_and_the_app_cannot_read_the_servers_keys(compose: dic
         for part in PARTS
     }
     assert all(len(volumes) == 1 for volumes in homes.values())
-    assert homes["web"] == homes["worker"] != homes["app"] == homes["app-worker"]
+    assert homes["web"] == homes["worker"] == homes["mllp"] != homes["app"] == homes["app-worker"]
     mounted = [volume for service in compose["services"].values() for volume in service.get("volumes", [])]
     named = {volume.partition(":")[0] for volume in mounted}
     assert {name for name in named if not name.startswith("./")} == set(compose["volumes"])

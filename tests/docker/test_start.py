@@ -128,7 +128,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def machine(folder: Path, run_script: Script, cluster: Any) -> Iterator[Machine]:
     """Everything that compose.yaml starts but the proxy."""
-    names = ("web", "app", "https", "http", "valkey")
+    names = ("web", "app", "mllp", "https", "http", "valkey")
     made = Machine(folder, dict(zip(names, _free_ports(len(names)), strict=True)))
     origins = {
         "BASE_URL": f"https://{WEB}:{made.ports['https']}",
@@ -150,6 +150,7 @@ def machine(folder: Path, run_script: Script, cluster: Any) -> Iterator[Machine]
         "BATON_HOST": "127.0.0.1",
         "BATON_PORT_WEB": str(made.ports["web"]),
         "BATON_PORT_APP": str(made.ports["app"]),
+        "BATON_PORT_MLLP": str(made.ports["mllp"]),
         "BATON_DATABASE_URL": cluster.create_database("containers"),
         "DATABASE_PASSWORD_FILE": str(made.secrets / "database-password"),
         "BATON_REDIS_URL": f"redis://127.0.0.1:{made.ports['valkey']}/0",
@@ -162,7 +163,8 @@ def machine(folder: Path, run_script: Script, cluster: Any) -> Iterator[Machine]
         "BATON_TRUSTED_PROXIES": "127.0.0.1/32",
         "TRUSTED_CERTIFICATES": str(made.secrets / "tls.crt"),
     }
-    for part, home in (("web", "server"), ("worker", "server"), ("app", "app"), ("app-worker", "app")):
+    homes = {"web": "server", "worker": "server", "mllp": "server", "app": "app", "app-worker": "app"}
+    for part, home in homes.items():
         environment = made.environment | {"BATON_HOME": str(folder / home)}
         made.start(part, [DOCKER / "entrypoint.sh", "serve", part], environment)
     made.environment["BATON_HOME"] = str(folder / "server")
@@ -210,7 +212,7 @@ def start_proxy(machine: Machine, name: str, ports: dict[str, int]) -> None:
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("part", ["web", "app", "worker", "app-worker"])
+@pytest.mark.parametrize("part", ["web", "app", "worker", "mllp", "app-worker"])
 def test_every_part_becomes_healthy(machine: Machine, part: str) -> None:
     assert until(lambda: machine.healthy(part)), machine.log(part)
     assert machine.processes[part].poll() is None

@@ -52,6 +52,7 @@ class Deployment:
             "BATON_HOME": str(self.home),
             "BATON_PORT_WEB": str(self.port_web),
             "BATON_PORT_APP": str(self.port_app),
+            "BATON_PORT_MLLP": str(free_port()),
             "BATON_BASE_URL": self.base_url,
             "BATON_APP_URL": self.app_url,
             **self.environment,

@@ -201,7 +201,14 @@ def listen(database_url: str, hl7v2_wire: ModuleType, tmp_path: Path) -> Iterato
         )
         allowed = outbound or Networks()
         returns = Returns(
-            store.hl7v2_log, store.hl7v2_sources, intake, now, allowed, lambda: listener.awaited, log
+            store.hl7v2_log,
+            store.hl7v2_sources,
+            intake,
+            now,
+            allowed,
+            lambda: listener.awaited,
+            listener.ask,
+            log,
         )
         thread = threading.Thread(target=loop.run_forever, daemon=True)
         thread.start()

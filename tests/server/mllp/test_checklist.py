@@ -853,3 +853,14 @@ def test_a_port_that_is_taken_is_said(listen: Listen) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError) as refused:
         listen(port=taken.getsockname()[1])
     assert why_not(refused.value) == "somebody else listens there"
+
+
+@pytest.mark.requirement("MLLP11")
+def test_nothing_is_waited_for_on_a_connection_that_has_gone(listen: Listen, hl7v2_wire: Any) -> None:
+    running = listen(source={"return_address": "127.0.0.1:1"})
+    with running.sender() as sender:
+        sender.send(*(hl7v2_wire.admit(f"m{n}", accept="AL", applies="AL") for n in range(30)))
+        assert {sender.msa()[0] for _ in range(30)} == {"CA"}
+        until(lambda: len(running.listener.awaited) == 30, "all are waited for")
+    until(lambda: not running.listener.awaited, "none is waited for")
+    assert {row[0] for row in running.rows("owed")} == {"AL"}

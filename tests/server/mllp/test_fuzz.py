@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import select
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.network
 
 MESSAGES = int(os.environ.get("BATON_HL7V2_FUZZ") or 2_000)
 SEED = int(os.environ.get("BATON_HL7V2_FUZZ_SEED") or random.SystemRandom().randrange(1_000_000))
-GROWTH = 40_000_000  # bytes of memory between the first tenth and the end
+BACKLOG = 400  # messages on their way; a real sender would send again what an ended connection has not read
+GROWTH = 20_000_000  # bytes of memory between the first half and the end
 
 SEGMENTS = (
     b"EVN|A01|20260102030405",
@@ -31,7 +33,6 @@ SEGMENTS = (
     b"OBX|1|NM|2093-3^Cholesterol^LN||196|mg/dL|0-200||||F",
     b"NTE|1||a\\.br\\b\\X41\\\\F\\\\Q",
     b"ZZZ|own^things",
-    b"MSA|AA|m1",
     b"BTS|3",
     b"ORC|NW|1^A|2^B",
 )
@@ -68,6 +69,8 @@ def message(chance: random.Random, number: int) -> bytes:
     header += [chance.choice([b"", b"AL", b"NE", b"ER", b"SU", b"??"]), chance.choice([b"", b"NE", b"SU"]), b""]
     header += [chance.choice(CHARACTER_SETS)]
     lines = [separator.join(header), *chance.sample(SEGMENTS, chance.randrange(len(SEGMENTS)))]
+    if chance.random() < 0.03:
+        lines.append(b"MSA|AA|m1")  # an acknowledgement, which is not kept
     end = chance.choice([b"\r"] * 6 + [b"\n", b"\r\n", b"\r\r", b""])
     return end.join(lines) + end
 
@@ -114,10 +117,21 @@ def drain(sender: Any) -> None:
             raise EOFError
 
 
+def finish(senders: list[Any]) -> None:
+    """Say no more, and wait until everything was answered."""
+    open_ones = [sender for sender in senders if sender is not None]
+    for sender in open_ones:
+        with contextlib.suppress(OSError):
+            sender.socket.shutdown(socket.SHUT_WR)
+    for sender in open_ones:
+        assert sender.is_closed(300)
+    senders[:] = [None] * len(senders)
+
+
 def test_whatever_comes_the_listener_goes_on(serve: Callable[..., Any], hl7v2_wire: Any) -> None:
     print(f"BATON_HL7V2_FUZZ_SEED={SEED}")
     chance = random.Random(SEED)
-    process = serve(environment={"BATON_MLLP_LIMITS": "message-bytes=100000,idle-seconds=2"})
+    process = serve(environment={"BATON_MLLP_LIMITS": "message-bytes=100000,idle-seconds=2,linger-seconds=1"})
     senders: list[Any] = [None] * 8
     settled = 0
     for number in range(MESSAGES):
@@ -135,17 +149,17 @@ def test_whatever_comes_the_listener_goes_on(serve: Callable[..., Any], hl7v2_wi
         if senders[place] is not None and chance.random() < 0.01:
             senders[place].close()  # without waiting for anything
             senders[place] = None
-        if number == MESSAGES // 10:
+        if number % BACKLOG == BACKLOG - 1:
+            finish(senders)
+        if number == MESSAGES // 2:
+            finish(senders)
             settled = process.resident()
         if number % 500 == 0:
             assert process.process.poll() is None, process.log.read_text("utf-8", "replace")[-2_000:]
+    finish(senders)
     last = hl7v2_wire.Sender(process.port, timeout=60)
     assert last.send(hl7v2_wire.admit("the-last")).msa() == ("AA", "the-last")
     assert process.resident() - settled < GROWTH
-    for sender in senders:
-        if sender is not None:
-            with contextlib.suppress(OSError):
-                sender.close()
     assert process.stop() == 0
     assert "hl7v2-defect" not in process.log.read_text("utf-8", "replace")
     assert "hl7v2-not-stored" not in process.log.read_text("utf-8", "replace")
@@ -159,7 +173,7 @@ def test_whatever_comes_the_listener_goes_on(serve: Callable[..., Any], hl7v2_wi
         ).fetchall()[0][0]
     store.close()
     assert set(states) <= {"received", "failed", "duplicate"}
-    assert sum(states.values()) > MESSAGES / 2
-    assert states["received"] > MESSAGES / 4
+    assert sum(states.values()) > MESSAGES * 0.7
+    assert states["received"] > MESSAGES * 0.3
     assert sources <= 502
     assert wordless == 0
