@@ -147,7 +147,7 @@ class Drafts:
         return None
 
     def changed(self) -> list[Draft]:
-        """What is to be written, in the order of the map; the outcomes then tell what is unchanged after all."""
+        """What is to be written, in the order of the map; the outcomes then tell what is unchanged."""
         changed = [draft for draft in self if draft.changed]
         references = {draft.reference for draft in changed}
         self.outcomes = [
