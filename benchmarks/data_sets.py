@@ -70,7 +70,7 @@ def _fill(store: DatabaseStore, charts: DataSet, size: int, label: str) -> None:
     store.checkpoint(truncate=True)
 
 
-def _tests_postgresql() -> Any:
+def tests_postgresql() -> Any:
     """The module of the tests that starts throwaway clusters."""
     folder = str(ROOT / "tests")
     if folder not in sys.path:
@@ -80,7 +80,7 @@ def _tests_postgresql() -> Any:
 
 def can_run_postgresql() -> bool:
     """Whether the server programs are installed."""
-    module = _tests_postgresql()
+    module = tests_postgresql()
     try:
         module.programs()
     except module.PostgresqlMissing:
@@ -143,7 +143,7 @@ class Postgresql:
         self._charts = charts
         self._number = count()
         self._filled: set[int] = set()
-        self._cluster = _tests_postgresql().Cluster(
+        self._cluster = tests_postgresql().Cluster(
             max_connections="200", shared_buffers="512MB", max_wal_size="4GB"
         )
         self._cluster.start()

@@ -55,12 +55,14 @@ def worker() -> None:
     from server.auth.audit_heads import head_signer
     from server.auth.context import auth_context
     from server.auth.keys import signing_keys
+    from server.hl7v2.current_maps import CurrentMaps
     from server.logs import Log, configure_logging, describe
     from server.storage import open_store
     from server.workers.asynchronous import STATEMENT_SECONDS, Answering
     from server.workers.client_keys import ClientKeys
     from server.workers.consumers import installed_consumers
     from server.workers.emergency_notices import EmergencyNotices
+    from server.workers.hl7v2 import Hl7v2Lanes
     from server.workers.housekeeping import tasks
     from server.workers.issuer_keys import IssuerKeys
     from server.workers.reindexing import Reindexing
@@ -91,6 +93,11 @@ def worker() -> None:
     notices = EmergencyNotices(context, store.emergency_access)
     reindexing = Reindexing(store, settings.fhir_base, settings.time_zone, now)
     issuer_keys = IssuerKeys(authorization, settings.outbound_allow)
+
+    def failed(name: str, error: Exception) -> None:
+        log("ERROR", "task-failed", task=name, **describe(error))
+
+    hl7v2 = Hl7v2Lanes(context, store, CurrentMaps(settings.home / "maps", failed), now, failed)
     ended = Worker(
         store=store,
         todo=(
@@ -100,17 +107,19 @@ def worker() -> None:
             issuer_keys.task,
             reindexing.task,
             notices.task,
+            hl7v2.task,
         ),
         consumers=installed_consumers(),
         redis_url=settings.redis_url,
         clock=now,
-        failed=lambda name, error: log("ERROR", "task-failed", task=name, **describe(error)),
+        failed=failed,
         lanes={
             "asynchronous": answering.kinds,
             "client-keys": client_keys.kinds,
             "issuer-keys": issuer_keys.kinds,
             "reindex": reindexing.kinds,
         },
+        loops=hl7v2.lanes,
     ).run(stop)
     if not ended:
         os._exit(0)  # what is under way was given back; whoever still does it is not waited for

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from server.api.exchange import Authenticate
+from server.api.hl7v2_metrics import hl7v2_metrics
 from server.api.queue_metrics import queue_metrics
 from server.errors import FhirError
 from server.logs import Log
@@ -146,7 +147,8 @@ def observability_blueprint(
             principal = authenticate(request.headers.get("Authorization", ""))
             if not any(scope.level == "system" for scope in principal.scopes):
                 raise FhirError("forbidden", "metrics need a token with a system scope")
-        return Response(metrics.text() + queue_metrics(store) + beside(), content_type=CONTENT_TYPE_LATEST)
+        text = metrics.text() + queue_metrics(store) + hl7v2_metrics(store, time()) + beside()
+        return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
 

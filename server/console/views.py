@@ -20,6 +20,7 @@ from server.console.emergency_views import NAVIGATION as EMERGENCY_LINK
 from server.console.grant_views import ScopeWords, add_grant_pages
 from server.console.key_views import add_key_pages
 from server.console.link_views import add_link_pages
+from server.console.messages_views import add_message_pages
 from server.console.partner_views import add_partner_pages
 from server.console.policy_views import add_policy_pages
 from server.console.queue_views import POLLED, add_queue_pages, is_dangerous
@@ -36,7 +37,7 @@ from server.staff_area import page, sentences, staff_area, staff_principal
 CLIENT_ID = "console"
 NAVIGATION = (
     ("Data", (("Resources", "console.resources"), ("Search explained", "console.search_explain"))),
-    ("Operation", (("Queue", "console.queue"),)),
+    ("Operation", (("Queue", "console.queue"), ("HL7 v2 messages", "console.messages"))),
     (
         "Access",
         (
@@ -144,6 +145,7 @@ def blueprint(
     add_comparison_page(pages, context)
     add_search_explain_pages(pages, context)
     add_queue_pages(pages, auth)
+    add_message_pages(pages, context.store, auth)
     add_client_pages(pages, auth)
     add_partner_pages(pages, auth)
     add_grant_pages(pages, auth, scope_words)

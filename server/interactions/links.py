@@ -77,7 +77,7 @@ def with_content(context: Context, entry: Entry, links: Mapping[str, str]) -> En
     if request.interaction not in _CONTENT:
         return entry
     body = request.body
-    if body is not None:
+    if body is not None and links:
         body = rewrite_references(body, _resolver(entry.full_url, links))
     try:
         request = prepared(context, request, body)

@@ -32,8 +32,12 @@ from server.storage.custom_parameters import KnownParameters, ParameterState
 from server.storage.database import Connection, Database, Overtaken
 from server.storage.dead_letters import DeadLetters
 from server.storage.emergency_access import EmergencyAccesses
+from server.storage.hl7v2_identities import Hl7v2Identities
 from server.storage.hl7v2_log import Hl7v2Log
+from server.storage.hl7v2_messages import Hl7v2Messages
 from server.storage.hl7v2_sources import Hl7v2Sources
+from server.storage.hl7v2_traces import Hl7v2Traces
+from server.storage.hl7v2_work import Hl7v2Work
 from server.storage.identity_links import IdentityLinks
 from server.storage.interface import (
     AuditCount,
@@ -240,7 +244,8 @@ class DatabaseStore:
     asynchronous: requests that are answered later. workers: the worker processes that live. relationships,
     emergency_access: who is related to whose chart, and who opened one without.
     authorization_pages: lists of clients and grants. identity_links: who people of other
-    EHRs are here. hl7v2_log, hl7v2_sources: HL7 v2 messages as they are received, and who sends them.
+    EHRs are here. hl7v2_log, hl7v2_sources: HL7 v2 messages as they are received, and who sends them;
+    hl7v2_messages: as people see them; hl7v2_work, hl7v2_identities, hl7v2_traces: as they are applied.
     """
 
     def __init__(self, database: Database) -> None:
@@ -254,6 +259,10 @@ class DatabaseStore:
         self.emergency_access = EmergencyAccesses(database)
         self.identity_links = IdentityLinks(database)
         self.hl7v2_log = Hl7v2Log(database)
+        self.hl7v2_messages = Hl7v2Messages(database)
+        self.hl7v2_work = Hl7v2Work(database)
+        self.hl7v2_identities = Hl7v2Identities(database)
+        self.hl7v2_traces = Hl7v2Traces(database)
         self.hl7v2_sources = Hl7v2Sources(database)
         self._authorization = AuthorizationTables(database)
         self._sign_in = SignInTables(database)

@@ -24,7 +24,9 @@ from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
 from server.storage.emergency_access import EmergencyAccesses
 from server.storage.hl7v2_log import Hl7v2Log
+from server.storage.hl7v2_messages import Hl7v2Messages
 from server.storage.hl7v2_sources import Hl7v2Sources
+from server.storage.hl7v2_traces import Hl7v2Traces
 from server.storage.identity_links import IdentityLinks
 from server.storage.jobs import Jobs
 from server.storage.outbox import Outbox
@@ -451,6 +453,14 @@ class Store(Protocol):
     @property
     def hl7v2_log(self) -> Hl7v2Log:
         """HL7 v2 messages as they are received."""
+
+    @property
+    def hl7v2_messages(self) -> Hl7v2Messages:
+        """The log of HL7 v2 messages as people see it."""
+
+    @property
+    def hl7v2_traces(self) -> Hl7v2Traces:
+        """How the results of HL7 v2 messages came about; its calls join a surrounding `writing()`."""
 
     @property
     def hl7v2_sources(self) -> Hl7v2Sources:

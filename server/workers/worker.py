@@ -38,6 +38,8 @@ class Worker:
     """redis_url: "" carries batches in this process. failed: is told what went wrong and where.
 
     lanes: kinds of jobs that have a thread of their own, by its name, because one of them may take long.
+    loops: other work with a thread of its own, by its name: called over and over, each time with a way to ask
+    whether to stop, it says how much there was.
     """
 
     store: DatabaseStore
@@ -47,6 +49,7 @@ class Worker:
     clock: Callable[[], datetime]
     failed: Callable[[str, Exception], None]
     lanes: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)
+    loops: Mapping[str, Callable[[Callable[[], bool]], int]] = field(default_factory=dict)
     name: str = field(default_factory=worker_name)
     timing: Timing = field(default_factory=Timing)
     backoff: Backoff = field(default_factory=lambda: Backoff(random))
@@ -104,6 +107,8 @@ class Worker:
         work["relay"] = self._loop("relay", self._take_up(relay), stop)
         for lane, kinds in {"jobs": self._kinds(), **self.lanes}.items():
             work[lane] = self._loop(lane, self._runner(kinds, pulse).run_one, stop)
+        for name, some in self.loops.items():
+            work[name] = self._loop(name, partial(some, stop.is_set), stop)
         for name in self.consumers:
             work[f"consumer-{name}"] = self._loop(name, partial(relay.send_on, name, stop), stop)
         return work

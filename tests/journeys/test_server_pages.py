@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +19,11 @@ from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from server.storage import open_store
+from server.storage.hl7v2_log import NewMessage
+from server.storage.hl7v2_messages import LoggedMessage
+from server.storage.hl7v2_sources import SourceRow
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -55,6 +62,33 @@ class Site:
             "--contact", "Intake desk",
         )  # fmt: skip
         deployment.baton("partner", "add-user", self.partner, "intake.sunrise", "--name", "Intake desk")
+        self.message = self._message()
+
+    def _message(self) -> LoggedMessage:
+        """An HL7 v2 message that the worker has done, whatever came of it."""
+        url = self.deployment.environment.get("BATON_DATABASE_URL")
+        store = open_store(url or f"sqlite:///{self.deployment.home / 'baton.sqlite3'}")
+        raw = (
+            b"MSH|^~\\&|PAGES|HOSP|BATON|SITE|20260301080000+0000||ADT^A08^ADT_A01|1|P|2.5.1\r"
+            b"EVN|A08|20260301080000+0000\r"
+            b"PID|1||PAGES-1^^^HOSP^MR||Synthetic^Ana||19700102|F|||1 Main St^^Springfield^IL^62701\r"
+            b"PV1|1|N\r"
+        )
+        at = time.time_ns() // 1000
+        new = NewMessage(
+            "pages-hosp", "mllp", "1", sha256(raw).digest(), at, raw, "ADT", "A08", "ADT_A01", at, 1,
+            mrn="PAGES-1", ack_code="AA",
+        )  # fmt: skip
+        source = SourceRow("pages-hosp", "PAGES", "HOSP", "new", "{}", at)
+        try:
+            (kept,) = store.hl7v2_log.keep([new], since=0, new_sources=[source])
+            deadline = time.monotonic() + 60
+            while (found := store.hl7v2_messages.get(kept.id)) is None or found.state in ("received", "mapped"):
+                assert time.monotonic() < deadline, "a worker does the message"
+                time.sleep(0.1)
+            return found
+        finally:
+            store.close()
 
     def _two_versions(self) -> str:
         """A CarePlan of the patient that was changed once."""
@@ -325,6 +359,21 @@ def console_discard(page: Page, site: Site) -> None:
     expect(page.get_by_role("button", name="Discard")).to_be_visible()
 
 
+def console_messages(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/messages?source={site.message.source}")
+    expect(page.get_by_role("cell", name="A08")).to_be_visible()
+
+
+def console_message(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/messages/{site.message.id}")
+    expect(page.get_by_role("button", name="Apply again")).to_be_visible()
+
+
+def console_message_masked(page: Page, site: Site) -> None:
+    page.goto(f"{site.base}/console/messages/{site.message.id}")
+    expect(page.get_by_text("Your role does not read patients")).to_be_visible()
+
+
 def console_clients(page: Page, site: Site) -> None:
     page.goto(f"{site.base}/console/clients")
     expect(page.get_by_role("link", name="Growth chart")).to_be_visible()
@@ -419,6 +468,9 @@ PAGES: dict[Callable[[Page, Site], None], str] = {
     console_missing: "engineer",
     console_queue: "engineer",
     console_discard: "engineer",
+    console_messages: "engineer",
+    console_message: "engineer",
+    console_message_masked: "administrator",
     console_clients: "administrator",
     console_clients_none: "engineer",
     console_client: "administrator",

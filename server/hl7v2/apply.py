@@ -1,0 +1,218 @@
+"""Applying what a map made of a message: one transaction with all it writes, its place in the log included.
+
+What is stored is read first, in one snapshot and without holding anybody up; a transaction Bundle then goes
+through the one door. It names the version of everything it replaces and creates only what is not there, so
+that whatever others have changed in between refuses it; then it is all done again. So a message has its effect
+once, whenever a process ends, and several workers do no harm to each other.
+
+A merge first points what refers to the resource that ends at the survivor, some hundred resources a
+transaction: long charts hold nobody up, and a worker that ends leaves less to do for the next one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from mappings.result import Mapped
+from server.auth.principal import Principal
+from server.auth.scopes import parse_scopes
+from server.errors import FhirError
+from server.fhir.compartments import in_patient_compartment
+from server.fhir.visibility import EVERYTHING
+from server.hl7v2.drafts import Draft, Drafts, Outcome
+from server.hl7v2.finding import Finder, identifier_query
+from server.hl7v2.joining import Json
+from server.hl7v2.merging import Ended, merge, moved, point
+from server.hl7v2.provenance import Origin, provenance
+from server.interactions.condition import claim_key
+from server.interactions.perform import perform
+from server.interactions.request import Context, InteractionRequest
+from server.storage.hl7v2_identities import Hl7v2Identities
+from server.storage.interface import VersionConflict, Writer
+
+ATTEMPTS = 5  # of a message whose resources others change at the same moment
+MOVED_AT_ONCE = 250  # resources of a merge in one transaction
+_OVERTAKEN = frozenset({"conflict", "precondition-failed"})
+_NUMBERED = uuid.uuid5(uuid.NAMESPACE_URL, "urn:baton:message")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A message that is applied. id: its number in the log. source: the name of its sender. type: MSH-9.1."""
+
+    id: int
+    source: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """written: Type/id/_history/version, in the order of the map. outcomes: what became of each intent."""
+
+    written: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+
+
+# Called within the transaction, before it is committed; what it raises undoes everything.
+Settle = Callable[[Applied], None]
+
+
+class Applier:
+    """Applies messages, as `baton-hl7v2` in the audit trail. context: the server's."""
+
+    def __init__(self, context: Context, identities: Hl7v2Identities) -> None:
+        limits = replace(context.limits, bundle_entries=2 * MOVED_AT_ONCE + context.limits.bundle_entries)
+        self._context = replace(context, limits=limits, blind_writes=True)
+        self._identities = identities
+        self._principal = Principal(client_id="baton-hl7v2", scopes=parse_scopes("system/*.cruds"))
+
+    def apply(
+        self, event: Event, mapped: Mapped, settle: Settle, progress: Callable[[], None] = lambda: None
+    ) -> Applied:
+        """Apply a message and settle it in the same transaction.
+
+        progress: called between the transactions of a long merge; what it raises ends the work there.
+        Raises: Refused; FhirError for what the door refuses and for a database that is away; VersionConflict
+        where others were faster every time.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._apply(event, mapped, settle, progress)
+            except VersionConflict:
+                if attempt == ATTEMPTS:
+                    raise
+            except FhirError as error:
+                if error.kind not in _OVERTAKEN:
+                    raise
+                if attempt == ATTEMPTS:
+                    raise VersionConflict from None
+        raise AssertionError("unreachable")
+
+    def _apply(self, event: Event, mapped: Mapped, settle: Settle, progress: Callable[[], None]) -> Applied:
+        context = self._context
+        while True:
+            with context.store.reading() as reader:
+                finder = Finder(reader, self._identities, mapped.intents)
+                drafts = Drafts(
+                    finder,
+                    mapped,
+                    event.type,
+                    context.new_id,
+                    lambda key: str(uuid.uuid5(_NUMBERED, f"{event.id} {key}")),
+                )
+                drafts.apply()
+                ended = merge(drafts, mapped.merges)
+                own = {(draft.resource_type, draft.id) for draft in drafts}
+                followers = [
+                    (version, resource)
+                    for one in ended
+                    for version, resource in moved(reader, one, MOVED_AT_ONCE + len(own) + 1)
+                    if (resource["resourceType"], resource["id"]) not in own
+                ]
+            if len(followers) <= MOVED_AT_ONCE:
+                break
+            self._move(event, mapped, drafts, followers[:MOVED_AT_ONCE])
+            progress()
+        for one in ended:
+            _follow(drafts, one)
+        return self._write(event, mapped, drafts, ended, followers, settle)
+
+    def _move(
+        self, event: Event, mapped: Mapped, drafts: Drafts, followers: Sequence[tuple[int, Json]]
+    ) -> None:
+        """A transaction of its own for a part of what a merge moves."""
+        entries = [_entry(resource, version) for version, resource in followers]
+        written = [_written(resource, version) for version, resource in followers]
+        with self._context.store.writing():
+            self._perform(event, [*entries, self._provenance(event, mapped, drafts, written)])
+
+    def _write(
+        self,
+        event: Event,
+        mapped: Mapped,
+        drafts: Drafts,
+        ended: Iterable[Ended],
+        followers: Sequence[tuple[int, Json]],
+        settle: Settle,
+    ) -> Applied:
+        changed = drafts.changed()
+        written = tuple(draft.written for draft in changed)
+        entries = [_entry(draft.content, draft.version) for draft in changed]
+        entries += [_entry(resource, version) for version, resource in followers]
+        targets = (*written, *(_written(resource, version) for version, resource in followers))
+        if entries:
+            entries.append(self._provenance(event, mapped, drafts, targets))
+        applied = Applied(written, tuple(drafts.outcomes))
+        with self._context.store.writing() as writer:
+            for draft in changed:
+                _refuse_twin(writer, draft)
+            if entries:
+                self._perform(event, entries)
+            self._remember(drafts, changed, ended)
+            settle(applied)
+        return applied
+
+    def _remember(self, drafts: Drafts, changed: Sequence[Draft], ended: Iterable[Ended]) -> None:
+        """What the identities mean from now on, and of what moment what they mean is."""
+        written = {draft.reference for draft in changed}
+        self._identities.remember(
+            [(hash, draft.known) for draft in drafts for hash in draft.hashes],
+            # Of what many messages name at the same time only a change is worth a write.
+            [
+                draft.known
+                for draft in drafts
+                if draft.touched
+                and draft.current.version
+                and (draft.reference in written or in_patient_compartment(draft.resource_type))
+            ],
+            [(one.resource_type, one.before, one.after) for one in ended if one.resource_type != "Patient"],
+        )
+
+    def _perform(self, event: Event, entries: Sequence[Json]) -> None:
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
+        request = InteractionRequest("transaction", body=bundle, request_id=f"hl7v2-{event.id}")
+        perform(self._context, self._principal, request)
+
+    def _provenance(self, event: Event, mapped: Mapped, drafts: Drafts, targets: Iterable[str]) -> Json:
+        origin = Origin(event.id, event.source, mapped.version, mapped.moment)
+        said = drafts.said_of_provenance()
+        return _entry(provenance(self._context.new_id(), origin, targets, said, self._context.clock()), 0)
+
+
+def _entry(resource: Json, version: int) -> Json:
+    """The entry that writes a resource instead of this version of it, or as a new one for 0."""
+    request = {"method": "PUT", "url": f"{resource['resourceType']}/{resource['id']}"}
+    request |= {"ifMatch": f'W/"{version}"'} if version else {"ifNoneMatch": "*"}
+    return {"resource": resource, "request": request}
+
+
+def _written(resource: Json, version: int) -> str:
+    return f"{resource['resourceType']}/{resource['id']}/_history/{version + 1}"
+
+
+def _follow(drafts: Drafts, ended: Ended) -> None:
+    """Point what the message itself writes at the survivor; the links of the two that were merged stay."""
+    before, after = f"{ended.resource_type}/{ended.before}", f"{ended.resource_type}/{ended.after}"
+    for draft in drafts:
+        if draft.there and draft.resource_type != ended.resource_type:
+            pointed = point(draft.content, before, after)
+            if pointed is not draft.content:
+                draft.said = pointed
+
+
+def _refuse_twin(writer: Writer, draft: Draft) -> None:
+    """Nobody has made the Patient that is about to be made, since it was looked for: as a conditional create
+    has it, the claim first and then the search. Raises: VersionConflict."""
+    if draft.resource_type != "Patient" or draft.current.version or draft.asked is None:
+        return
+    queries = [
+        query
+        for identity in draft.asked.identities
+        if (query := identifier_query("Patient", identity)) is not None
+    ]
+    for query in sorted(queries, key=claim_key):
+        writer.claim(claim_key(query))
+        if writer.search(query, EVERYTHING).matches:
+            raise VersionConflict

@@ -1,0 +1,170 @@
+"""Doing stored messages, one after the other: map, apply, and say what became of each.
+
+A message that cannot be applied is given up at once, and its source decides whether later messages of its
+patient go on. What others or the machine are to blame for is tried again, in its place. A database that is away
+ends the round: then it is no message's fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from mappings.result import Mapped
+from server.errors import FhirError
+from server.hl7v2.apply import Applied, Applier, Event
+from server.hl7v2.refusal import Refused
+from server.hl7v2.trace import trace
+from server.storage.hl7v2_traces import Hl7v2Traces
+from server.storage.hl7v2_work import Claimed, Hl7v2Work, LeaseLost, Received
+from server.storage.interface import Store, VersionConflict
+
+BATCH = 20  # messages of one claim
+# What a message that makes the program fail is given: it is a defect, but not one that waiting mends.
+DEFECT_ATTEMPTS = 3
+_AWAY = frozenset({"unavailable", "storage-full"})
+_LATER = frozenset({"not-ready", "too-costly", "conflict", "precondition-failed"})
+_ISSUES = 3  # of an error, that are told
+_ERROR_LENGTH = 500
+
+# Reads a message and runs its map. Raises: Refused unreadable.
+Mapper = Callable[[Received], Mapped]
+
+
+class Retry(Protocol):
+    """When a message comes again after so many attempts, None for never: `workers.timing.Backoff.retry`."""
+
+    def __call__(self, attempt: int, now: datetime) -> datetime | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """parks: whether a message of that source which is given up holds its keys. failed: is told of defects and
+    of databases that are away, with words for the log."""
+
+    store: Store
+    messages: Hl7v2Work
+    traces: Hl7v2Traces
+    applier: Applier
+    mapper: Mapper
+    parks: Callable[[str], bool]
+    clock: Callable[[], datetime]
+    retry: Retry
+    failed: Callable[[str, Exception], None]
+    lease: timedelta = timedelta(seconds=20)
+
+    def do_some(self, stopping: Callable[[], bool] = lambda: False, *, limit: int = BATCH) -> int:
+        """Claim messages and do them; how many ended or are to be tried again.
+
+        Raises: FhirError unavailable, storage-full; what was not done is free then.
+        """
+        claimed = self.messages.claim(self.clock(), lease=self.lease, limit=limit)
+        waiting: set[int] = set()  # keys of messages that keep their place
+        back: list[Claimed] = []
+        done = 0
+        held_until = self.clock() + self.lease
+        for position, message in enumerate(claimed):
+            if stopping() or not waiting.isdisjoint(message.keys):
+                waiting |= message.keys
+                back.append(message)
+                continue
+            if self.clock() > held_until - self.lease / 2:
+                held_until = self.clock() + self.lease
+                self.messages.renew(claimed[position:], held_until)
+            try:
+                ended = self._do(message)
+            except FhirError:
+                self._give_back([*back, *claimed[position:]])
+                raise
+            done += 1
+            if not ended:
+                waiting |= message.keys
+        self._give_back(back)
+        return done
+
+    def _give_back(self, messages: Sequence[Claimed]) -> None:
+        try:
+            self.messages.give_back(messages)
+        except FhirError as error:  # their leases will free them
+            self.failed("hl7v2-give-back", error)
+
+    def _do(self, message: Claimed) -> bool:
+        """Do a message. Returns whether it ended. Raises: FhirError where the database is away."""
+        mapped: Mapped | None = None
+        try:
+            received = self.messages.received(message.id)
+            if received is None:
+                return True  # its time was over
+            if self.retry(message.attempts - 1, self.clock()) is None:
+                raise Refused("given-up")
+            mapped = self.mapper(received)
+            if mapped.refused is not None:
+                finding = mapped.refused
+                raise Refused(finding.code, finding.position, finding.text)
+            self._apply(message, received, mapped)
+        except LeaseLost:
+            return False
+        except Refused as refused:
+            return self._give_up(message, str(refused), mapped)
+        except VersionConflict:
+            return self._again(message, "conflict others change the same at the same moment", mapped)
+        except FhirError as error:
+            if error.kind in _AWAY:
+                raise
+            if error.kind in _LATER:
+                return self._again(message, words_of(error), mapped)
+            return self._give_up(message, words_of(error), mapped)
+        except Exception as error:  # whatever a message does, the next one must come
+            self.failed("hl7v2", error)
+            text = f"internal {type(error).__name__}"
+            if message.attempts >= DEFECT_ATTEMPTS:
+                return self._give_up(message, text, mapped)
+            return self._again(message, text, mapped)
+        return True
+
+    def _apply(self, message: Claimed, received: Received, mapped: Mapped) -> None:
+        def settle(applied: Applied) -> None:
+            self.traces.put(message.id, mapped.version, trace(mapped, applied.outcomes))
+            self.messages.applied(message, self.clock(), version=mapped.version, result=applied.written)
+
+        def progress() -> None:
+            if not self.messages.renew([message], self.clock() + self.lease):
+                raise LeaseLost
+
+        self.applier.apply(Event(message.id, message.source, received.type), mapped, settle, progress)
+
+    def _give_up(self, message: Claimed, error: str, mapped: Mapped | None) -> bool:
+        state = "parked" if self.parks(message.source) else "failed"
+        version = mapped.version if mapped else ""
+        try:
+            with self.store.writing():
+                if mapped is not None:
+                    self.traces.put(message.id, version, trace(mapped))
+                self.messages.gave_up(message, state, error[:_ERROR_LENGTH], self.clock(), version=version)
+        except LeaseLost:
+            return False
+        return state == "failed"
+
+    def _again(self, message: Claimed, error: str, mapped: Mapped | None) -> bool:
+        retry = self.retry(message.attempts, self.clock())
+        if retry is None:
+            return self._give_up(message, error, mapped)
+        try:
+            version = mapped.version if mapped else ""
+            self.messages.try_again(message, error[:_ERROR_LENGTH], retry, version=version)
+        except LeaseLost:
+            pass
+        return False
+
+
+def words_of(error: FhirError) -> str:
+    """An error as the log keeps it: its kind and words, which name elements and rules and no value."""
+    told = [
+        f"{issue.diagnostics.rstrip('.')} ({issue.expression})" if issue.expression else issue.diagnostics
+        for issue in error.issues
+        if issue.severity in ("error", "fatal")
+    ]
+    more = f" and {len(told) - _ISSUES} more" if len(told) > _ISSUES else ""
+    return f"{error.kind} {'; '.join(told[:_ISSUES])}{more}"

@@ -1,0 +1,131 @@
+"""What the identities of maps have become: which resource, and of what moment what was applied to it last is.
+
+All identities of a resource carry the same moment and rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from server.fhir.hashing import hash64, reference_hash
+from server.storage.database import Database
+from server.storage.dialect import Parameters
+from server.storage.interface import StoredVersion, VersionConflict
+from server.storage.resources import stored_version
+
+_VERSION = "r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A resource that an identity has become. moment: of the last message that changed it, microseconds UTC, 0
+    where none has said anything of it that an older one could not correct. rank: of its status, -1 for none."""
+
+    resource_type: str
+    id: str
+    moment: int = 0
+    rank: int = -1
+
+
+def identity_hash(resource_type: str, system: str, value: str) -> int:
+    """The key of an identity; stored for ever."""
+    return hash64("hl7v2 identity", resource_type, system, value)
+
+
+class Hl7v2Identities:
+    """The table of identities; its calls join a surrounding `writing()` of the thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, hashes: Collection[int]) -> dict[int, Known]:
+        """Those of the identities that have become something."""
+        if not hashes:
+            return {}
+        with self._database.reading() as connection:
+            parameters = Parameters(connection.dialect)
+            rows = connection.execute(
+                "SELECT hash, resource_type, resource_id, moment, rank FROM hl7v2_identity"
+                f" WHERE hash {parameters.among(sorted(hashes))}",
+                parameters.values,
+            ).fetchall()
+        return {hash: Known(*rest) for hash, *rest in rows}
+
+    def last(self, resource_type: str, id: str) -> Known | None:
+        """What was applied to a resource last, None where no identity leads to it."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT max(moment), max(rank) FROM hl7v2_identity"
+                " WHERE resource_type = :type AND resource_id = :id",
+                {"type": resource_type, "id": id},
+            ).fetchone()
+        return None if row[0] is None else Known(resource_type, id, int(row[0]), int(row[1]))
+
+    def resources(self, references: Collection[str]) -> dict[str, StoredVersion]:
+        """The current versions of resources, by Type/id; deletions are among them."""
+        if not references:
+            return {}
+        by_hash = {reference_hash(reference): reference for reference in references}
+        with self._database.reading() as connection:
+            parameters = Parameters(connection.dialect)
+            rows = connection.execute(
+                f"SELECT {_VERSION} FROM resource r WHERE r.self_hash {parameters.among(sorted(by_hash))}",
+                parameters.values,
+            ).fetchall()
+        found = (stored_version(row) for row in rows)
+        return {reference: version for version in found if (reference := _reference(version)) in references}
+
+    def with_tokens(self, tokens: Collection[int], most: int) -> list[tuple[int, StoredVersion]]:
+        """Resources that have any of the tokens of the search index, each with the token, `most` in all."""
+        if not tokens:
+            return []
+        with self._database.reading() as connection:
+            parameters = Parameters(connection.dialect)
+            resource = connection.dialect.follow("resource", "r", "r.rid = t.rid")
+            which = f"t.hash {parameters.among(sorted(tokens))} AND r.deleted = 0"
+            sql = f"SELECT {_VERSION}, t.hash FROM token t {resource} WHERE {which}"
+            rows = connection.execute(f"{sql} LIMIT {parameters.limit(most)}", parameters.values).fetchall()
+        return [(row[-1], stored_version(row[:-1])) for row in rows]
+
+    def remember(
+        self,
+        new: Iterable[tuple[int, Known]],
+        touched: Iterable[Known],
+        given: Iterable[tuple[str, str, str]] = (),
+    ) -> None:
+        """Within a transaction: what new identities are; of what moment and rank what was applied to resources
+        now is; and that what led to one resource leads to another one from now on (type, before, after).
+
+        Taken in one order, so that of two transactions none waits for the other for ever.
+        Raises: VersionConflict where another transaction has said in between what a new identity is.
+        """
+        with self._database.writing() as connection:
+            for hash, known in sorted(new, key=lambda pair: pair[0]):
+                added = connection.execute(
+                    "INSERT INTO hl7v2_identity (hash, resource_type, resource_id, moment, rank)"
+                    " VALUES (:hash, :type, :id, :moment, :rank) ON CONFLICT (hash) DO NOTHING",
+                    _values(known) | {"hash": hash},
+                )
+                if not added.rowcount:
+                    raise VersionConflict
+            for known in sorted(touched, key=lambda known: (known.resource_type, known.id)):
+                connection.execute(
+                    "UPDATE hl7v2_identity SET moment = :moment, rank = :rank"
+                    " WHERE resource_type = :type AND resource_id = :id",
+                    _values(known),
+                )
+            for resource_type, before, after in given:
+                connection.execute(
+                    "UPDATE hl7v2_identity SET resource_id = :after"
+                    " WHERE resource_type = :type AND resource_id = :before",
+                    {"type": resource_type, "before": before, "after": after},
+                )
+
+
+def _values(known: Known) -> dict[str, str | int]:
+    return {"type": known.resource_type, "id": known.id, "moment": known.moment, "rank": known.rank}
+
+
+def _reference(version: StoredVersion) -> str:
+    return f"{version.resource_type}/{version.id}"
