@@ -77,7 +77,7 @@ def _by_system(patient: Patient) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for identifier in patient.get("identifier", ()):
         if identifier.get("value"):
-            system = identifier.get("system", "")
+            system = identifier.get("system", "").strip()
             found[system] = _distinct((*found.get(system, ()), identifier["value"]))
     return found
 

@@ -8,7 +8,6 @@ RFC 8176 (amr).
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,8 @@ from typing import Any
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
+
+from server.auth.unverified_token import take_apart
 
 ALGORITHMS = ("RS256", "PS256", "ES256")
 # algorithm -> the type of its key and its curve
@@ -93,15 +94,9 @@ def _is_plain(text: str) -> bool:
 def _take_apart(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Header and claims, not yet verified."""
     try:
-        if len(token) > _LIMIT:
-            raise ValueError
-        taken = jws.extract_compact(token.encode("ascii"))
-        claims = json.loads(taken.payload)
-    except (JoseError, ValueError, RecursionError):
+        return take_apart(token, _LIMIT)
+    except ValueError:
         raise IdTokenRefused("form") from None
-    if not isinstance(claims, dict):
-        raise IdTokenRefused("form")
-    return taken.headers(), claims
 
 
 def _verify(token: str, header: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> None:

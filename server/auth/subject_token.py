@@ -9,7 +9,6 @@ hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#scopes-for-r
 from __future__ import annotations
 
 import hmac
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from server.auth.context import AuthContext
+from server.auth.unverified_token import take_apart
 from server.storage.identity_link_rows import IssuerRow
 
 OLDEST = timedelta(minutes=5)  # of `iat`
@@ -111,15 +111,9 @@ def display_text(value: Any) -> str:
 def _take_apart(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims, not yet verified."""
     try:
-        if len(token) > _LIMIT:
-            raise ValueError
-        taken = jws.extract_compact(token.encode("ascii"))
-        claims = json.loads(taken.payload)
-    except (JoseError, ValueError, RecursionError):
+        return take_apart(token, _LIMIT)
+    except ValueError:
         raise SubjectRefused("form") from None
-    if not isinstance(claims, dict):
-        raise SubjectRefused("form")
-    return taken.headers(), claims
 
 
 def _issuer(context: AuthContext, name: Any) -> IssuerRow:

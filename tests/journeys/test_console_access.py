@@ -37,6 +37,7 @@ def console(baton: Any, window: BrowserContext, password: str) -> Page:
     """The console, opened by the administrator with the keyboard."""
     page = window.new_page()
     page.goto(f"{baton.base_url}/console")
+    expect(page.get_by_label("User name")).to_be_focused()
     page.keyboard.type("keeper")
     page.keyboard.press("Tab")
     page.keyboard.type(password)

@@ -141,7 +141,12 @@ def test_what_the_person_unticks_the_app_does_not_get(
 def test_fhirclient_in_the_frame_of_the_ehr_reads_the_patient(
     baton: Any, window: BrowserContext, people: Any, app_origin: str, somebody: dict[str, Any]
 ) -> None:
-    """The EHR opens the app's launch address in a frame; the user allows it there and chooses no patient."""
+    """The EHR opens the app's launch address in a frame; the user allows it there and chooses no patient.
+
+    The library keeps its state in sessionStorage, which a browser may refuse in a frame of another site, so
+    here the app is another origin of the same one.
+    """
+    app_origin = app_origin.replace("localhost", "127.0.0.1")
     scope = "launch openid fhirUser patient/Patient.rs patient/MedicationRequest.rs user/Practitioner.rs"
     asked = urlencode({"client": "framed-app", "scope": scope})
     baton.baton(

@@ -1,13 +1,12 @@
 """Emergency accesses as supervisors see them: the notice, what was looked at, the review.
 
-Covers server/emergencies.py, server/console/emergency_views.py, server/workers/emergency_notices.py. Where the
-accesses are kept is not a part of this: here they are kept in a list.
+Covers server/emergencies.py, server/console/emergency_views.py, server/workers/emergency_notices.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,68 +21,26 @@ from server.console.views import blueprint
 from server.emergencies import announce, conclude, state_of
 from server.fhir.validation import validate
 from server.settings import Settings
+from server.storage.emergency_access import EmergencyAccess, EmergencyAccesses
 from server.storage.interface import AuditRow
 from server.workers.emergency_notices import EmergencyNotices
 
 BASE = "http://127.0.0.1:8000"
 
 
-@dataclass(frozen=True)
-class Access:
-    number: int
-    username: str
-    actor: str
-    patient: str
-    reason: str
-    comment: str
-    opened: datetime
-    until: datetime
-    ended: datetime | None = None
-    reviewed: datetime | None = None
-    reviewed_by: str = ""
-    finding: str = ""
-
-
-class Kept:
-    """Emergency accesses in memory."""
-
-    def __init__(self, rows: Sequence[Access]) -> None:
-        self.rows = {row.number: row for row in rows}
-
-    def list(self, *, unreviewed: bool = False, limit: int = 200) -> Sequence[Access]:
-        rows = [row for row in self.rows.values() if not unreviewed or row.reviewed is None]
-        return sorted(rows, key=lambda row: row.opened, reverse=True)[:limit]
-
-    def one(self, number: int) -> Access | None:
-        return self.rows.get(number)
-
-    def review(self, number: int, by: str, finding: str, now: datetime) -> bool:
-        row = self.rows.get(number)
-        if row is None or row.reviewed is not None:
-            return False
-        self.rows[number] = replace(row, reviewed=now, reviewed_by=by, finding=finding)
-        return True
-
-
 @pytest.fixture
-def kept(clock: Any) -> Kept:
-    opened = clock() - timedelta(hours=2)
-    first = Access(
-        1,
-        "rn",
-        "Practitioner/demo-rn",
-        "one",
-        "ETREAT",
-        "unconscious at the door",
-        opened,
-        opened + timedelta(hours=1),
-    )
-    second = replace(
-        first, number=2, username="supervisor", actor="Practitioner/demo-supervisor",
-        opened=clock() - timedelta(minutes=5), until=clock() + timedelta(minutes=55),
-    )  # fmt: skip
-    third = replace(first, number=3, opened=clock() - timedelta(days=5), until=clock() - timedelta(days=4))
-    return Kept([first, second, third])
+def kept(store: Any, clock: Any) -> Any:
+    """Three accesses of one chart: one that ended, one that is open, one that waits for too long."""
+    accesses: EmergencyAccesses = store.emergency_access
+    for username, began, ends in (("rn", -120, -60), ("supervisor", -5, 55), ("rn", -7200, -5760)):
+        opened, until = (clock() + timedelta(minutes=minutes) for minutes in (began, ends))
+        open_one(accesses, username, opened, until)
+    return accesses
+
+
+def open_one(accesses: EmergencyAccesses, username: str, opened: datetime, until: datetime) -> EmergencyAccess:
+    who, why = f"Practitioner/demo-{username}", "unconscious at the door"
+    return accesses.open(username, who, "one", "ETREAT", why, opened=opened, until=until)
 
 
 @pytest.fixture
@@ -93,7 +50,12 @@ def context(settings: Settings, store: Any, clock: Any) -> Any:
 
 @pytest.fixture
 def demo_app(
-    settings: Settings, store: Any, clock: Any, context: Any, authorization: AuthContext, kept: Kept
+    settings: Settings,
+    store: Any,
+    clock: Any,
+    context: Any,
+    authorization: AuthContext,
+    kept: Any,
 ) -> Flask:
     """A server with the console alone, and these accesses."""
     app = Flask("server")
@@ -114,7 +76,7 @@ def csrf(page: str) -> str:
 
 
 def test_the_list_tells_open_overdue_and_due_ones_apart(
-    sign_in: Callable[[str], FlaskClient], kept: Kept
+    sign_in: Callable[[str], FlaskClient], kept: Any
 ) -> None:
     page = sign_in("supervisor").get("/console/emergencies", base_url=BASE)
     assert page.status_code == 200
@@ -125,9 +87,9 @@ def test_the_list_tells_open_overdue_and_due_ones_apart(
 
 
 def test_what_was_done_in_the_chart_meanwhile_is_shown(
-    sign_in: Callable[[str], FlaskClient], kept: Kept, store: Any, seal_trail: Callable[[], None]
+    sign_in: Callable[[str], FlaskClient], kept: Any, store: Any, seal_trail: Callable[[], None]
 ) -> None:
-    access = kept.rows[1]
+    access = kept.one(1)
     row = AuditRow(
         access.opened, access.actor, "app", "read", "Observation", "o-1", 1, "one", 200, "r", purpose="BTG"
     )
@@ -148,9 +110,14 @@ def test_what_was_done_in_the_chart_meanwhile_is_shown(
 
 
 def test_a_supervisor_reviews_and_the_task_is_completed(
-    sign_in: Callable[[str], FlaskClient], kept: Kept, store: Any, context: Any, fhir: Any, clock: Any
+    sign_in: Callable[[str], FlaskClient],
+    kept: Any,
+    store: Any,
+    context: Any,
+    fhir: Any,
+    clock: Any,
 ) -> None:
-    assert announce(context, kept.rows[1])
+    assert announce(context, kept.one(1))
     browser = sign_in("supervisor")
     token = csrf(browser.get("/console/emergencies/1", base_url=BASE).text)
     answer = browser.post(
@@ -159,8 +126,9 @@ def test_a_supervisor_reviews_and_the_task_is_completed(
         base_url=BASE,
     )
     assert answer.status_code == 303
-    row = kept.rows[1]
-    assert (row.reviewed, row.reviewed_by, row.finding) == (clock(), "supervisor", "Justified: seen in the ED.")
+    row = kept.one(1)
+    assert (row.reviewed_by, row.finding) == ("supervisor", "Justified: seen in the ED.")
+    assert abs(row.reviewed - clock()) < timedelta(milliseconds=1)  # which are what is stored
     assert fhir.get("Task/emergency-access-1").json["status"] == "completed"
     (noted,) = [row for row in store.audit_rows(limit=20) if row.interaction == "emergency-review"]
     assert (noted.username, noted.patient, noted.detail) == ("supervisor", "one", "access 1")
@@ -185,7 +153,12 @@ def test_a_supervisor_reviews_and_the_task_is_completed(
     ],
 )
 def test_who_may_not_review_and_what_says_nothing_is_refused(
-    sign_in: Callable[[str], FlaskClient], kept: Kept, role: str, number: int, finding: str, status: int
+    sign_in: Callable[[str], FlaskClient],
+    kept: Any,
+    role: str,
+    number: int,
+    finding: str,
+    status: int,
 ) -> None:
     browser = sign_in(role)
     if role == "rn":
@@ -195,17 +168,17 @@ def test_who_may_not_review_and_what_says_nothing_is_refused(
     data = {"csrf_token": token, "finding": finding}
     answer = browser.post(f"/console/emergencies/{number}", data=data, base_url=BASE)
     assert answer.status_code == status
-    assert all(row.reviewed is None for row in kept.rows.values())
+    assert all(row.reviewed is None for row in kept.list())
 
 
-def test_a_form_of_another_site_reviews_nothing(sign_in: Callable[[str], FlaskClient], kept: Kept) -> None:
+def test_a_form_of_another_site_reviews_nothing(sign_in: Callable[[str], FlaskClient], kept: Any) -> None:
     answer = sign_in("supervisor").post("/console/emergencies/1", data={"finding": "forged"}, base_url=BASE)
     assert answer.status_code == 403
-    assert kept.rows[1].reviewed is None
+    assert kept.one(1).reviewed is None
 
 
 def test_each_access_is_announced_once_by_a_task_that_names_no_patient(
-    context: Any, kept: Kept, fhir: Any, store: Any
+    context: Any, kept: Any, fhir: Any, store: Any
 ) -> None:
     notices = EmergencyNotices(context, kept)
     assert notices.run() == 3
@@ -219,23 +192,23 @@ def test_each_access_is_announced_once_by_a_task_that_names_no_patient(
     assert "Patient" not in str(task)
     assert "unconscious" not in str(task)
     assert [issue for issue in validate(task) if issue.severity == "error"] == []
-    kept.rows[4] = replace(kept.rows[1], number=4)
+    open_one(kept, "rn", kept.one(1).opened, kept.one(1).until)
     assert notices.run() == 1
 
 
-def test_a_task_that_somebody_ended_is_left_alone(context: Any, kept: Kept, fhir: Any) -> None:
-    announce(context, kept.rows[1])
+def test_a_task_that_somebody_ended_is_left_alone(context: Any, kept: Any, fhir: Any) -> None:
+    announce(context, kept.one(1))
     task = fhir.get("Task/emergency-access-1").json
     fhir.put("Task/emergency-access-1", {**task, "status": "cancelled"}, If_Match='W/"1"')
-    conclude(context, kept.rows[1])
+    conclude(context, kept.one(1))
     assert fhir.get("Task/emergency-access-1").json["status"] == "cancelled"
-    conclude(context, kept.rows[2])  # never announced
+    conclude(context, kept.one(2))  # never announced
 
 
-def test_an_access_ends_by_itself_or_before(clock: Any, kept: Kept) -> None:
-    access = kept.rows[2]
+def test_an_access_ends_by_itself_or_before(clock: Any, kept: Any) -> None:
+    access = kept.one(2)
     assert state_of(access, clock()).is_open
     assert not state_of(replace(access, ended=clock()), clock()).is_open
     assert not state_of(access, access.until).is_open
-    assert state_of(kept.rows[3], clock()).is_overdue
-    assert not state_of(replace(kept.rows[3], reviewed=clock()), clock()).is_overdue
+    assert state_of(kept.one(3), clock()).is_overdue
+    assert not state_of(replace(kept.one(3), reviewed=clock()), clock()).is_overdue

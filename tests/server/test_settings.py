@@ -94,7 +94,7 @@ class TestPolicy:
     def test_a_file_takes_its_place(self, tmp_path: Path) -> None:
         shipped = files("server.policy").joinpath("roles.json").read_text("utf-8")
         own = read_settings(
-            self.given(tmp_path, shipped.replace('"version": "1"', '"version": "site-4"', 1))
+            self.given(tmp_path, shipped.replace('"version": "2"', '"version": "site-4"', 1))
         ).policy
         assert own is not None
         assert (own.version, own.origin) == ("site-4", str(tmp_path / "policy.json"))
