@@ -4,6 +4,7 @@ resource.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -95,7 +96,7 @@ class FromText:
         if self.join is not None and leaves:
             texts = [said(leaf) for leaf in leaves]
             whole = self.join.join(texts).strip()
-            return [Made(whole, whole, tuple(leaves))] if whole else []
+            return [Made(_primitive(self.kind, whole), whole, tuple(leaves))] if whole else []
         found: list[Made] = []
         for leaf in leaves:
             if leaf.is_null:
@@ -114,7 +115,7 @@ class FromText:
         if not text:
             return None
         if not self.table:
-            return Made(PRIMITIVE_TEXTS.get(self.kind, str)(text), text, (leaf,))
+            return Made(_primitive(self.kind, text), text, (leaf,))
         row = self._row(frame, text)
         if row is None:
             frame.run.scope.warn("code-unknown", leaf, "a code that the table does not have")
@@ -130,7 +131,17 @@ class FromText:
         return self.table.row(text)
 
 
-PRIMITIVE_TEXTS: dict[str, Callable[[str], Any]] = {
+def _in_base64(content: str) -> str:
+    return base64.b64encode(content.encode()).decode()
+
+
+def _primitive(kind: str, text: str) -> str:
+    """A text as a primitive of FHIR that JSON writes as text."""
+    return _WRITTEN.get(kind, str)(text)
+
+
+_WRITTEN: dict[str, Callable[[str], str]] = {
+    "base64Binary": _in_base64,
     "code": as_code,
     "id": as_code,
     "uri": as_uri,

@@ -65,11 +65,11 @@ class ValueRule:
                 for one in made:
                     self._write(frame, element, one, looked)
                 return
-        if self.default is not None:
+        if self.default is not None and not self.target.is_filled(element):
             for one in self.default.made(frame, many):
                 self._write(frame, element, one, seen)
                 if element.is_root:
-                    element.draft.defaulted.append(self.target.spelled)
+                    element.draft.defaulted.append(self.target.kept)
 
     def _write(self, frame: Frame, element: Element, made: Made, seen: list[Value]) -> None:
         run, draft = frame.run, element.draft
@@ -247,20 +247,6 @@ class Within:
         draft = frame.run.drafts.get(key) if key is not None else None
         if draft is not None:
             self.rule.run(frame, draft.root)
-
-
-@dataclass(frozen=True, slots=True)
-class ClearRule:
-    """Empties an element on purpose."""
-
-    where: str
-    path: str
-
-    def run(self, frame: Frame, element: Element | None) -> None:
-        assert element is not None
-        element.draft.cleared.append(self.path)
-        path = f"{element.draft.resource_type}.{self.path}"
-        frame.run.steps.append(Step(element.draft.key, path, (), self.where))
 
 
 @dataclass(frozen=True, slots=True)
