@@ -193,7 +193,10 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
     inner_rules = block(compilation, node["rules"], place.building(element.type))
     resources.check_required(compilation, node, element.type)
     always = "always" in node and node["always"].text == "true"
-    return ObjectRule(node.where, target, (inner_rules,), always)
+    is_default = "default" in node
+    if is_default and node["default"].text != "true":
+        compilation.wrong(node["default"], "of an object `default` is true: its rules say what it is")
+    return ObjectRule(node.where, target, (inner_rules,), always, is_default)
 
 
 def _value(compilation: Compilation, node: Node, place: Place, when: Condition | None) -> ValueRule | None:

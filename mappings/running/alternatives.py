@@ -94,8 +94,7 @@ class FromText:
     def made(self, frame: Frame, many: bool) -> list[Made]:
         leaves = self.path.values(frame)
         if self.join is not None and leaves:
-            texts = [said(leaf) for leaf in leaves]
-            whole = self.join.join(texts).strip()
+            whole = self.join.join(self._lines(frame, leaves)).strip()
             return [Made(_primitive(self.kind, whole), whole, tuple(leaves))] if whole else []
         found: list[Made] = []
         for leaf in leaves:
@@ -109,6 +108,15 @@ class FromText:
             if not many:
                 break
         return found
+
+    def _lines(self, frame: Frame, leaves: list[Value]) -> list[str]:
+        """The texts in order; of segments that are taken together an empty one is an empty line."""
+        by_segment: dict[int, list[str]] = {}
+        if self.path.segment:
+            by_segment = {segment.ordinal: [] for segment in frame.together(self.path.segment)}
+        for leaf in leaves:
+            by_segment.setdefault(leaf.position.ordinal, []).append(said(leaf))
+        return [text for texts in by_segment.values() for text in texts or [""]]
 
     def _one(self, frame: Frame, leaf: Value) -> Made | None:
         text = said(leaf)

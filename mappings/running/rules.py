@@ -202,16 +202,20 @@ class ObjectRule:
     """Builds an object; it is written if something of the message is in it. One that is there already is
     filled.
 
-    always: it is written even if nothing of the message is in it.
+    always: it is written even if nothing of the message is in it. default: only where nothing came before and
+    nothing is stored.
     """
 
     where: str
     target: Target
     rules: tuple[Rule, ...]
     always: bool = False
+    default: bool = False
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
+        if self.default and self.target.is_filled(element):
+            return
         run, mark = frame.run, len(frame.run.steps)
         expected = self.target.place(element)
         inner = Element(self.target.standing(element), expected, element.draft)
@@ -223,6 +227,8 @@ class ObjectRule:
             return
         element.is_substance = element.is_substance or inner.is_substance
         path = self.target.put(element, inner.content)
+        if self.default and element.is_root:
+            element.draft.defaulted.append(self.target.kept)
         if path != expected:  # the list had it already
             for index in range(mark, len(run.steps)):
                 if self._is_inside(run.steps[index], inner):
