@@ -89,7 +89,7 @@ def test_what_is_booked_again_has_no_reason_of_cancelation_left(intents, faults_
 def test_an_order_that_an_appointment_names_never_changes_one_that_is_stored(intents) -> None:
     found = intents("SIU^S12", "SCH||F1^B" + "|" * 24 + "O1^A|O2^B", PID)
     assert found["scheduled_order"].write == "create"
-    assert values(found["scheduled_order"]) == ["O2", "O1"]
+    assert values(found["scheduled_order"]) == ["O1", "O2"]
 
 
 TXA = "TXA|1|DS|TEXT|||||||||D1^A"
