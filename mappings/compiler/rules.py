@@ -238,7 +238,9 @@ def _whole_path(compilation: Compilation, node: Node, kind: str, place: Place) -
         return None
     if not place.is_root:
         compilation.wrong(node[kind], f"`{kind}` is of an element of a resource, by its whole path")
-    return KeepRule(node.where, target.kept) if kind == "keep" else ClearRule(node.where, target.spelled)
+    if kind == "keep":
+        return KeepRule(node.where, target.kept)
+    return ClearRule(node.where, target.spelled.removesuffix("[x]"))
 
 
 def _finding(compilation: Compilation, node: Node, kind: str, place: Place) -> FindingRule:

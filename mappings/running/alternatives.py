@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mappings.datatypes.function import Function
-from mappings.datatypes.reading import as_code, as_uri, said
+from mappings.datatypes.reading import LONGEST, as_code, as_uri, said, words
 from mappings.running.conditions import Condition
 from mappings.running.run import copied
 from mappings.running.source_path import SourcePath
@@ -18,7 +18,7 @@ from mappings.scope import Use
 from mappings.tables import Table, TableRow
 
 if TYPE_CHECKING:
-    from mappings.hl7v2.message import Value
+    from mappings.hl7v2.message import Repetition, Value
     from mappings.running.frame import Frame
 
 
@@ -92,10 +92,9 @@ class FromText:
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
+        if self.join is not None:
+            return self._joined(frame, self.join)
         leaves = self.path.values(frame)
-        if self.join is not None and leaves:
-            whole = self.join.join(self._lines(frame, leaves)).strip()
-            return [Made(_primitive(self.kind, whole), whole, tuple(leaves))] if whole else []
         found: list[Made] = []
         for leaf in leaves:
             if leaf.is_null:
@@ -109,13 +108,24 @@ class FromText:
                 break
         return found
 
-    def _lines(self, frame: Frame, leaves: list[Value]) -> list[str]:
+    def _joined(self, frame: Frame, between: str) -> list[Made]:
+        readings = [reading for reading in self.path.readings(frame) if not reading.is_null]
+        leaves = tuple(leaf for reading in readings for leaf in reading.filled() if said(leaf))
+        whole = between.join(self._lines(frame, readings)).strip()
+        if not whole:
+            return []
+        if len(whole) > LONGEST and self.kind != "base64Binary":
+            frame.run.scope.warn("text-too-long", leaves[0], "longer than a string of FHIR may be (1 MiB)")
+            whole = whole[:LONGEST].strip()
+        return [Made(_primitive(self.kind, whole), whole, leaves)]
+
+    def _lines(self, frame: Frame, readings: list[Repetition]) -> list[str]:
         """The texts in order; of segments that are taken together an empty one is an empty line."""
         by_segment: dict[int, list[str]] = {}
         if self.path.segment:
             by_segment = {segment.ordinal: [] for segment in frame.together(self.path.segment)}
-        for leaf in leaves:
-            by_segment.setdefault(leaf.position.ordinal, []).append(said(leaf))
+        for reading in readings:
+            by_segment.setdefault(reading.value().position.ordinal, []).append(words(reading))
         return [text for texts in by_segment.values() for text in texts or [""]]
 
     def _one(self, frame: Frame, leaf: Value) -> Made | None:
