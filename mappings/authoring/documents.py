@@ -114,17 +114,21 @@ def _values(node: Node, path: str, at: _At) -> Iterator[Row]:
         )
 
 
+# Rules of an element besides `to`, and how they read in a table.
+_OF_ELEMENTS = {"clear": "emptied", "keep": "only where nothing is stored"}
+
+
 def _others(node: Node, at: _At) -> Iterator[Row]:
     verb = next(iter(node.mapping))
     words = " ".join(f"{key} {_text(value)}" for key, value in node.mapping.items() if key != "when")
-    target = f"{at.target}.{node['clear'].text}" if "clear" in node else at.target
+    target = f"{at.target}.{node[verb].text}" if verb in _OF_ELEMENTS else at.target
     yield Row(
         "",
         "",
         "",
         "; ".join(at.conditions),
         target,
-        words if verb != "clear" else "emptied",
+        _OF_ELEMENTS.get(verb, words),
         "",
         "",
         node.where,

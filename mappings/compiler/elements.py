@@ -17,7 +17,9 @@ PRIMITIVES = frozenset(
     )
 )
 # Primitives that JSON writes as text and that take any text of a message.
-TEXTS = frozenset({"canonical", "code", "id", "markdown", "oid", "string", "uri", "url", "uuid"})
+TEXTS = frozenset(
+    ("base64Binary", "canonical", "code", "id", "markdown", "oid", "string", "uri", "url", "uuid")
+)
 INTEGERS = frozenset({"integer", "positiveInt", "unsignedInt"})
 
 

@@ -19,7 +19,6 @@ from mappings.running.conditions import Condition
 from mappings.running.resources import EveryResource
 from mappings.running.rules import (
     Block,
-    ClearRule,
     Conditional,
     EachGroup,
     EachRepetition,
@@ -31,6 +30,7 @@ from mappings.running.rules import (
     ValueRule,
     Within,
 )
+from mappings.running.stored import ClearRule, KeepRule
 from mappings.running.target import Target
 
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
@@ -46,6 +46,7 @@ KINDS = {
     "warn": frozenset({"warn", "text", "from"}),
     "every": frozenset({"every", "rules"}),
     "clear": frozenset({"clear"}),
+    "keep": frozenset({"keep"}),
     "to": _VALUE | {"rules", "always"},
     "rules": frozenset({"rules"}),
 }
@@ -181,8 +182,8 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
     if not place.type:
         compilation.wrong(node, f"{kind!r} stands inside a `resource`, or says with `in` which one is meant")
         return None
-    if kind == "clear":
-        return _clear(compilation, node, place)
+    if kind in ("clear", "keep"):
+        return _whole_path(compilation, node, kind, place)
     target, element = _target(compilation, node["to"], place)
     if target is None or element is None:
         return None
@@ -192,7 +193,10 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
     inner_rules = block(compilation, node["rules"], place.building(element.type))
     resources.check_required(compilation, node, element.type)
     always = "always" in node and node["always"].text == "true"
-    return ObjectRule(node.where, target, (inner_rules,), always)
+    is_default = "default" in node
+    if is_default and node["default"].text != "true":
+        compilation.wrong(node["default"], "of an object `default` is true: its rules say what it is")
+    return ObjectRule(node.where, target, (inner_rules,), always, is_default)
 
 
 def _value(compilation: Compilation, node: Node, place: Place, when: Condition | None) -> ValueRule | None:
@@ -228,12 +232,14 @@ def _target(compilation: Compilation, node: Node, place: Place) -> tuple[Target 
         return None, None
 
 
-def _clear(compilation: Compilation, node: Node, place: Place) -> ClearRule | None:
-    target, _ = _target(compilation, node["clear"], place)
+def _whole_path(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule | None:
+    target, _ = _target(compilation, node[kind], place)
     if target is None:
         return None
     if not place.is_root:
-        compilation.wrong(node["clear"], "`clear` empties an element of a resource, by its whole path")
+        compilation.wrong(node[kind], f"`{kind}` is of an element of a resource, by its whole path")
+    if kind == "keep":
+        return KeepRule(node.where, target.kept)
     return ClearRule(node.where, target.spelled.removesuffix("[x]"))
 
 

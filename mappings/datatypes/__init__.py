@@ -25,6 +25,7 @@ from mappings.datatypes import (
     times,
     timing,
 )
+from mappings.datatypes.ends import dtm_end
 from mappings.datatypes.function import Function
 from mappings.datatypes.procedure_time import procedure_time
 
@@ -90,6 +91,7 @@ _ALL = (
     _function("dtm_date", times.dtm_date, "date", _MOMENTS),
     _function("dtm_time", times.dtm_time, "dateTime", _MOMENTS),
     _function("dtm_instant", times.dtm_instant, "instant", _MOMENTS),
+    _function("dtm_end", dtm_end, "instant", _MOMENTS),
     _function("dtm_period", times.dtm_period, "Period", _MOMENTS),
     _function("tm", times.tm, "time", "TM"),
     _function("procedure_time", procedure_time, "performed[x]", _MOMENTS),

@@ -133,12 +133,12 @@ def minutes(value: Repetition, scope: Scope) -> int | None:
     """NM with its unit, or CQ -> positiveInt of minutes, rounded up; a number without a unit counts minutes."""
     apart = scope.apart()
     found = cq(value, apart) if said(value.value(2)) else amount(value, apart)
-    factor = _MINUTES.get(str((found or {}).get("code", (found or {}).get("unit", "min"))))
-    if found is None or factor is None:
+    seconds = _SECONDS.get(str((found or {}).get("code", (found or {}).get("unit", "min"))))
+    if found is None or seconds is None:
         if said(value.value(1)):
             scope.warn("unit-unknown", value.value(1), "minutes need a number and a unit of time; left out")
         return None
-    whole = ceil(found["value"] * factor)
+    whole = ceil(found["value"] * seconds / 60)
     if not 0 < whole < 2**31:
         scope.warn("number-invalid", value.value(1), "not a length of time; left out")
         return None
@@ -148,7 +148,7 @@ def minutes(value: Repetition, scope: Scope) -> int | None:
     return whole
 
 
-_MINUTES = {"s": Decimal(1) / 60, "min": Decimal(1), "h": Decimal(60), "d": Decimal(1440), "wk": Decimal(10080)}
+_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "wk": 604_800}
 
 
 def cq_per_day(value: Repetition, scope: Scope) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ resource.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,7 +18,7 @@ from mappings.scope import Use
 from mappings.tables import Table, TableRow
 
 if TYPE_CHECKING:
-    from mappings.hl7v2.message import Value
+    from mappings.hl7v2.message import Repetition, Value
     from mappings.running.frame import Frame
 
 
@@ -110,17 +111,29 @@ class FromText:
     def _joined(self, frame: Frame, between: str) -> list[Made]:
         readings = [reading for reading in self.path.readings(frame) if not reading.is_null]
         leaves = tuple(leaf for reading in readings for leaf in reading.filled() if said(leaf))
-        whole = between.join(words(reading) for reading in readings).strip()
-        if len(whole) > LONGEST:
+        whole = between.join(self._lines(frame, readings)).strip()
+        if not whole:
+            return []
+        if len(whole) > LONGEST and self.kind != "base64Binary":
             frame.run.scope.warn("text-too-long", leaves[0], "longer than a string of FHIR may be (1 MiB)")
-        return [Made(whole[:LONGEST].strip(), whole, leaves)] if whole else []
+            whole = whole[:LONGEST].strip()
+        return [Made(_primitive(self.kind, whole), whole, leaves)]
+
+    def _lines(self, frame: Frame, readings: list[Repetition]) -> list[str]:
+        """The texts in order; of segments that are taken together an empty one is an empty line."""
+        by_segment: dict[int, list[str]] = {}
+        if self.path.segment:
+            by_segment = {segment.ordinal: [] for segment in frame.together(self.path.segment)}
+        for reading in readings:
+            by_segment.setdefault(reading.value().position.ordinal, []).append(words(reading))
+        return [text for texts in by_segment.values() for text in texts or [""]]
 
     def _one(self, frame: Frame, leaf: Value) -> Made | None:
         text = said(leaf)
         if not text:
             return None
         if not self.table:
-            return Made(PRIMITIVE_TEXTS.get(self.kind, str)(text), text, (leaf,))
+            return Made(_primitive(self.kind, text), text, (leaf,))
         row = self._row(frame, text)
         if row is None:
             frame.run.scope.warn("code-unknown", leaf, "a code that the table does not have")
@@ -136,7 +149,17 @@ class FromText:
         return self.table.row(text)
 
 
-PRIMITIVE_TEXTS: dict[str, Callable[[str], Any]] = {
+def _in_base64(content: str) -> str:
+    return base64.b64encode(content.encode()).decode()
+
+
+def _primitive(kind: str, text: str) -> str:
+    """A text as a primitive of FHIR that JSON writes as text."""
+    return _WRITTEN.get(kind, str)(text)
+
+
+_WRITTEN: dict[str, Callable[[str], str]] = {
+    "base64Binary": _in_base64,
     "code": as_code,
     "id": as_code,
     "uri": as_uri,

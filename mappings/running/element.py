@@ -44,7 +44,7 @@ class Draft:
             self.write,
             tuple(path for path in dict.fromkeys(self.cleared) if not is_filled(self.root.content, path)),
             self.lists,
-            (*self.keep, *(path for path in self.defaulted if path not in self.keep)),
+            tuple(dict.fromkeys((*self.keep, *self.defaulted))),
             self.status,
             self.ranks,
         )

@@ -13,7 +13,7 @@ from mappings.hl7v2.message import Segment
 from mappings.result import Finding, Merge, Step
 from mappings.running.alternatives import Alternative, Made
 from mappings.running.conditions import Condition
-from mappings.running.element import Element, is_filled
+from mappings.running.element import Element
 from mappings.running.frame import Frame
 from mappings.running.run import Refused
 from mappings.running.source_path import SourcePath
@@ -65,11 +65,11 @@ class ValueRule:
                 for one in made:
                     self._write(frame, element, one, looked)
                 return
-        if self.default is not None:
+        if self.default is not None and not self.target.is_filled(element):
             for one in self.default.made(frame, many):
                 self._write(frame, element, one, seen)
                 if element.is_root:
-                    element.draft.defaulted.append(self.target.spelled)
+                    element.draft.defaulted.append(self.target.kept)
 
     def _write(self, frame: Frame, element: Element, made: Made, seen: list[Value]) -> None:
         run, draft = frame.run, element.draft
@@ -202,16 +202,20 @@ class ObjectRule:
     """Builds an object; it is written if something of the message is in it. One that is there already is
     filled.
 
-    always: it is written even if nothing of the message is in it.
+    always: it is written even if nothing of the message is in it. default: only where nothing came before and
+    nothing is stored.
     """
 
     where: str
     target: Target
     rules: tuple[Rule, ...]
     always: bool = False
+    default: bool = False
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
+        if self.default and self.target.is_filled(element):
+            return
         run, mark = frame.run, len(frame.run.steps)
         expected = self.target.place(element)
         inner = Element(self.target.standing(element), expected, element.draft)
@@ -223,6 +227,8 @@ class ObjectRule:
             return
         element.is_substance = element.is_substance or inner.is_substance
         path = self.target.put(element, inner.content)
+        if self.default and element.is_root:
+            element.draft.defaulted.append(self.target.kept)
         if path != expected:  # the list had it already
             for index in range(mark, len(run.steps)):
                 if self._is_inside(run.steps[index], inner):
@@ -247,22 +253,6 @@ class Within:
         draft = frame.run.drafts.get(key) if key is not None else None
         if draft is not None:
             self.rule.run(frame, draft.root)
-
-
-@dataclass(frozen=True, slots=True)
-class ClearRule:
-    """Empties an element on purpose; nothing happens where an earlier rule has filled it."""
-
-    where: str
-    path: str
-
-    def run(self, frame: Frame, element: Element | None) -> None:
-        assert element is not None
-        if is_filled(element.content, self.path):
-            return
-        element.draft.cleared.append(self.path)
-        path = f"{element.draft.resource_type}.{self.path}"
-        frame.run.steps.append(Step(element.draft.key, path, (), self.where))
 
 
 @dataclass(frozen=True, slots=True)

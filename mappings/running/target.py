@@ -41,6 +41,32 @@ class Target:
             )
         return self.name in self._inner(element)
 
+    @property
+    def kept(self) -> str:
+        """The path that a default leaves as it is where something is stored: an extension of a primitive stands
+        for the primitive."""
+        return self._primitive or self.spelled
+
+    @property
+    def _primitive(self) -> str:
+        """The path of the primitive whose extension this is, "" for none."""
+        last = self.steps[-1] if self.url and self.steps else ""
+        return ".".join((*self.steps[:-1], last[1:])) if last.startswith("_") else ""
+
+    def is_filled(self, element: Element) -> bool:
+        """Whether something came already, so that a default has no place: in a list any member; an extension
+        that is there, or the primitive that it would be of."""
+        if not self.is_list:
+            return self.is_taken(element)
+        members = self._inner(element).get(self.name, ())
+        if not self.url:
+            return bool(members)
+        holder = element.content
+        for step in self.steps[:-1]:
+            holder = holder.get(step) or {}
+        has_primitive = bool(self._primitive) and self.steps[-1][1:] in holder
+        return has_primitive or any(member.get("url") == self.url for member in members)
+
     def place(self, element: Element) -> str:
         """Where a new object will stand."""
         path = ".".join((element.path, *self.steps))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 PATIENT = "  - resource: Patient\n    as: patient\n    rules:\n"
@@ -276,3 +278,64 @@ def test_what_nothing_was_made_of_is_unread(run) -> None:
         "PID[1]-3[1].1.1",
         "PID[1]-5[1].1.1",
     )
+
+
+@pytest.mark.parametrize(("said", "kept"), [("Y", ("gender",)), ("N", ())])
+def test_what_is_to_be_kept_is_only_for_what_is_not_stored(run, said, kept) -> None:
+    rules = (
+        PATIENT
+        + "      - {to: gender, from: PID-8, table: '0001'}\n"
+        + "      - {keep: gender, when: {PID-31: Y}}\n"
+    )
+    (intent,) = run(rules, f"PID||||||||F{'|' * 23}{said}").intents
+    assert intent.resource["gender"] == "female"
+    assert intent.keep == kept
+
+
+def test_a_default_of_a_list_is_for_an_empty_one(run) -> None:
+    rules = (
+        PATIENT
+        + "      - {to: name, from: PID-5, using: xpn}\n"
+        + "      - {to: name, default: 'true', rules: [{to: text, from: PID-9.1.1}]}\n"
+        + "      - {to: name, default: {text: unknown}}\n"
+        + LANGUAGE
+    )
+    known = run(rules, "PID|||||A^B||||C||||||EN").intents[0]
+    assert [name.get("family") for name in known.resource["name"]] == ["A"]
+    assert known.keep == ()
+    other = run(rules, "PID|||||||||C||||||EN").intents[0]
+    assert other.resource["name"] == [{"text": "C"}]
+    assert other.keep == ("name",)
+    none = run(rules, "PID|||||||||||||||EN").intents[0]
+    assert none.resource["name"] == [{"text": "unknown"}]
+    assert none.keep == ("name",)
+
+
+def test_a_default_extension_of_a_primitive_is_for_one_without_a_value(run) -> None:
+    extensions = "extensions:\n  gap: {url: 'urn:x:gap', on: Patient.birthDate, value: code}\n"
+    rules = (
+        PATIENT
+        + "      - {to: birthDate, from: PID-7, using: dtm_date}\n"
+        + "      - {to: birthDate.extension.gap, default: unknown}\n"
+        + LANGUAGE
+    )
+    known = run(rules, "PID|||||||1970||||||||EN", e=extensions).intents[0]
+    assert ("_birthDate" in known.resource, known.keep) == (False, ())
+    unknown = run(rules, "PID|||||||||||||||EN", e=extensions).intents[0]
+    assert unknown.resource["_birthDate"] == {"extension": [{"url": "urn:x:gap", "valueCode": "unknown"}]}
+    assert unknown.keep == ("birthDate",), "the mark of a gap would replace a stored date"
+
+
+def test_texts_of_segments_that_are_taken_together_keep_their_empty_lines(run) -> None:
+    rules = """  - foreach: OBX
+    together: {by: [OBX-3]}
+    rules:
+      - resource: Binary
+        as: text
+        rules:
+          - {to: contentType, const: text/plain}
+          - {to: data, from: OBX-5, join: "\\n"}
+"""
+    lines = ("OBX|1|TX|T||one", "OBX|2|TX|T||", "OBX|3|TX|T||three~four", "OBX|4|TX|T||")
+    (intent,) = run(rules, *lines, header=ORU).intents
+    assert base64.b64decode(intent.resource["data"]).decode() == "one\n\nthree\nfour"
