@@ -17,7 +17,7 @@ from mappings.result import Source
 
 pytestmark = pytest.mark.requirement("hl7v2-2.3-merge")
 SOURCE = Source("adt", time_zone="America/Chicago", systems={"HOSP": "urn:id:HOSP", "VISITS": "urn:id:VISITS"})
-RECEIVED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RECEIVED = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")

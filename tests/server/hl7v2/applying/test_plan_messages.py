@@ -17,7 +17,7 @@ from mappings.result import Source
 
 pytestmark = pytest.mark.requirement("hl7v2-2.10")
 SOURCE = Source("plans", time_zone="America/Chicago")
-RECEIVED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RECEIVED = datetime(2026, 3, 2, tzinfo=UTC)
 PID = "PID|1||1^^^HOSP^MR||Synthetic^Ana||19700102|F"
 
 
