@@ -187,9 +187,8 @@ def _written(resource: Json, version: int) -> str:
 
 
 def _followers(reader: Reader, drafts: Drafts, ended: Iterable[Ended]) -> list[tuple[int, Json]]:
-    """What refers to what ended and is not of the message itself, pointed at the survivors: version and content.
-
-    Each once, also where it refers to several of them. There may be more than are asked for.
+    """What refers to what ended and is not of the message itself, pointed at the survivors: version and
+    content. Each once, also where it refers to several of them.
     """
     own = {draft.reference for draft in drafts}
     found: dict[str, tuple[int, Json]] = {}

@@ -1,7 +1,8 @@
 """What the log has to know of a message before it is mapped: its name, its patient, its time (pure).
 
 A message waits for earlier ones of its patient; one that ends a patient's record by a merge waits for those of
-both, and one of several pairs for those of all (`every_key`). Texts that are kept for looking up are cut and cleaned; the message itself stays as it came.
+both, and one of several pairs for those of all (`every_key`). Texts that are kept for looking up are cut and
+cleaned; the message itself stays as it came.
 Sources: HL7 v2.5.1, 2.15.9 (MSH), 3.4.2 (PID), 3.4.3 (PV1), 3.4.9 (MRG)
 """
 

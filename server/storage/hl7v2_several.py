@@ -16,7 +16,11 @@ SEVERAL = -1
 
 # All keys of a message: the name of its source, its bytes.
 KeysOf = Callable[[str, bytes], frozenset[int]]
-_OPEN = "state IN ('received', 'mapped', 'parked')"
+# Its WHERE is word for word that of an index.
+OPEN_SQL = (
+    "SELECT id FROM hl7v2_message WHERE state IN ('received', 'mapped', 'parked') AND second_key IS NOT NULL"
+    " AND second_key = :several ORDER BY id"
+)
 
 
 class Several:
@@ -27,11 +31,7 @@ class Several:
 
     def of(self, connection: Connection, keys_of: KeysOf) -> dict[int, frozenset[int]]:
         """Those that are open now."""
-        rows = connection.execute(
-            f"SELECT id FROM hl7v2_message WHERE {_OPEN} AND second_key IS NOT NULL AND second_key = :several"
-            " ORDER BY id",
-            {"several": SEVERAL},
-        ).fetchall()
+        rows = connection.execute(OPEN_SQL, {"several": SEVERAL}).fetchall()
         known = self._keys
         found = {id: known[id] if id in known else _read(connection, id, keys_of) for (id,) in rows}
         self._keys = found
@@ -45,9 +45,7 @@ def _read(connection: Connection, id: int, keys_of: KeysOf) -> frozenset[int]:
     return keys_of(source, bytes(raw)) | {order_key, SEVERAL}
 
 
-def is_held(
-    connection: Connection, id: int, keys: Iterable[int], held: str, values: dict[str, int]
-) -> bool:
+def is_held(connection: Connection, id: int, keys: Iterable[int], held: str, values: dict[str, int]) -> bool:
     """Whether an earlier message `e` that has any of these keys is held. held: in SQL, with these values."""
     parameters = Parameters(connection.dialect)
     among = parameters.among(list(keys))

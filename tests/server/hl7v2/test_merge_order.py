@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.hl7v2.arrival import every_key
-from server.storage.hl7v2_several import SEVERAL
+from server.storage.hl7v2_several import OPEN_SQL, SEVERAL
 from server.storage.hl7v2_work import Claimed
 
 pytestmark = pytest.mark.requirement("MLLP9")
@@ -94,6 +94,15 @@ def test_what_is_given_up_and_parked_holds_all_of_its_patients(line: Line) -> No
         line.put(number)
     other = line.put("5")
     assert line.claimed() == [other]
+
+
+def test_looking_for_merges_of_several_pairs_never_walks_the_log(line: Line) -> None:
+    database = line.desk.store.database
+    with database.reading() as connection:
+        asked = connection.execute(database.dialect.explain(OPEN_SQL), {"several": SEVERAL}).fetchall()
+    told = "\n".join(database.dialect.steps(asked))
+    assert "hl7v2_message_second" in told
+    assert "TEMP B-TREE" not in told
 
 
 def test_a_number_without_authority_has_the_key_of_the_survivors(line: Line, hl7v2_wire: Any) -> None:

@@ -231,6 +231,14 @@ def test_an_older_update_of_the_number_that_ended_changes_nothing(send: Sender) 
     assert send.patient("1")["name"][0]["given"] == ["Ana"]
 
 
+@pytest.mark.parametrize("trigger", ["A18", "A34", "A40"])
+def test_a_merge_that_names_one_patient_only_is_refused(send: Sender, trigger: str) -> None:
+    send.known("1", "2")
+    for segments in ((mrg("2"),), (pid("1"),), (pid("1"), "MRG|"), ("PID|1", mrg("2"))):
+        assert send(f"ADT^{trigger}", *segments)["error"].startswith("patient-unidentified ")
+    assert [send.patient(number)["active"] for number in "12"] == [True, True]
+
+
 @pytest.mark.requirement("hl7v2-2.3")
 def test_a_person_who_is_deleted_is_out_of_use_until_added_again(send: Sender) -> None:
     send("ADT^A29", pid("8"))

@@ -1,4 +1,4 @@
-"""Problems, goals and pathways as senders write them, by the maps that ship: what PPR and PPP leave in the record.
+"""Problems, goals and pathways as senders write them, by the maps that ship: what they leave in the record.
 
 Messages of one problem follow each other: what is added, changed, resolved, deleted and added again stays valid
 R4 all the way. All patients are synthetic.
@@ -73,6 +73,13 @@ def test_a_problem_goes_through_its_life(send: Any, feed: Any) -> None:
     assert codes(feed.one("Condition"), "clinicalStatus") == ["active"]
     assert "verificationStatus" not in feed.one("Condition")
     assert feed.one("Condition")["meta"]["versionId"] == "6"
+
+
+def test_a_problem_that_has_ended_can_be_deleted(send: Any, feed: Any) -> None:
+    send("PPR^PC1", problem("AD", f9="20260228"))
+    send("PPR^PC3", problem("DE", f9="20260228"))
+    assert codes(feed.one("Condition"), "verificationStatus") == ["entered-in-error"]
+    assert "abatementDateTime" not in feed.one("Condition")
 
 
 def test_an_update_that_says_no_status_leaves_the_stored_one(send: Any, feed: Any) -> None:
