@@ -6,14 +6,19 @@ is asked in more detail in test_merging.py. All patients are synthetic.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from mappings.engine import MapSet, load
 from mappings.hl7v2.message import parse
 from mappings.result import Source
+from server.fhir.dates import microseconds
+from server.hl7v2.arrival import keys_of
+from server.storage.hl7v2_log import NewMessage
 
 pytestmark = pytest.mark.requirement("hl7v2-2.3-merge")
 SOURCE = Source("adt", time_zone="America/Chicago", systems={"HOSP": "urn:id:HOSP", "VISITS": "urn:id:VISITS"})
@@ -237,6 +242,42 @@ def test_a_merge_that_names_one_patient_only_is_refused(send: Sender, trigger: s
     for segments in ((mrg("2"),), (pid("1"),), (pid("1"), "MRG|"), ("PID|1", mrg("2"))):
         assert send(f"ADT^{trigger}", *segments)["error"].startswith("patient-unidentified ")
     assert [send.patient(number)["active"] for number in "12"] == [True, True]
+
+
+@pytest.mark.requirement("hl7v2-5.9")
+def test_a_merge_of_several_pairs_is_left_until_all_its_patients_are_free(feed: Any, shipped: MapSet) -> None:
+    def keep(event: str, *segments: str) -> int:
+        """A message as it is stored when it comes in; its number."""
+        raw = "\r".join((f"MSH|^~\\&|ADT|HOSP|BATON|SITE|20260301080000-0600||{event}|C|P|2.5.1", *segments))
+        message = parse(raw.encode())
+        keys = keys_of(message, "adt", (), ZoneInfo("America/Chicago"))
+        new = NewMessage(
+            source="adt",
+            listener="mllp",
+            control_id="C",
+            sha256=sha256(raw.encode()).digest(),
+            received=microseconds(feed.clock()),
+            raw=raw.encode(),
+            type=keys.type,
+            trigger=keys.trigger,
+            event_at=keys.event_at or 0,
+            order_key=keys.order_key,
+            second_key=keys.second_key,
+            mrn=keys.mrn,
+            ack_code="AA",
+        )
+        (kept,) = feed.log.keep([new], since=0)
+        feed.maps[kept.id] = shipped.run(message, SOURCE, received=RECEIVED)
+        return int(kept.id)
+
+    keep("ADT^A08", pid("4"))
+    held = feed.messages.claim(feed.clock(), lease=timedelta(minutes=1), limit=1)
+    assert len(held) == 1
+    merge = keep("ADT^A40", pid("1"), mrg("2"), pid("3"), mrg("4"))
+    assert feed.run() == 0
+    feed.messages.give_back(held)
+    assert feed.run() == 2
+    assert (feed.row(merge)["state"], feed.of("Patient", "4")["active"]) == ("applied", False)
 
 
 @pytest.mark.requirement("hl7v2-2.3")
