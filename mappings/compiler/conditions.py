@@ -10,7 +10,9 @@ from mappings.running.conditions import (
     Condition,
     Is,
     IsFilled,
+    IsIn,
     IsKnown,
+    IsSingle,
     IsThere,
     SettingIs,
     Test,
@@ -18,7 +20,7 @@ from mappings.running.conditions import (
 )
 
 STATES = ("valued", "empty", "null")
-WORDS = frozenset({"trigger", "known", "unknown", "segment", "any"})
+WORDS = frozenset({"trigger", "known", "unknown", "segment", "single", "several", "any"})
 # Settings of a source that are no switches, with what they are where nobody says.
 _SETTINGS = {"source.production": "true", "source.medication_list": "false"}
 
@@ -45,9 +47,13 @@ def _test(compilation: Compilation, node: Node, name: str, value: Node, place: P
     if name in ("known", "unknown"):
         compilation.references.append((value, value.text))
         return IsKnown(value.text, negated=name == "unknown")
-    if name == "segment":
-        return IsThere(value.text)
+    if name in ("single", "several"):
+        return IsSingle(value.text, negated=name == "several")
+    if "in" in value:
+        return _in_table(compilation, value, name, place)
     texts, negated = _texts(compilation, value)
+    if name == "segment":
+        return IsThere(texts, negated)
     if name == "trigger":
         return TriggerIs(texts, negated)
     if name.startswith(("switch.", "source.")):
@@ -61,6 +67,16 @@ def _test(compilation: Compilation, node: Node, name: str, value: Node, place: P
             compilation.wrong(value, f"{', '.join(STATES)} stand alone")
         return IsFilled(path, next(iter(states)))
     return Is(path, texts, negated)
+
+
+def _in_table(compilation: Compilation, node: Node, name: str, place: Place) -> IsIn | None:
+    compilation.only(node, frozenset({"in"}))
+    table = node["in"].text
+    if table not in compilation.tables:
+        compilation.wrong(node["in"], f"no table {table!r}{did_you_mean(table, compilation.tables)}")
+    compilation.tables_used.add(table)
+    path, _ = compilation.path(node.with_content(name), place)
+    return IsIn(path, table) if path is not None else None
 
 
 def _texts(compilation: Compilation, value: Node) -> tuple[frozenset[str], bool]:

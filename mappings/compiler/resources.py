@@ -31,10 +31,12 @@ WORDS = frozenset(
         "status",
         "ranks",
         "always",
+        "alike",
     }
 ) | {"rules"}
 WRITES = ("merge", "create", "replace", "retire")
 UNIDENTIFIED = ("new", "skip", "refuse")
+ALIKE = ("any", "best")
 _LISTS = ("union", "transfer")
 
 Blocks: TypeAlias = Callable[[Compilation, Node, Place], Rule]
@@ -93,6 +95,7 @@ def resource(compilation: Compilation, node: Node, place: Place, block: Blocks) 
         status.text if status else "",
         ranks,
         node["always"].text == "true" if "always" in node else False,
+        _one_of(compilation, node.get("alike"), ALIKE) == "best",
     )
 
 

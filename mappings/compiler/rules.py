@@ -234,7 +234,7 @@ def _clear(compilation: Compilation, node: Node, place: Place) -> ClearRule | No
         return None
     if not place.is_root:
         compilation.wrong(node["clear"], "`clear` empties an element of a resource, by its whole path")
-    return ClearRule(node.where, target.spelled)
+    return ClearRule(node.where, target.spelled.removesuffix("[x]"))
 
 
 def _finding(compilation: Compilation, node: Node, kind: str, place: Place) -> FindingRule:

@@ -74,6 +74,9 @@ _ALL = (
     _function("xpn", names.xpn, "HumanName", "XPN PN", unmapped="8 9 15"),
     _function("xpn_called", names.xpn_called, "HumanName", "XPN"),
     _function("xcn", parties.xcn, "Reference(Practitioner)", "XCN CN", unmapped="8 12 14 15 16 22 23 24 25"),
+    _function(
+        "ndl", parties.ndl, "Reference(Practitioner)", "NDL XCN CNN CN", unmapped="2 3 4 5 6 7 8 9 10 11"
+    ),
     _function("xcn_name", names.xcn_name, "HumanName", "XCN CN"),
     _function("xcn_identifier", parties.xcn_identifier, "Identifier", "XCN CN"),
     _function("xon", parties.xon, "Reference(Organization)", "XON", unmapped="2 5 8 9"),
@@ -88,6 +91,7 @@ _ALL = (
     _function("dtm_date", times.dtm_date, "date", _MOMENTS),
     _function("dtm_time", times.dtm_time, "dateTime", _MOMENTS),
     _function("dtm_instant", times.dtm_instant, "instant", _MOMENTS),
+    _function("dtm_period", times.dtm_period, "Period", _MOMENTS),
     _function("tm", times.tm, "time", "TM"),
     _function("procedure_time", procedure_time, "performed[x]", _MOMENTS),
     _function("dr", times.dr, "Period", "DR"),

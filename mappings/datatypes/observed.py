@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mappings.datatypes.codes import cwe
 from mappings.datatypes.names import displayed, xcn_name, xpn
 from mappings.datatypes.numbers import Quantity, bounds, cq, number, structured, unit
-from mappings.datatypes.reading import LONGEST, clean, said
+from mappings.datatypes.reading import LONGEST, said, words
 from mappings.datatypes.times import dr, dtm, tm
 from mappings.scope import Scope
 
@@ -88,11 +88,11 @@ def _samples(value: Repetition, scope: Scope) -> Valued | None:
 
 
 def _words(value: Repetition, scope: Scope) -> Valued | None:
-    """The whole of it as text: a separator within a text was not always meant as one."""
+    """The whole of it as text."""
     filled = [leaf for leaf in value.filled() if said(leaf)]
     if not filled:
         return None
-    content = said(filled[0]) if len(filled) == 1 else clean(value.text)
+    content = words(value)
     if len(content) > LONGEST:
         scope.warn(
             "text-too-long", filled[0], "longer than a string of FHIR may be (1 MiB); the rest is left out"

@@ -7,7 +7,8 @@ wards makes three Locations. A name alone cannot be known again: it stays a Refe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mappings.datatypes.authorities import Authority, source_uri
 from mappings.datatypes.identifiers import ei, identifier
@@ -30,6 +31,7 @@ _LEVELS = (
     (3, "bd", "Bed"),
 )
 Reference = dict[str, Any]
+Part: TypeAlias = "Callable[[Repetition, Scope], dict[str, Any] | None]"
 
 
 def xcn_identifier(value: Repetition, scope: Scope) -> dict[str, Any] | None:
@@ -39,17 +41,49 @@ def xcn_identifier(value: Repetition, scope: Scope) -> dict[str, Any] | None:
 
 def xcn(value: Repetition, scope: Scope) -> Reference | None:
     """XCN -> Reference(Practitioner), with the Practitioner where it has an id number; None for nobody."""
+    return _person(value, scope, xcn_identifier, xcn_name)
+
+
+def ndl(value: Repetition, scope: Scope) -> Reference | None:
+    """NDL -> Reference(Practitioner), as xcn does it: the person is a CNN in NDL.1.
+
+    Many send an XCN instead: then a family name stands where NDL.2 has a time.
+    """
+    second = said(value.value(2))
+    if second and not second[0].isdigit():
+        return xcn(value, scope)
+    return _person(value.part(1), scope, _cnn_identifier, _cnn_name)
+
+
+def _cnn_identifier(value: Repetition, scope: Scope) -> dict[str, Any] | None:
+    return identifier(value, scope, authority=Authority.of(value, 9))
+
+
+def _cnn_name(value: Repetition, scope: Scope) -> dict[str, Any] | None:
+    family = text(value, scope, "family", 2)
+    found: dict[str, Any] = {"family": family} if family else {}
+    for member, components in (("given", (3, 4)), ("prefix", (6,)), ("suffix", (5,))):
+        parts: list[str] = []
+        for component in components:
+            if part := text(value, scope, f"{member}[{len(parts)}]", component):
+                parts.append(part)
+        if parts:
+            found[member] = parts
+    return found or None
+
+
+def _person(value: Repetition, scope: Scope, identifier_of: Part, name_of: Part) -> Reference | None:
     if not said(value.value(1)):
         return _by_name(
-            displayed(xcn_name(value, scope.apart())), "Practitioner", value, scope, tuple(range(2, 7))
+            displayed(name_of(value, scope.apart())), "Practitioner", value, scope, tuple(range(2, 7))
         )
     apart = scope.apart()
-    number = xcn_identifier(value, apart) or {}
+    number = identifier_of(value, apart) or {}
     key = _key("Practitioner", number, scope)
     inner = scope.of(key)
     inner.take(apart, "identifier[0]")
     resource: dict[str, Any] = {"resourceType": "Practitioner", "identifier": [number]}
-    name = xcn_name(value, inner.at("name[0]"))
+    name = name_of(value, inner.at("name[0]"))
     if name:
         resource["name"] = [name]
     degree = as_code(said(value.value(7)))

@@ -11,7 +11,7 @@ from mappings.scope import Scope
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Repetition
 
-__all__ = ["LONGEST", "as_code", "as_uri", "clean", "said", "text"]
+__all__ = ["LONGEST", "as_code", "as_uri", "clean", "said", "text", "words"]
 
 _SPACE = re.compile(r"\s+")
 # A string of FHIR holds at most 1 MiB; longer content belongs into an Attachment.
@@ -37,6 +37,12 @@ def text(
         content = content[:LONGEST].rstrip()
     scope.used(leaf, path, table)
     return content
+
+
+def words(value: Repetition) -> str:
+    """All of a value as one text: a separator within a text was not always meant as one."""
+    filled = [leaf for leaf in value.filled() if said(leaf)]
+    return said(filled[0]) if len(filled) == 1 else clean(value.text) if filled else ""
 
 
 def as_code(content: str) -> str:

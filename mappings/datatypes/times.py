@@ -133,6 +133,15 @@ def tm(value: Repetition, scope: Scope) -> str | None:
     return found
 
 
+def dtm_period(value: Repetition, scope: Scope) -> dict[str, Any] | None:
+    """DTM, TS -> Period that ends at the next field of the segment (OBR-7 and 8, TQ1-7 and 8)."""
+    end = scope.sibling(value, value.value().position.field + 1)
+    if end is not None:
+        return period(value.value(1), end.value(1), scope)
+    start = dtm(value, scope.at("start"))
+    return {"start": start} if start is not None else None
+
+
 def dr(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     """DR -> Period."""
     return period(value.value(1), value.value(2), scope)

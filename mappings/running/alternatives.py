@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mappings.datatypes.function import Function
-from mappings.datatypes.reading import as_code, as_uri, said
+from mappings.datatypes.reading import LONGEST, as_code, as_uri, said, words
 from mappings.running.conditions import Condition
 from mappings.running.run import copied
 from mappings.running.source_path import SourcePath
@@ -91,11 +91,9 @@ class FromText:
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
+        if self.join is not None:
+            return self._joined(frame, self.join)
         leaves = self.path.values(frame)
-        if self.join is not None and leaves:
-            texts = [said(leaf) for leaf in leaves]
-            whole = self.join.join(texts).strip()
-            return [Made(whole, whole, tuple(leaves))] if whole else []
         found: list[Made] = []
         for leaf in leaves:
             if leaf.is_null:
@@ -108,6 +106,14 @@ class FromText:
             if not many:
                 break
         return found
+
+    def _joined(self, frame: Frame, between: str) -> list[Made]:
+        readings = [reading for reading in self.path.readings(frame) if not reading.is_null]
+        leaves = tuple(leaf for reading in readings for leaf in reading.filled() if said(leaf))
+        whole = between.join(words(reading) for reading in readings).strip()
+        if len(whole) > LONGEST:
+            frame.run.scope.warn("text-too-long", leaves[0], "longer than a string of FHIR may be (1 MiB)")
+        return [Made(whole[:LONGEST].strip(), whole, leaves)] if whole else []
 
     def _one(self, frame: Frame, leaf: Value) -> Made | None:
         text = said(leaf)

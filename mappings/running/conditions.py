@@ -57,13 +57,40 @@ class IsFilled:
 
 
 @dataclass(frozen=True, slots=True)
-class IsThere:
-    """Whether a segment of a name is seen from here."""
+class IsIn:
+    """Whether a code table has a row for one of the leaves of a path."""
 
-    segment: str
+    path: SourcePath
+    table: str
 
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
-        return bool(frame.together(self.segment))
+        scope = frame.run.scope
+        found = [leaf for leaf in self.path.values(frame) if scope.table(self.table, said(leaf)) is not None]
+        seen.extend(found)
+        return bool(found)
+
+
+@dataclass(frozen=True, slots=True)
+class IsThere:
+    """Whether a segment of one of these names is seen from here; `negated`: none is."""
+
+    segments: frozenset[str]
+    negated: bool = False
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        return any(frame.together(name) for name in self.segments) != self.negated
+
+
+@dataclass(frozen=True, slots=True)
+class IsSingle:
+    """Whether exactly one segment of a name is in the group at hand or in those in it; `negated`: more are."""
+
+    segment: str
+    negated: bool = False
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        count = len(frame.holding(self.segment))
+        return count > 1 if self.negated else count == 1
 
 
 @dataclass(frozen=True, slots=True)

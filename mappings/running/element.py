@@ -42,7 +42,7 @@ class Draft:
             self.root.content,
             self.identities,
             self.write,
-            tuple(path for path in dict.fromkeys(self.cleared) if not _filled(self.root.content, path)),
+            tuple(path for path in dict.fromkeys(self.cleared) if not is_filled(self.root.content, path)),
             self.lists,
             (*self.keep, *(path for path in self.defaulted if path not in self.keep)),
             self.status,
@@ -90,10 +90,14 @@ def _same(one: Any, other: Any, rule: str) -> bool:
     return all(name in one and one[name] == other.get(name) for name in names.split(","))
 
 
-def _filled(content: Mapping[str, Any], path: str) -> bool:
+def is_filled(content: Mapping[str, Any], path: str) -> bool:
+    """Whether something stands at a path; for `value`, at one of the forms of `value[x]`."""
     found: Any = content
-    for step in path.split("."):
+    *steps, last = path.split(".")
+    for step in steps:
         if not isinstance(found, Mapping) or step not in found:
             return False
         found = found[step]
-    return True
+    return isinstance(found, Mapping) and any(
+        name == last or (name.startswith(last) and name[len(last)].isupper()) for name in found
+    )

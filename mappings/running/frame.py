@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from mappings.running.run import Run
 
 
+# Groups that tell of something else than what they stand in: an order's results of before have a patient and
+# orders of their own. Only a loop over such a group looks into it.
+APART = frozenset({"PRIOR_RESULT"})
+
+
 def within(group: Group, name: str, left_out: str = "") -> list[Segment]:
     """The segments of a name in a group and its inner groups but those called `left_out`, in the message's
     order.
     """
     found = [segment for segment in group.segments if segment.name == name]
     for inner in group.groups:
-        if inner.name != left_out:
+        if inner.name != left_out and inner.name not in APART:
             found += within(inner, name, left_out)
     if len(found) > 1:
         found.sort(key=lambda segment: segment.ordinal)
@@ -96,7 +101,7 @@ class Frame:
         """
         found = [(segment, self) for segment in self.group.segments if segment.name == name]
         for inner in self.group.groups:
-            if within(inner, name):
+            if inner.name not in APART and within(inner, name):
                 found += self.at_group(inner).holding(name)
         if len(found) > 1:
             found.sort(key=lambda held: held[0].ordinal)

@@ -22,6 +22,8 @@ class ResourceRule:
     name: what other rules call it. unidentified: what happens without an identity: `new` (it is made all the
     same), `skip`, `refuse` (the message); finding: the code that says so. lists, keep, status, ranks, write: as
     in `mappings.result.Intent`. always: whether it is made even if nothing of the message is in it.
+    by_best: only the best identity says that two of the message are one; what else they have in common is the
+    first one's.
     """
 
     where: str
@@ -37,6 +39,7 @@ class ResourceRule:
     status: str = ""
     ranks: Mapping[str, int] = field(default_factory=dict)
     always: bool = False
+    by_best: bool = False
 
     def run(self, frame: Frame, element: Element | None) -> None:
         run = frame.run
@@ -50,7 +53,7 @@ class ResourceRule:
             return
         before = frame.names.get(self.name)
         mark = len(run.steps)
-        draft, is_new = run.draft(self.name, self.resource_type, identities)
+        draft, is_new = run.draft(self.name, self.resource_type, identities, by_best=self.by_best)
         if is_new:
             draft.write, draft.lists, draft.keep = self.write, self.lists, self.keep
             draft.status, draft.ranks = self.status, self.ranks

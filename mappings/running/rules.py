@@ -13,7 +13,7 @@ from mappings.hl7v2.message import Segment
 from mappings.result import Finding, Merge, Step
 from mappings.running.alternatives import Alternative, Made
 from mappings.running.conditions import Condition
-from mappings.running.element import Element
+from mappings.running.element import Element, is_filled
 from mappings.running.frame import Frame
 from mappings.running.run import Refused
 from mappings.running.source_path import SourcePath
@@ -251,13 +251,15 @@ class Within:
 
 @dataclass(frozen=True, slots=True)
 class ClearRule:
-    """Empties an element on purpose."""
+    """Empties an element on purpose; nothing happens where an earlier rule has filled it."""
 
     where: str
     path: str
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
+        if is_filled(element.content, self.path):
+            return
         element.draft.cleared.append(self.path)
         path = f"{element.draft.resource_type}.{self.path}"
         frame.run.steps.append(Step(element.draft.key, path, (), self.where))

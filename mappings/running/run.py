@@ -82,11 +82,18 @@ class Run:
         self._counts[what] = number = self._counts.get(what, 0) + 1
         return number
 
-    def draft(self, name: str, resource_type: str, identities: tuple[Identity, ...]) -> tuple[Draft, bool]:
+    def draft(
+        self, name: str, resource_type: str, identities: tuple[Identity, ...], *, by_best: bool = False
+    ) -> tuple[Draft, bool]:
         """The draft for a resource, and whether it is new: what has an identity of one that is there is
-        that one.
+        that one. by_best: what has the best identity of one; further ones that another has stay with that.
         """
-        for identity in identities:
+        deciding = identities
+        if by_best:
+            deciding, further = identities[:1], identities[1:]
+            free = (one for one in further if (resource_type, one) not in self._by_identity)
+            identities = (*deciding, *free)
+        for identity in deciding:
             known = self._by_identity.get((resource_type, identity))
             if known is not None:
                 known.identities = tuple(dict.fromkeys((*known.identities, *identities)))

@@ -18,9 +18,11 @@ from server.storage.interface import StoredVersion, Writer
 def check_lifecycle(call: Call[Writer], current: StoredVersion | None, content: dict[str, Any]) -> None:
     """The content may follow the current version. What is new, or was deleted, starts in any state.
 
+    What a system of record tells (`Context.of_record`) has happened already and is not judged.
+
     Raises: FhirError business-rule, naming the rule and what it allows.
     """
-    if current is None or current.deleted or not is_governed(current.resource_type):
+    if current is None or current.deleted or call.context.of_record or not is_governed(current.resource_type):
         return
     if issues := judge(decode(current.body), content, acting(call)):
         raise FhirError("business-rule", issues=issues)

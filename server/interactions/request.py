@@ -71,6 +71,8 @@ class Context:
     of an interaction that wrote nothing (reads, refusals); writes put theirs into their own transaction.
     software_version: named in the CapabilityStatement. blind_writes: existing resources may be replaced without
     If-Match whatever their type; for what is loaded or mapped, never for what comes over HTTP.
+    of_record: what is written tells of what happened in the system that keeps it (an HL7 v2 feed: an order was
+    cancelled there), so lifecycles do not judge it.
     """
 
     store: Store
@@ -83,6 +85,7 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     software_version: str = ""
     blind_writes: bool = False
+    of_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)

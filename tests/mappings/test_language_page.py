@@ -46,20 +46,8 @@ def test_the_examples_compile() -> None:
     for number, block in enumerate(lists):
         rules = "rules:\n- use: PID_known\n" + block
         examples.append((f"rules{number}.yaml", f"map: X{number}\nfor: ZZZ^Z{number:02}\n{rules}"))
-    example = library.of_texts(examples)
-    if "OBX" not in (base := library.read(BASE)).pieces:
-        example.pieces |= library.of_texts([("OBX.yaml", OBX)]).pieces
-    _, problems = compile_library(example.over(base), tables())
+    _, problems = compile_library(library.of_texts(examples).over(library.read(BASE)), tables())
     assert [str(problem) for problem in problems if not problem.is_warning] == []
-
-
-OBX = """
-piece: OBX
-rules:
-  - resource: Observation
-    as: observation
-    rules: [{to: status, const: final}, {to: code, from: OBX-3, using: cwe}]
-"""
 
 
 def test_every_command_is_described() -> None:

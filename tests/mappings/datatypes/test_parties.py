@@ -164,3 +164,23 @@ def test_pl_description_alone_is_a_reference_in_words(ask: Ask) -> None:
 
 def test_pl_of_nowhere_is_none(ask: Ask) -> None:
     assert ask("pl", "^^^^O^N").result is None
+
+
+def test_ndl_is_the_person_in_its_first_component(ask: Ask) -> None:
+    answer = ask("ndl", "77&Doc&Test&Q&Jr&Dr.&MD&&LAB^20260216")
+    key, practitioner = only(answer.intents)
+    assert answer.result == {"reference": f"#intent:{key}", "display": "Dr. Test Q Doc Jr"}
+    assert practitioner["identifier"] == [{"system": "urn:id:LAB", "value": "77"}]
+    assert practitioner["name"] == [
+        {"family": "Doc", "given": ["Test", "Q"], "prefix": ["Dr."], "suffix": ["Jr"]}
+    ]
+
+
+def test_ndl_sent_as_an_xcn_is_the_same_person(ask: Ask) -> None:
+    as_sent, as_meant = (ask("ndl", sent).intents for sent in ("77^Doc^Test^^^^^^LAB", "77&Doc&Test&&&&&&LAB"))
+    assert as_sent == as_meant
+
+
+def test_ndl_with_a_name_only_is_a_reference_in_words(ask: Ask) -> None:
+    assert ask("ndl", "&Doc&Test").result == {"type": "Practitioner", "display": "Test Doc"}
+    assert ask("ndl", "^20260216").result is None

@@ -277,3 +277,18 @@ def test_nothing_of_a_time_is_made_up(sent: str) -> None:
     kept = [c for c in f"{found.day}{found.time.removesuffix(':00')}" if c.isdigit()]
     assert kept == digits[: len(kept)]
     assert not found.offset or any(sign in sent[4:] for sign in "+-Z")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "made", "findings"),
+    [
+        ("20260216", "20260217", {"start": "2026-02-16", "end": "2026-02-17"}, []),
+        ("20260216", "", {"start": "2026-02-16"}, []),
+        ("20260216", "20260215", {"start": "2026-02-16"}, ["period-reversed"]),
+        ("nonsense", "20260216", {"end": "2026-02-16"}, ["time-invalid"]),
+        ("nonsense", "", None, ["time-invalid"]),
+    ],
+)  # fmt: skip
+def test_a_period_ends_at_the_next_field(ask, start, end, made, findings) -> None:
+    answer = ask("dtm_period", segment=f"OBR|1||||||{start}|{end}", field=7)
+    assert (answer.result, answer.findings) == (made, findings)
