@@ -56,6 +56,7 @@ _ALL = (
     _function("yes_no", codes.yes_no, "boolean", _CODED),
     # identifiers
     _function("cx", identifiers.cx, "Identifier", "CX", unmapped="3 6 9 10 11 12"),
+    _function("cx_merged", identifiers.cx_merged, "Identifier", "CX", unmapped="3 6 9 10 11 12"),
     _function("ei", identifiers.ei, "Identifier", "EI"),
     _function("ei_placer", identifiers.ei_placer, "Identifier", "EI"),
     _function("ei_filler", identifiers.ei_filler, "Identifier", "EI"),

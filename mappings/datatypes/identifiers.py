@@ -25,6 +25,32 @@ def cx(value: Repetition, scope: Scope) -> Identifier | None:
     return found
 
 
+def cx_merged(value: Repetition, scope: Scope) -> Identifier | None:
+    """CX of MRG -> Identifier; what names no authority has that of the PID before it: the first of the same
+    type there, else the first."""
+    authority = Authority.of(value.part(4))
+    if not _is_named(authority):
+        authority = _of_survivor(value, scope) or authority
+    found = identifier(value, scope, authority=authority, kind=5, check=2)
+    if found is not None:
+        _within(found, period(value.value(7), value.value(8), scope.at("period")))
+    return found
+
+
+def _is_named(authority: Authority) -> bool:
+    return bool(said(authority.namespace) or said(authority.universal))
+
+
+def _of_survivor(value: Repetition, scope: Scope) -> Authority | None:
+    place = value.value().position.ordinal
+    before = [segment for segment in scope.message.every("PID") if segment.ordinal < place]
+    numbers = before[-1].repetitions(3) if before else ()
+    named = [(said(one.value(5)), Authority.of(one.part(4))) for one in numbers]
+    named = [(kind, authority) for kind, authority in named if _is_named(authority)]
+    alike = [authority for kind, authority in named if kind == said(value.value(5))]
+    return next(iter((*alike, *(authority for _, authority in named))), None)
+
+
 def identifier(
     value: Repetition,
     scope: Scope,

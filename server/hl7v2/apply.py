@@ -24,13 +24,13 @@ from server.fhir.visibility import EVERYTHING
 from server.hl7v2.drafts import Draft, Drafts, Outcome
 from server.hl7v2.finding import Finder, identifier_query
 from server.hl7v2.joining import Json
-from server.hl7v2.merging import Ended, merge, moved, point
+from server.hl7v2.merging import Ended, merge, moved, pointed
 from server.hl7v2.provenance import Origin, provenance
 from server.interactions.condition import claim_key
 from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
 from server.storage.hl7v2_identities import Hl7v2Identities
-from server.storage.interface import VersionConflict, Writer
+from server.storage.interface import Reader, VersionConflict, Writer
 
 ATTEMPTS = 5  # of a message whose resources others change at the same moment
 MOVED_AT_ONCE = 250  # resources of a merge in one transaction
@@ -104,13 +104,7 @@ class Applier:
                 )
                 drafts.apply()
                 ended = merge(drafts, mapped.merges)
-                own = {(draft.resource_type, draft.id) for draft in drafts}
-                followers = [
-                    (version, resource)
-                    for one in ended
-                    for version, resource in moved(reader, one, MOVED_AT_ONCE + len(own) + 1)
-                    if (resource["resourceType"], resource["id"]) not in own
-                ]
+                followers = _followers(reader, drafts, ended)
             if len(followers) <= MOVED_AT_ONCE:
                 break
             self._move(event, mapped, drafts, followers[:MOVED_AT_ONCE])
@@ -192,14 +186,29 @@ def _written(resource: Json, version: int) -> str:
     return f"{resource['resourceType']}/{resource['id']}/_history/{version + 1}"
 
 
+def _followers(reader: Reader, drafts: Drafts, ended: Iterable[Ended]) -> list[tuple[int, Json]]:
+    """What refers to what ended and is not of the message itself, pointed at the survivors: version and
+    content. Each once, also where it refers to several of them.
+    """
+    own = {draft.reference for draft in drafts}
+    found: dict[str, tuple[int, Json]] = {}
+    for one in ended:
+        for version, resource in moved(reader, one, MOVED_AT_ONCE + len(own) + 1):
+            reference = f"{resource['resourceType']}/{resource['id']}"
+            if reference in own:
+                continue
+            _, standing = found.get(reference, (0, None))
+            found[reference] = (version, resource if standing is None else pointed(standing, one))
+    return list(found.values())
+
+
 def _follow(drafts: Drafts, ended: Ended) -> None:
     """Point what the message itself writes at the survivor; the links of the two that were merged stay."""
-    before, after = f"{ended.resource_type}/{ended.before}", f"{ended.resource_type}/{ended.after}"
     for draft in drafts:
         if draft.there and draft.resource_type != ended.resource_type:
-            pointed = point(draft.content, before, after)
-            if pointed is not draft.content:
-                draft.said = pointed
+            following = pointed(draft.content, ended)
+            if following is not draft.content:
+                draft.said = following
 
 
 def _refuse_twin(writer: Writer, draft: Draft) -> None:

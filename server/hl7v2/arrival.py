@@ -1,7 +1,8 @@
 """What the log has to know of a message before it is mapped: its name, its patient, its time (pure).
 
 A message waits for earlier ones of its patient; one that ends a patient's record by a merge waits for those of
-both. Texts that are kept for looking up are cut and cleaned; the message itself stays as it came.
+both, and one of several pairs for those of all (`every_key`). Texts that are kept for looking up are cut and
+cleaned; the message itself stays as it came.
 Sources: HL7 v2.5.1, 2.15.9 (MSH), 3.4.2 (PID), 3.4.3 (PV1), 3.4.9 (MRG)
 """
 
@@ -10,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from mappings.hl7v2.message import Message
+from mappings.hl7v2.message import Hl7Error, Message, Segment, parse
 from mappings.hl7v2.structure import structure_of
 from server.fhir.hashing import hash64
 from server.hl7v2.timestamps import microseconds
+from server.storage.hl7v2_several import SEVERAL
 
 _LONGEST = 200  # characters of a text that an index holds
 _POSITIVE = (1 << 63) - 1
@@ -63,6 +65,8 @@ def keys_of(message: Message, source: str, authorities: tuple[str, ...], zone: Z
     order_key = _key(source, mrn, authority)
     merged, merged_authority = _identifier(message, "MRG", 1, authorities)
     second_key = _key(source, merged, merged_authority or authority) if merged else None
+    if len(message.every("MRG")) > 1:
+        second_key = SEVERAL
     return Keys(
         type=word(message.get("MSH-9.1").text),
         trigger=word(message.get("MSH-9.2").text),
@@ -82,16 +86,47 @@ def _key(source: str, identifier: str, authority: str) -> int:
     return hash64("hl7v2 patient", f"authority {authority}" if authority else source, identifier) & _POSITIVE
 
 
+def every_key(source: str, raw: bytes) -> frozenset[int]:
+    """The keys of all patients of a message of several pairs, by whichever of their identifiers.
+
+    source: its name.
+    """
+    keys: set[int] = set()
+    survivors: set[str] = set()
+    try:
+        segments = parse(raw).segments
+    except Hl7Error:  # what cannot be read is no merge either
+        return frozenset()
+    for segment in segments:
+        if segment.name == "PID":
+            found = _identifiers(segment, 3)
+            survivors = {authority for _, authority in found}
+            keys |= {_key(source, identifier, authority) for identifier, authority in found}
+        elif segment.name == "MRG":
+            keys |= {
+                _key(source, identifier, authority)
+                for identifier, own in _identifiers(segment, 1)
+                for authority in ({own} if own else survivors | {""})
+            }
+    return frozenset(keys)
+
+
+def _identifiers(segment: Segment, field: int) -> list[tuple[str, str]]:
+    """Identifiers, each with the namespace (or the universal id) of its authority."""
+    found: list[tuple[str, str]] = []
+    for repetition in segment.repetitions(field):
+        if identifier := word(repetition.value(1).text):
+            namespace = word(repetition.value(4, 1).text) or word(repetition.value(4, 2).text)
+            found.append((identifier, namespace))
+    return found
+
+
 def _identifier(message: Message, segment: str, field: int, authorities: tuple[str, ...]) -> tuple[str, str]:
     """Identifier and authority's namespace (or its universal id) of the patient; ("", "") for none."""
     first = message.first(segment)
     if first is None:
         return "", ""
-    found: list[tuple[str, str]] = []
-    for repetition in first.repetitions(field):
-        if identifier := word(repetition.value(1).text):
-            namespace = word(repetition.value(4, 1).text) or word(repetition.value(4, 2).text)
-            found.append((identifier, namespace))
+    found = _identifiers(first, field)
     for authority in authorities:
         for identifier, namespace in found:
             if namespace == authority:

@@ -8,11 +8,11 @@ Sources: HL7 v2.5.1 chapters 2.10.1 and 3.3, hl7.org/fhir/R4/valueset-observatio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mappings.result import Intent, Mapped
+from mappings.result import Intent, Mapped, Merge
 from server.fhir.compartments import in_patient_compartment
 from server.fhir.references import LOCAL, rewrite_references
 from server.hl7v2.finding import Current, Finder, Found
@@ -121,6 +121,7 @@ class Drafts:
         for intent in self.intents.values():
             if intent.resource["resourceType"] != _PROVENANCE:
                 self._place(intent, ended=intent.key in ended)
+        self._ending = self._ends(mapped.merges)
 
     def __iter__(self) -> Iterator[Draft]:
         return iter(self._drafts.values())
@@ -128,6 +129,11 @@ class Drafts:
     def of(self, key: str) -> Draft | None:
         """The resource of an intent, None where there is nothing to retire."""
         return self._of_intent.get(key)
+
+    def patient(self, id: str) -> Json:
+        """A Patient as it is to be; {} for what is not there."""
+        draft = self._drafts.get(("Patient", id))
+        return draft.content if draft is not None else self.finder.read("Patient", id).content or {}
 
     def draft(self, resource_type: str, id: str) -> Draft:
         """A resource by its id: the draft of it, or what is stored."""
@@ -260,7 +266,22 @@ class Drafts:
                 raise Refused("other-patient", f"{draft.resource_type}.{name}")
 
     def _patient(self, reference: Any) -> str:
-        """The id of the Patient that a reference leads to, after merges; "" for none."""
+        """The id of the Patient that a reference leads to, after merges and those of this message; "" for
+        none."""
         text = reference.get("reference") if isinstance(reference, dict) else None
         match = LOCAL.fullmatch(text) if isinstance(text, str) else None
-        return self.finder.survivor(match[2]) if match is not None and match[1] == "Patient" else ""
+        if match is None or match[1] != "Patient":
+            return ""
+        id = self.finder.survivor(match[2])
+        for _ in self._ending:  # a chain is no longer than there are merges
+            id = self._ending.get(id, id)
+        return id
+
+    def _ends(self, merges: Iterable[Merge]) -> dict[str, str]:
+        """The Patients that the message ends, each with the one that it is to end in."""
+        pairs = [(self.of(one.victim), self.of(one.survivor)) for one in merges]
+        return {
+            victim.id: survivor.id
+            for victim, survivor in pairs
+            if victim is not None and survivor is not None and victim.resource_type == "Patient"
+        }

@@ -13,7 +13,7 @@ Sources: HL7 v2.5.1 chapter 3.6.2, hl7.org/fhir/R4/patient.html#links
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mappings.result import Merge
@@ -46,8 +46,17 @@ def merge(drafts: Drafts, merges: Iterable[Merge]) -> list[Ended]:
 
     Raises: Refused unknown-merge, inverse-merge, merged-elsewhere.
     """
-    ended = [_merge(drafts, one) for one in merges]
-    return [one for one in ended if one is not None]
+    ended = [one for asked in merges if (one := _merge(drafts, asked)) is not None]
+    after = {(one.resource_type, one.before): one.after for one in ended}
+    return [replace(one, after=_last(after, one)) for one in ended]
+
+
+def _last(after: Mapping[tuple[str, str], str], ended: Ended) -> str:
+    """What something ended in where that ended in the same message too."""
+    last = ended.after
+    while following := after.get((ended.resource_type, last)):
+        last = following
+    return last
 
 
 def _merge(drafts: Drafts, asked: Merge) -> Ended | None:
@@ -62,10 +71,13 @@ def _merge(drafts: Drafts, asked: Merge) -> Ended | None:
             raise Refused("inverse-merge", _LINKED)
         _keep_as_old(survivor, drafts.intents[asked.victim].resource)
         return None
+    end = _end(drafts, survivor.id)
+    if end == victim.id:
+        raise Refused("inverse-merge", _LINKED)
     _keep_as_old(survivor, drafts.intents[asked.victim].resource)
     before = replaced_by(victim.content)
     if before:
-        if drafts.finder.survivor(before) != survivor.id:
+        if _end(drafts, before) != end:
             raise Refused("merged-elsewhere", _LINKED)
         return None
     earlier = [one for one in victim.content.get("identifier", ()) if one.get("use") == "old"]
@@ -74,6 +86,13 @@ def _merge(drafts: Drafts, asked: Merge) -> Ended | None:
     survivor.said = _linked(survivor.content, victim, "replaces")
     victim.touched = survivor.touched = True
     return Ended(_LINKED, victim.id, survivor.id) if victim.current.there else None
+
+
+def _end(drafts: Drafts, id: str) -> str:
+    """The Patient that one leads to, by the merges of the message so far too."""
+    while following := replaced_by(drafts.patient(id)):
+        id = following
+    return id
 
 
 def _merge_unlinked(survivor: Draft, victim: Draft) -> Ended | None:
@@ -106,7 +125,6 @@ def moved(reader: Reader, ended: Ended, most: int) -> list[tuple[int, Json]]:
 
 
 def _moved(reader: Reader, ended: Ended, most: int) -> Iterator[tuple[int, Json]]:
-    before, after = f"{ended.resource_type}/{ended.before}", f"{ended.resource_type}/{ended.after}"
     patients = (ended.before,) if ended.resource_type == _LINKED else ()
     record = Record(ended.resource_type, ended.before, patients)
     position, count = None, 0
@@ -116,9 +134,9 @@ def _moved(reader: Reader, ended: Ended, most: int) -> Iterator[tuple[int, Json]
             if version.resource_type in _STAY or version.resource_type == _LINKED:
                 continue
             stored = content(decode(version.body))
-            pointed = point(stored, before, after)
-            if pointed is not stored:
-                yield version.version_id, pointed
+            following = pointed(stored, ended)
+            if following is not stored:
+                yield version.version_id, following
                 count += 1
                 if count == most:
                     return
@@ -127,6 +145,8 @@ def _moved(reader: Reader, ended: Ended, most: int) -> Iterator[tuple[int, Json]
         position = page.next_after
 
 
-def point(resource: Json, before: str, after: str) -> Json:
-    """The resource with its references to one resource pointing at another one; the same one if it has none."""
+def pointed(resource: Json, ended: Ended) -> Json:
+    """The resource with its references to what ended pointing at what it ended in; the same one if it has
+    none."""
+    before, after = f"{ended.resource_type}/{ended.before}", f"{ended.resource_type}/{ended.after}"
     return rewrite_references(resource, lambda link: after if link == before else None)

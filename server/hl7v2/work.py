@@ -15,6 +15,7 @@ from typing import Protocol
 from mappings.result import Mapped
 from server.errors import FhirError
 from server.hl7v2.apply import Applied, Applier, Event
+from server.hl7v2.arrival import every_key
 from server.hl7v2.refusal import Refused
 from server.hl7v2.trace import trace
 from server.storage.hl7v2_traces import Hl7v2Traces
@@ -60,7 +61,7 @@ class Work:
 
         Raises: FhirError unavailable, storage-full; what was not done is free then.
         """
-        claimed = self.messages.claim(self.clock(), lease=self.lease, limit=limit)
+        claimed = self.messages.claim(self.clock(), lease=self.lease, limit=limit, keys_of=every_key)
         waiting: set[int] = set()  # keys of messages that keep their place
         back: list[Claimed] = []
         done = 0

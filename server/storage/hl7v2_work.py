@@ -3,7 +3,8 @@
 A message waits in state `received`, or in `mapped` where its map was run and applying it is to be tried again.
 It may go when its time has come, nobody holds it, and no earlier message of one of its keys waits, is held or
 is parked: first in, first out for each patient, side by side for different ones. A merge has two keys. Messages
-of one key that are claimed together are done in the order of their ids.
+of one key that are claimed together are done in the order of their ids. What has more keys than two is asked
+for them (`hl7v2_several`).
 
 A message ends as `applied`, or as `failed`, which frees its keys, or it is `parked`, which holds them until a
 person decides. Its end is written in the transaction of what it brings about, so that both are there or
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
@@ -24,6 +26,7 @@ from uuid import uuid4
 from server.fhir.dates import microseconds
 from server.storage.database import Connection, Database
 from server.storage.dialect import Dialect, Parameters
+from server.storage.hl7v2_several import KeysOf, Several, is_held
 
 WAITING = ("received", "mapped")
 _WAITS = "state IN ('received', 'mapped')"
@@ -79,17 +82,21 @@ class Hl7v2Work:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._floor, self._floor_until = 0, 0.0
+        self._several = Several()
 
-    def claim(self, now: datetime, *, lease: timedelta, limit: int) -> tuple[Claimed, ...]:
+    def claim(
+        self, now: datetime, *, lease: timedelta, limit: int, keys_of: KeysOf = lambda source, raw: frozenset()
+    ) -> tuple[Claimed, ...]:
         """Up to limit messages that may be applied now, in the order of their ids, held for the lease.
 
         One may follow another one of its key among them: where that one does not end, give this one back.
+        keys_of: the keys of a message that has more than two.
         """
         at = microseconds(now)
         began = time.monotonic()
         floor = self._floor if began < self._floor_until else 0
         with self._database.reading() as connection:
-            look = _choose(connection, at, 1, floor)
+            look = _choose(connection, at, 1, floor, self._several.of(connection, keys_of))
         if not floor and look.passed >= _MANY:
             # Many wait behind a message that is parked, say: to look at them each time would cost more than the
             # work. Whatever shares a key with them waits with them meanwhile.
@@ -101,7 +108,8 @@ class Hl7v2Work:
         values = {"token": token, "until": at + lease // timedelta(microseconds=1), "now": at}
         with self._database.writing() as connection:
             connection.lock(_CLAIMS)
-            chosen = _choose(connection, at, limit, floor).chosen
+            several = self._several.of(connection, keys_of)
+            chosen = _choose(connection, at, limit, floor, several).chosen
             if not chosen:
                 return ()
             parameters = Parameters(connection.dialect)
@@ -112,7 +120,7 @@ class Hl7v2Work:
                 parameters.values | values,
             ).fetchall()
         return tuple(
-            Claimed(id, source, frozenset(key for key in keys if key is not None), attempts, token)
+            Claimed(id, source, several.get(id) or _present(keys), attempts, token)
             for id, source, attempts, *keys in sorted(rows, key=lambda row: int(row[0]))
         )
 
@@ -219,8 +227,16 @@ class _Look:
     last: int
 
 
-def _choose(connection: Connection, now: int, limit: int, floor: int) -> _Look:
+def _present(keys: Sequence[int | None]) -> frozenset[int]:
+    return frozenset(key for key in keys if key is not None)
+
+
+def _choose(
+    connection: Connection, now: int, limit: int, floor: int, several: Mapping[int, frozenset[int]]
+) -> _Look:
     """The first messages behind `floor` that may go. What is open up to there counts as held.
+
+    several: the keys of the open messages that have more than two, in their order.
 
     What must wait makes its keys wait, and through a merge also the other key; hence row after row here rather
     than in SQL. They come in the order of their ids, so that what is before one was looked at before it.
@@ -228,8 +244,14 @@ def _choose(connection: Connection, now: int, limit: int, floor: int) -> _Look:
     chosen: list[int] = []
     waiting: set[int] = set()
     passed, last = 0, floor
+    ahead = deque(several)
     for id, order_key, second_key, blocked in _candidates(connection, now, limit, floor):
-        keys = {order_key} if second_key is None else {order_key, second_key}
+        while ahead and ahead[0] < id:
+            if (earlier := ahead.popleft()) not in chosen:
+                waiting |= several[earlier]
+        keys = several.get(id) or _present((order_key, second_key))
+        if id in several:
+            blocked = blocked or is_held(connection, id, keys, _HELD, {"now": now, "floor": floor})
         if blocked or not waiting.isdisjoint(keys):
             waiting |= keys
             if not chosen:

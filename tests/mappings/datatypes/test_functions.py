@@ -17,6 +17,7 @@ DATE = "20240101"
 # Every component that the datatype has, filled in with something that belongs there.
 FULL = {
     "cx": f"1^2^M10^W&1.2.3&ISO^MR^FAC^{DATE}^{DATE}^J^A^S^N",
+    "cx_merged": f"1^2^M10^W&1.2.3&ISO^MR^FAC^{DATE}^{DATE}^J^A^S^N",
     "ei": "1^W^1.2.3^ISO",
     "eip_placer": "1&W&1.2.3&ISO^2",
     "eip_filler": "1^2&W&1.2.3&ISO",

@@ -238,7 +238,7 @@ def test_whatever_is_held_what_is_claimed_comes_before_all_else_of_its_keys(
                     found.append((id, first, second, blocked))
             return Rows(found[: int(sql.rpartition(" ")[2])])
 
-    chosen = _choose(Connection(), 0, limit, floor).chosen  # type: ignore[arg-type]
+    chosen = _choose(Connection(), 0, limit, floor, {}).chosen  # type: ignore[arg-type]
     assert all(id > floor for id in chosen)
     assert len(chosen) <= limit
     for id in chosen:
