@@ -10,7 +10,7 @@ from mappings.compiler.conditions import condition
 from mappings.compiler.context import Compilation, Place
 from mappings.compiler.document import Node
 from mappings.compiler.element_paths import NoPath, resolve
-from mappings.compiler.elements import Element
+from mappings.compiler.elements import Element, elements_of
 from mappings.compiler.problems import did_you_mean
 from mappings.compiler.v2_fields import NoField, check_segment, group_names
 from mappings.findings import FINDINGS
@@ -46,7 +46,7 @@ KINDS = {
     "warn": frozenset({"warn", "text", "from"}),
     "every": frozenset({"every", "rules"}),
     "clear": frozenset({"clear"}),
-    "to": _VALUE | {"rules", "always"},
+    "to": _VALUE | {"rules", "always", "needs"},
     "rules": frozenset({"rules"}),
 }
 WORDS = _AROUND.union(*KINDS.values())
@@ -192,7 +192,18 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
     inner_rules = block(compilation, node["rules"], place.building(element.type))
     resources.check_required(compilation, node, element.type)
     always = "always" in node and node["always"].text == "true"
-    return ObjectRule(node.where, target, (inner_rules,), always)
+    return ObjectRule(node.where, target, (inner_rules,), always, _needs(compilation, node, element))
+
+
+def _needs(compilation: Compilation, node: Node, element: Element) -> tuple[str, ...]:
+    """The members that `needs` names, choices without `[x]`."""
+    items = node["needs"].items if "needs" in node else []
+    known = {member.choice or name for name, member in elements_of(element.type).items()}
+    known = {name.removesuffix("[x]") for name in known}
+    for item in items:
+        if item.text.removesuffix("[x]") not in known:
+            compilation.wrong(item, f"{element.type} has no {item.text!r}{did_you_mean(item.text, known)}")
+    return tuple(item.text.removesuffix("[x]") for item in items)
 
 
 def _value(compilation: Compilation, node: Node, place: Place, when: Condition | None) -> ValueRule | None:

@@ -39,7 +39,7 @@ _WIDER = {
     "instant": {"dateTime"},
     "positiveInt": {"integer", "unsignedInt"},
     "unsignedInt": {"integer"},
-    "Quantity": {"Duration", "Age", "Count", "Distance"},
+    "Quantity": {"SimpleQuantity", "Duration", "Age", "Count", "Distance"},
 }
 
 

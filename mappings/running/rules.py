@@ -4,6 +4,7 @@ to write).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -202,13 +203,15 @@ class ObjectRule:
     """Builds an object; it is written if something of the message is in it. One that is there already is
     filled.
 
-    always: it is written even if nothing of the message is in it.
+    always: it is written even if nothing of the message is in it. needs: it is written only with one of these
+    (names of properties, or of choices without `[x]`).
     """
 
     where: str
     target: Target
     rules: tuple[Rule, ...]
     always: bool = False
+    needs: tuple[str, ...] = ()
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
@@ -218,7 +221,7 @@ class ObjectRule:
         at = frame.inner()
         for rule in self.rules:
             rule.run(at, inner)
-        if not (inner.is_substance or self.always) or not inner.content:
+        if not (inner.is_substance or self.always) or not inner.content or self._lacks(inner.content):
             run.steps[mark:] = [step for step in run.steps[mark:] if not self._is_inside(step, inner)]
             return
         element.is_substance = element.is_substance or inner.is_substance
@@ -228,6 +231,14 @@ class ObjectRule:
                 if self._is_inside(run.steps[index], inner):
                     placed = path + run.steps[index].path.removeprefix(expected)
                     run.steps[index] = msgspec.structs.replace(run.steps[index], path=placed)
+
+    def _lacks(self, content: Mapping[str, Any]) -> bool:
+        """Whether none of the members is there that the object cannot be without."""
+        return bool(self.needs) and not any(
+            name == need or (name.startswith(need) and name[len(need)].isupper())
+            for name in content
+            for need in self.needs
+        )
 
     @staticmethod
     def _is_inside(step: Step, inner: Element) -> bool:
