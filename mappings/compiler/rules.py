@@ -195,15 +195,18 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
     return ObjectRule(node.where, target, (inner_rules,), always, _needs(compilation, node, element))
 
 
-def _needs(compilation: Compilation, node: Node, element: Element) -> tuple[str, ...]:
-    """The members that `needs` names, choices without `[x]`."""
-    items = node["needs"].items if "needs" in node else []
+def _needs(compilation: Compilation, node: Node, element: Element) -> tuple[tuple[str, ...], ...]:
+    """The members that `needs` names, choices without `[x]`; `a | b` is one of the two."""
     known = {member.choice or name for name, member in elements_of(element.type).items()}
     known = {name.removesuffix("[x]") for name in known}
-    for item in items:
-        if item.text.removesuffix("[x]") not in known:
-            compilation.wrong(item, f"{element.type} has no {item.text!r}{did_you_mean(item.text, known)}")
-    return tuple(item.text.removesuffix("[x]") for item in items)
+    found = []
+    for item in node["needs"].items if "needs" in node else []:
+        names = tuple(name.strip().removesuffix("[x]") for name in item.text.split("|"))
+        for name in names:
+            if name not in known:
+                compilation.wrong(item, f"{element.type} has no {name!r}{did_you_mean(name, known)}")
+        found.append(names)
+    return tuple(found)
 
 
 def _value(compilation: Compilation, node: Node, place: Place, when: Condition | None) -> ValueRule | None:

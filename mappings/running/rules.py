@@ -203,15 +203,15 @@ class ObjectRule:
     """Builds an object; it is written if something of the message is in it. One that is there already is
     filled.
 
-    always: it is written even if nothing of the message is in it. needs: it is written only with one of these
-    (names of properties, or of choices without `[x]`).
+    always: it is written even if nothing of the message is in it. needs: it is written only with one
+    of each of these (names of properties, or of choices without `[x]`).
     """
 
     where: str
     target: Target
     rules: tuple[Rule, ...]
     always: bool = False
-    needs: tuple[str, ...] = ()
+    needs: tuple[tuple[str, ...], ...] = ()
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
@@ -233,11 +233,14 @@ class ObjectRule:
                     run.steps[index] = msgspec.structs.replace(run.steps[index], path=placed)
 
     def _lacks(self, content: Mapping[str, Any]) -> bool:
-        """Whether none of the members is there that the object cannot be without."""
-        return bool(self.needs) and not any(
-            name == need or (name.startswith(need) and name[len(need)].isupper())
-            for name in content
-            for need in self.needs
+        """Whether a member is missing that the object cannot be without."""
+        return not all(
+            any(
+                name == need or (name.startswith(need) and name[len(need)].isupper())
+                for name in content
+                for need in needs
+            )
+            for needs in self.needs
         )
 
     @staticmethod

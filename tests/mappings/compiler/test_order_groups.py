@@ -53,7 +53,7 @@ def test_an_object_without_a_member_that_it_needs_is_not_written(run) -> None:
     rules = (
         START
         + STATUS
-        + "          - to: dosage\n            needs: [dose, 'rate[x]']\n            rules:\n"
+        + "          - to: dosage\n            needs: ['dose | rate[x]']\n            rules:\n"
         + "              - {to: route, from: RXR-1, using: cwe}\n"
         + "              - {to: dose, from: RXE-3, using: amount}\n"
         + "              - {to: rateQuantity, from: RXE-25, using: amount}\n"
@@ -71,3 +71,16 @@ def test_a_member_that_the_object_cannot_have_is_a_mistake(problems_of) -> None:
     rules = START + STATUS + "          - {to: dosage, needs: [dosis], rules: [{to: text, from: RXE-2.1}]}\n"
     text = f"map: X\nfor: RDE^O11\nrules:\n{rules}"
     assert any("has no 'dosis'; did you mean 'dose'" in problem for problem in problems_of(m=text))
+
+
+def test_an_object_may_need_several_members_at_once(run) -> None:
+    rules = (
+        START
+        + STATUS
+        + "          - to: dosage.rateRatio\n            needs: [numerator, denominator]\n            rules:\n"
+        + "              - {to: numerator, from: RXE-3, using: amount}\n"
+        + "              - {to: denominator, from: RXE-25, using: amount}\n"
+    )
+    assert "dosage" not in only(run(rules, *ORDER[:3], "RXE||2|5", header=RDE))
+    both = only(run(rules, *ORDER[:3], "RXE||2|5||||||||||||||||||||||7", header=RDE))
+    assert set(both["dosage"]["rateRatio"]) == {"numerator", "denominator"}
