@@ -5,9 +5,11 @@ from __future__ import annotations
 from mappings.compiler.context import Compilation, Place
 from mappings.compiler.document import Node
 from mappings.compiler.problems import did_you_mean
+from mappings.compiler.v2_fields import group_names
 from mappings.running.conditions import (
     AnyOf,
     Condition,
+    HasGroup,
     Is,
     IsFilled,
     IsIn,
@@ -20,7 +22,7 @@ from mappings.running.conditions import (
 )
 
 STATES = ("valued", "empty", "null")
-WORDS = frozenset({"trigger", "known", "unknown", "segment", "single", "several", "any"})
+WORDS = frozenset({"trigger", "known", "unknown", "segment", "group", "single", "several", "any"})
 # Settings of a source that are no switches, with what they are where nobody says.
 _SETTINGS = {"source.production": "true", "source.medication_list": "false"}
 
@@ -54,6 +56,10 @@ def _test(compilation: Compilation, node: Node, name: str, value: Node, place: P
     texts, negated = _texts(compilation, value)
     if name == "segment":
         return IsThere(texts, negated)
+    if name == "group":
+        for text in sorted(texts - group_names()):
+            compilation.wrong(value, f"no group {text!r}{did_you_mean(text, group_names())}")
+        return HasGroup(texts, negated)
     if name == "trigger":
         return TriggerIs(texts, negated)
     if name.startswith(("switch.", "source.")):

@@ -10,7 +10,7 @@ from mappings.compiler.conditions import condition
 from mappings.compiler.context import Compilation, Place
 from mappings.compiler.document import Node
 from mappings.compiler.element_paths import NoPath, resolve
-from mappings.compiler.elements import Element
+from mappings.compiler.elements import Element, elements_of
 from mappings.compiler.problems import did_you_mean
 from mappings.compiler.v2_fields import NoField, check_segment, group_names
 from mappings.findings import FINDINGS
@@ -47,7 +47,7 @@ KINDS = {
     "every": frozenset({"every", "rules"}),
     "clear": frozenset({"clear"}),
     "keep": frozenset({"keep"}),
-    "to": _VALUE | {"rules", "always"},
+    "to": _VALUE | {"rules", "always", "needs"},
     "rules": frozenset({"rules"}),
 }
 WORDS = _AROUND.union(*KINDS.values())
@@ -196,7 +196,22 @@ def _core(compilation: Compilation, node: Node, kind: str, place: Place) -> Rule
     is_default = "default" in node
     if is_default and node["default"].text != "true":
         compilation.wrong(node["default"], "of an object `default` is true: its rules say what it is")
-    return ObjectRule(node.where, target, (inner_rules,), always, is_default)
+    needs = _needs(compilation, node, element)
+    return ObjectRule(node.where, target, (inner_rules,), always, is_default, needs)
+
+
+def _needs(compilation: Compilation, node: Node, element: Element) -> tuple[tuple[str, ...], ...]:
+    """The members that `needs` names, choices without `[x]`; `a | b` is one of the two."""
+    known = {member.choice or name for name, member in elements_of(element.type).items()}
+    known = {name.removesuffix("[x]") for name in known}
+    found = []
+    for item in node["needs"].items if "needs" in node else []:
+        names = tuple(name.strip().removesuffix("[x]") for name in item.text.split("|"))
+        for name in names:
+            if name not in known:
+                compilation.wrong(item, f"{element.type} has no {name!r}{did_you_mean(name, known)}")
+        found.append(names)
+    return tuple(found)
 
 
 def _value(compilation: Compilation, node: Node, place: Place, when: Condition | None) -> ValueRule | None:

@@ -21,10 +21,12 @@ from mappings.datatypes import (
     numbers,
     observed,
     parties,
+    schedule,
     text,
     times,
     timing,
 )
+from mappings.datatypes.administration_time import administration_time
 from mappings.datatypes.ends import dtm_end
 from mappings.datatypes.function import Function
 from mappings.datatypes.procedure_time import procedure_time
@@ -83,6 +85,7 @@ _ALL = (
     _function("xon", parties.xon, "Reference(Organization)", "XON", unmapped="2 5 8 9"),
     _function("xon_identifier", parties.xon_identifier, "Identifier", "XON"),
     _function("pl", parties.pl, "Reference(Location)", "PL", unmapped="5 6 11"),
+    _function("la", parties.la, "Reference(Location)", "LA1 LA2", unmapped="5 6 9 10 11 12 13 14 15 16"),
     _function("xad", addresses.xad, "Address", "XAD AD SAD", unmapped="8 11 15 16 17 18 20 21 22 23"),
     _function("xtn", contact_points.xtn, "ContactPoint", "XTN TN", unmapped="9 10 11 15 16 17"),
     _function("xtn_home", contact_points.xtn_home, "ContactPoint", "XTN TN", unmapped="9 10 11 15 16 17"),
@@ -113,12 +116,16 @@ _ALL = (
     _function("dose", amounts.dose, "dose[x]", "NM ST"),
     _function("rate", amounts.rate, "rate[x]", "NM ST"),
     _function("duration", amounts.duration, "Duration", "CQ NM"),
+    _function("time_span", amounts.time_span, "Quantity", "NM ST"),
     _function("minutes", amounts.minutes, "positiveInt", "CQ NM"),
     # timing
     _function("rpt", timing.rpt, "Timing", "RPT CWE CE ID IS ST", unmapped="2 3 4 7"),
     _function("rpt_as_needed", timing.rpt_as_needed, "boolean", "RPT CWE CE ID IS ST"),
     _function("tq", timing.tq, "Timing", "TQ", unmapped="1 6 7 9 10 11"),
     _function("tq_as_needed", timing.tq_as_needed, "boolean", "TQ"),
+    _function("tq1", schedule.tq1, "Timing", "*"),
+    _function("dosage_sequence", schedule.dosage_sequence, "integer", "*"),
+    _function("administration_time", administration_time, "effective[x]", _MOMENTS),
     # content and results
     _function("ed", attachments.ed, "Attachment", "ED", unmapped="1"),
     _function("rp", attachments.rp, "Attachment", "RP", unmapped="2"),

@@ -129,6 +129,26 @@ def duration(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     return found
 
 
+def cq_duration(value: Repetition, scope: Scope) -> dict[str, Any] | None:
+    """CQ -> Duration; None, with a finding, without a unit of time."""
+    found = cq(value, scope)
+    if found is not None and found.get("code") not in TIMES:
+        scope.warn("unit-unknown", value.value(1), "a length of time needs a unit of time; left out")
+        return None
+    return found
+
+
+def time_span(value: Repetition, scope: Scope) -> Quantity | None:
+    """ST (`H1`: an hour) -> Quantity of time; None, with a finding, for what is none."""
+    leaf = value.value(1)
+    found = span(said(leaf))
+    if found is None:
+        scope.warn("unit-unknown", leaf, "not a length of time as H1 or M30; left out")
+        return None
+    scope.used(leaf, "value")
+    return found
+
+
 def minutes(value: Repetition, scope: Scope) -> int | None:
     """NM with its unit, or CQ -> positiveInt of minutes, rounded up; a number without a unit counts minutes."""
     apart = scope.apart()

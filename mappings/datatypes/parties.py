@@ -143,6 +143,16 @@ def pl(value: Repetition, scope: Scope) -> Reference | None:
 
     The path from the widest to the narrowest place is what a Location is known by, for one source.
     """
+    found = _chain(value, scope, is_pl=True)
+    return found or _by_name(said(value.value(9)), "Location", value, scope, (9,))
+
+
+def la(value: Repetition, scope: Scope) -> Reference | None:
+    """LA1, LA2 -> Reference(Location), as pl; the address of the place is left alone."""
+    return _chain(value, scope, is_pl=False)
+
+
+def _chain(value: Repetition, scope: Scope, *, is_pl: bool) -> Reference | None:
     names = [as_code(said(value.value(component))) for component, _, _ in _LEVELS]
     reference: Reference | None = None
     last = max((at for at, name in enumerate(names) if name), default=-1)
@@ -162,12 +172,10 @@ def pl(value: Repetition, scope: Scope) -> Reference | None:
         identities = [Identity(source_uri(scope, "location"), f"{path}:{code}")]
         if reference:
             resource["partOf"] = reference
-        if at == last:
+        if at == last and is_pl:
             _most_granular(resource, identities, value, inner)
         reference = scope.resource(key, resource, identities, write="create")
-    if reference is None:
-        return _by_name(said(value.value(9)), "Location", value, scope, (9,))
-    return _displayed(reference, names[last])
+    return _displayed(reference, names[last]) if reference is not None else None
 
 
 def _most_granular(

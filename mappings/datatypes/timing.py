@@ -6,6 +6,7 @@ A pattern that can be read as numbers becomes `repeat`; every pattern stays as s
 from __future__ import annotations
 
 import re
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mappings.datatypes.amounts import TIMES, span
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _GTS = "http://terminology.hl7.org/CodeSystem/v3-GTSAbbreviation"
 _COUNT = re.compile(r"X([1-9][0-9]{0,8})", re.ASCII | re.IGNORECASE)
 _WITHOUT_OFFSET = frozenset({"C", "CM", "CD", "CV"})
+_DAYS = {"d": 1, "wk": 7}
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "wk": 604800}
+_DATE = len("YYYY-MM-DD")
 _OFFSET_MINUTES = {"min": 1, "h": 60, "d": 1440}
 
 
@@ -149,7 +153,7 @@ def _times(leaf: Value, scope: Scope) -> list[str]:
 
 
 def _bounds(repeat: Repeat, value: Repetition, scope: Scope) -> None:
-    """TQ.3 to 5: a duration, or else from when until when. `X5` and the like say how often."""
+    """TQ.3 to 5: a duration, from when until when, or for how long. `X5` and the like say how often."""
     leaf = value.value(3)
     sent = said(leaf)
     length = span(sent)
@@ -157,10 +161,28 @@ def _bounds(repeat: Repeat, value: Repetition, scope: Scope) -> None:
     if times:
         repeat["count"] = int(times[1])
         scope.used(leaf, "repeat.count")
-    elif length and not said(value.value(5)):
+    if length and not said(value.value(5)) and not said(value.value(4)):
         repeat["boundsDuration"] = length
         scope.used(leaf, "repeat.boundsDuration.value")
         return
     bounds = period(value.value(4), value.value(5), scope.at("repeat.boundsPeriod"))
+    if bounds and length and "end" not in bounds and (last := later(bounds["start"], length)):
+        bounds["end"] = last
+        scope.used(leaf, "repeat.boundsPeriod.end")
     if bounds:
         repeat["boundsPeriod"] = bounds
+
+
+def later(start: str, length: dict[str, Any]) -> str:
+    """When a length of time from a start is over: its last day, or the time; "" where that cannot be told."""
+    try:
+        if len(start) == _DATE and length["code"] in _DAYS:
+            days = length["value"] * _DAYS[length["code"]]
+            return (date.fromisoformat(start) + timedelta(days=int(days) - 1)).isoformat() if days >= 1 else ""
+        if "T" in start and length["code"] in _SECONDS:
+            seconds = float(length["value"] * _SECONDS[length["code"]])
+            moment = datetime.fromisoformat(start) + timedelta(seconds=seconds)
+            return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError):
+        return ""
+    return ""

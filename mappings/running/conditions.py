@@ -94,6 +94,17 @@ class IsSingle:
 
 
 @dataclass(frozen=True, slots=True)
+class HasGroup:
+    """Whether one of these groups is in the group at hand; `negated`: none of them is."""
+
+    groups: frozenset[str]
+    negated: bool = False
+
+    def holds(self, frame: Frame, seen: list[Value]) -> bool:
+        return any(frame.has_group(name) for name in self.groups) != self.negated
+
+
+@dataclass(frozen=True, slots=True)
 class TriggerIs:
     """Whether the message's trigger event (MSH-9.2) is one of these."""
 

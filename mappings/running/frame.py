@@ -1,9 +1,9 @@
 """Where in the message a rule stands: group, segments and repetition that loops have chosen, names that are
 known.
 
-A path means a segment in the group of the frame or in the groups within, else further out. On the way out the
-groups that are like the one we came from are left alone: an order never sees the specimen of the order before
-it.
+A path means a segment of the group of the frame, else of the groups within, else further out: the route of an
+encoded order is the one after its RXE, not that of the RXO before it. On the way out the groups that are like
+the one we came from are left alone: an order never sees the specimen of the order before it.
 A loop over segments looks inside only, and each round stands in the group of its segment.
 """
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 APART = frozenset({"PRIOR_RESULT"})
 
 
-def within(group: Group, name: str, left_out: str = "") -> list[Segment]:
-    """The segments of a name in a group and its inner groups but those called `left_out`, in the message's
-    order.
-    """
-    found = [segment for segment in group.segments if segment.name == name]
+def nearest(group: Group, name: str, left_out: str = "") -> Segment | None:
+    """The first segment of a name in a group itself, else in its inner groups but those called `left_out`."""
+    for segment in group.segments:
+        if segment.name == name:
+            return segment
     for inner in group.groups:
-        if inner.name != left_out and inner.name not in APART:
-            found += within(inner, name, left_out)
-    if len(found) > 1:
-        found.sort(key=lambda segment: segment.ordinal)
-    return found
+        if inner.name == left_out or inner.name in APART:
+            continue
+        if (found := nearest(inner, name)) is not None:
+            return found
+    return None
 
 
 class Frame:
@@ -81,19 +81,25 @@ class Frame:
         """
         found = self._known.get(name)
         if found is None:
-            found = self._known[name] = self.chosen.get(name) or self.every(name)[:1]
+            found = self._known[name] = self.chosen.get(name) or self._seen(name)
         return found
 
-    def every(self, name: str) -> list[Segment]:
-        """All segments of a name that are seen from here: inside, else further out."""
+    def _seen(self, name: str) -> list[Segment]:
+        """The first segment of a name that is seen from here: inside, else further out."""
+        first = nearest(self.group, name)
+        if first is not None:
+            return [first]
         frame: Frame | None = self
-        found = within(self.group, name)
-        while not found and frame is not None:
+        while frame is not None:
             outer, came_from = frame.outer, frame.group
             if outer is not None and outer.group is not came_from:
-                found = outer.chosen.get(name) or within(outer.group, name, came_from.name)
+                if chosen := outer.chosen.get(name):
+                    return chosen
+                first = nearest(outer.group, name, came_from.name)
+                if first is not None:
+                    return [first]
             frame = outer
-        return found
+        return []
 
     def holding(self, name: str) -> list[tuple[Segment, Frame]]:
         """The segments of a name in this frame's group and the groups in it, each with a frame in its own
@@ -101,7 +107,7 @@ class Frame:
         """
         found = [(segment, self) for segment in self.group.segments if segment.name == name]
         for inner in self.group.groups:
-            if inner.name not in APART and within(inner, name):
+            if inner.name not in APART and nearest(inner, name) is not None:
                 found += self.at_group(inner).holding(name)
         if len(found) > 1:
             found.sort(key=lambda held: held[0].ordinal)
@@ -123,6 +129,10 @@ class Frame:
             )
             first = Frame(first.run, group, first.outer)
         return first.at_segments(name, [segment for segment, _ in held])
+
+    def has_group(self, name: str) -> bool:
+        """Whether there is a group of a name inside this one's."""
+        return bool(self.group.groups_named(name))
 
     def at_groups(self, name: str) -> Iterator[Frame]:
         """A frame for each group of a name inside this one's, in frames for the groups between: the second

@@ -4,6 +4,7 @@ to write).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -203,7 +204,8 @@ class ObjectRule:
     filled.
 
     always: it is written even if nothing of the message is in it. default: only where nothing came before and
-    nothing is stored.
+    nothing is stored. needs: it is written only with one of each of these (names of properties, or of choices
+    without `[x]`).
     """
 
     where: str
@@ -211,6 +213,7 @@ class ObjectRule:
     rules: tuple[Rule, ...]
     always: bool = False
     default: bool = False
+    needs: tuple[tuple[str, ...], ...] = ()
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
@@ -222,7 +225,7 @@ class ObjectRule:
         at = frame.inner()
         for rule in self.rules:
             rule.run(at, inner)
-        if not (inner.is_substance or self.always) or not inner.content:
+        if not (inner.is_substance or self.always) or not inner.content or self._lacks(inner.content):
             run.steps[mark:] = [step for step in run.steps[mark:] if not self._is_inside(step, inner)]
             return
         element.is_substance = element.is_substance or inner.is_substance
@@ -234,6 +237,17 @@ class ObjectRule:
                 if self._is_inside(run.steps[index], inner):
                     placed = path + run.steps[index].path.removeprefix(expected)
                     run.steps[index] = msgspec.structs.replace(run.steps[index], path=placed)
+
+    def _lacks(self, content: Mapping[str, Any]) -> bool:
+        """Whether a member is missing that the object cannot be without."""
+        return not all(
+            any(
+                name == need or (name.startswith(need) and name[len(need)].isupper())
+                for name in content
+                for need in needs
+            )
+            for needs in self.needs
+        )
 
     @staticmethod
     def _is_inside(step: Step, inner: Element) -> bool:

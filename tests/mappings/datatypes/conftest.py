@@ -124,6 +124,14 @@ def _resources(name: str, answered: Answer) -> Iterator[dict[str, Any]]:
         yield {**observation, "referenceRange": [result]}
     elif kind == "performed[x]":
         yield {"resourceType": "Procedure", "status": "completed", "subject": subject, **(result or {})}
+    elif kind == "effective[x]":
+        yield {
+            "resourceType": "MedicationAdministration",
+            "status": "completed",
+            "medicationCodeableConcept": {"text": "x"},
+            "subject": subject,
+            **(result or {}),
+        }
     elif kind in ("dose[x]", "rate[x]"):
         yield {
             "resourceType": "MedicationRequest",

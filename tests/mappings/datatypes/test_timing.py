@@ -99,8 +99,14 @@ def test_tq_interval_times_and_bounds(ask: Ask) -> None:
     }
 
 
-def test_tq_duration_bounds_what_has_no_end(ask: Ask) -> None:
+def test_tq_duration_from_a_start_ends_so_much_later(ask: Ask) -> None:
     repeat = ask("tq", "^Q6H^D5^20240101").result["repeat"]
+    assert repeat["boundsPeriod"] == {"start": "2024-01-01", "end": "2024-01-05"}
+    assert "boundsDuration" not in repeat
+
+
+def test_tq_duration_bounds_what_has_neither_start_nor_end(ask: Ask) -> None:
+    repeat = ask("tq", "^Q6H^D5").result["repeat"]
     assert (repeat["boundsDuration"]["value"], repeat["boundsDuration"]["code"]) == (5, "d")
     assert "boundsPeriod" not in repeat
 
