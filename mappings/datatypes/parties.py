@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mappings.datatypes.authorities import Authority, source_uri
 from mappings.datatypes.identifiers import ei, identifier
 from mappings.datatypes.names import displayed, xcn_name
-from mappings.datatypes.reading import as_code, said, text
+from mappings.datatypes.reading import as_code, text
 from mappings.result import Identity
 from mappings.scope import Scope
 
@@ -39,7 +39,7 @@ def xcn_identifier(value: Repetition, scope: Scope) -> dict[str, Any] | None:
 
 def xcn(value: Repetition, scope: Scope) -> Reference | None:
     """XCN -> Reference(Practitioner), with the Practitioner where it has an id number; None for nobody."""
-    if not said(value.value(1)):
+    if not value.said(1):
         return _by_name(
             displayed(xcn_name(value, scope.apart())), "Practitioner", value, scope, tuple(range(2, 7))
         )
@@ -52,7 +52,7 @@ def xcn(value: Repetition, scope: Scope) -> Reference | None:
     name = xcn_name(value, inner.at("name[0]"))
     if name:
         resource["name"] = [name]
-    degree = as_code(said(value.value(7)))
+    degree = as_code(value.said(7))
     if degree:
         resource["qualification"] = [{"code": _degree(degree, value, inner)}]
     reference = scope.resource(
@@ -76,15 +76,15 @@ def _degree(degree: str, value: Repetition, scope: Scope) -> dict[str, Any]:
 
 def xon_identifier(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     """XON -> Identifier of the organization: XON.10, else XON.3."""
-    place = 10 if said(value.value(10)) else 3
+    place = 10 if value.said(10) else 3
     check = 0 if place == 10 else 4
     return identifier(value, scope, authority=Authority.of(value.part(6)), number=place, kind=7, check=check)
 
 
 def xon(value: Repetition, scope: Scope) -> Reference | None:
     """XON -> Reference(Organization), with the Organization where it has an id number; None for nothing."""
-    name = said(value.value(1))
-    if not (said(value.value(10)) or said(value.value(3))):
+    name = value.said(1)
+    if not (value.said(10) or value.said(3)):
         return _by_name(name, "Organization", value, scope, (1,))
     apart = scope.apart()
     number = xon_identifier(value, apart) or {}
@@ -109,7 +109,7 @@ def pl(value: Repetition, scope: Scope) -> Reference | None:
 
     The path from the widest to the narrowest place is what a Location is known by, for one source.
     """
-    names = [as_code(said(value.value(component))) for component, _, _ in _LEVELS]
+    names = [as_code(value.said(component)) for component, _, _ in _LEVELS]
     reference: Reference | None = None
     last = max((at for at, name in enumerate(names) if name), default=-1)
     for at, (component, code, display) in enumerate(_LEVELS):
@@ -132,7 +132,7 @@ def pl(value: Repetition, scope: Scope) -> Reference | None:
             _most_granular(resource, identities, value, inner)
         reference = scope.resource(key, resource, identities, write="create")
     if reference is None:
-        return _by_name(said(value.value(9)), "Location", value, scope, (9,))
+        return _by_name(value.said(9), "Location", value, scope, (9,))
     return _displayed(reference, names[last])
 
 

@@ -55,11 +55,11 @@ class Segment:
 
         Raises: ValueError for a number below 1.
         """
-        plain, start = self._field(field)
-        if not plain:
+        if not self._has(field):
             return ()
+        plain, start = self._field(field)
         if field <= 2 and self.name in HEADERS:
-            return (Repetition(self, (b"", b""), field, 1, plain, start),)
+            return (Repetition(self, (b"", b""), field, 1, plain, start),) if plain else ()
         separators = self.content.separators
         levels = (separators.component, separators.subcomponent)
         return tuple(
@@ -96,6 +96,12 @@ class Segment:
         if self._fields is None:
             self._fields = self.content.plain[self.start : self.end].split(self.content.separators.field)
         return self._fields
+
+    def _has(self, field: int) -> bool:
+        """Whether there is anything in a field; most fields that are asked for are empty."""
+        at = field - 1 if self.name in HEADERS else field
+        fields = self._split()
+        return at <= 0 or (at < len(fields) and fields[at] != b"")
 
     def _field(self, field: int) -> tuple[bytes, int]:
         """A field and where it starts; b"" at the end of the segment where there is none."""
