@@ -20,5 +20,4 @@ def clean(content: str) -> str:
 
 def said(value: Value) -> str:
     """The text of a component, "" for an empty one and for `\"\"`."""
-    text = value.text
-    return clean(text) if text else ""
+    return value.said

@@ -96,9 +96,10 @@ class MapSet:
 
 def _unread(message: Message, run: Run) -> Iterable[str]:
     for segment in message.segments:
-        for leaf in segment.filled():
-            if leaf.key not in run.read and not _is_structure(segment.name, leaf.field):
-                yield leaf.place
+        for number in segment.filled_fields():
+            if not _is_structure(segment.name, number):
+                for repetition in run.repetitions(segment, number):
+                    yield from (leaf.place for leaf in repetition.filled() if leaf.key not in run.read)
 
 
 def _is_structure(segment: str, field: int) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mappings.content import clean
 from mappings.hl7v2.value import NULL, Value
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ class Repetition:
         """The text there as FHIR can hold it, "" for an empty one and for `\"\"`."""
         if (component, subcomponent) not in self._filled:
             return ""
-        return clean(self.value(component, subcomponent).text)
+        return self.value(component, subcomponent).said
 
     def part(self, component: int) -> Repetition:
         """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""

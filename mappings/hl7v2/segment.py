@@ -79,6 +79,13 @@ class Segment:
         plain, start = nth(plain, start, separators.subcomponent, subcomponent)
         return Value(self, field, repetition, component, subcomponent, start, start + len(plain))
 
+    def filled_fields(self) -> Iterator[int]:
+        """Numbers of the fields that are not empty, in order; the separators of a header are none."""
+        skipped = 2 if self.name in HEADERS else 1  # parts of the line that are no fields with values
+        for number, field in enumerate(self._split()[skipped:], 2 * skipped - 1):
+            if field:
+                yield number
+
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well, in order; the separators of a header are none."""
         separators = self.content.separators

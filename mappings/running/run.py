@@ -114,11 +114,9 @@ class Run:
 
     def positions(self, leaves: Iterable[Value]) -> tuple[str, ...]:
         """Where leaves stand, which counts them as read."""
-        found = []
-        for leaf in leaves:
-            self.read.add(leaf.key)
-            found.append(leaf.place)
-        return tuple(found)
+        found = tuple(leaves)
+        self.read.update([leaf.key for leaf in found])
+        return tuple([leaf.place for leaf in found])
 
     def account(self, uses: list[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
         """One step for each component that a datatype function used, also of the resources that it spoke of."""
