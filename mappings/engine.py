@@ -99,7 +99,7 @@ def _unread(message: Message, run: Run) -> Iterable[str]:
         for number in segment.filled_fields():
             if not _is_structure(segment.name, number):
                 for repetition in run.repetitions(segment, number):
-                    yield from (leaf.place for leaf in repetition.filled() if leaf.key not in run.read)
+                    yield from (leaf.place for leaf in repetition.filled() if leaf.place not in run.read)
 
 
 def _is_structure(segment: str, field: int) -> bool:

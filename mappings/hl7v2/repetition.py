@@ -146,7 +146,8 @@ class Repetition:
     def _blank(self, component: int, subcomponent: int) -> tuple[int, int]:
         """First byte and end of what has no content."""
         plain, start = nth(self._plain, self.start, self._separators[0], component)
-        plain, start = nth(plain, start, self._separators[1], subcomponent)
+        if plain or subcomponent != 1:
+            plain, start = nth(plain, start, self._separators[1], subcomponent)
         return start, start + len(plain)
 
     def _value(self, component: int, subcomponent: int, start: int, end: int) -> Value:

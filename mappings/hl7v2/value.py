@@ -66,7 +66,8 @@ class Value:
     """One subcomponent, the smallest part of a message; of a component without any, the component."""
 
     __slots__ = (
-        "_said", "_segment", "_text", "component", "end", "field", "repetition", "start", "subcomponent",
+        "_place", "_said", "_segment", "_text",
+        "component", "end", "field", "repetition", "start", "subcomponent",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +89,7 @@ class Value:
         self.end = end
         self._text: str | None = None
         self._said: str | None = None
+        self._place: str | None = None
 
     @property
     def raw(self) -> bytes:
@@ -130,11 +132,13 @@ class Value:
     @property
     def place(self) -> str:
         """`str(position)`."""
-        segment = self._segment
-        return (
-            f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]"
-            f".{self.component}.{self.subcomponent}"
-        )
+        if self._place is None:
+            segment = self._segment
+            self._place = (
+                f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]"
+                f".{self.component}.{self.subcomponent}"
+            )
+        return self._place
 
     @property
     def position(self) -> Position:
