@@ -37,6 +37,10 @@ def pieces(part: bytes, start: int, separator: bytes) -> Iterator[tuple[int, byt
 
 def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Component, subcomponent, first byte and end of everything in a repetition that is not blank."""
+    if not (outer and outer in part) and not (inner and inner in part):  # most are a single value
+        if part and not part.isspace():
+            yield 1, 1, start, start + len(part)
+        return
     for c, component in enumerate(part.split(outer) if outer else (part,), 1):
         at = start
         start += len(component) + 1

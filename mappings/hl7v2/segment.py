@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 from mappings.hl7v2.repetition import Repetition, leaves, nth, pieces
 from mappings.hl7v2.separators import Separators
@@ -19,7 +20,7 @@ class Segment:
     and 2 and are not split.
     """
 
-    __slots__ = ("_fields", "content", "end", "name", "occurrence", "ordinal", "start")
+    __slots__ = ("_fields", "_starts", "content", "end", "name", "occurrence", "ordinal", "start")
 
     def __init__(
         self, content: Content, name: str, ordinal: int, occurrence: int, start: int, end: int
@@ -31,6 +32,7 @@ class Segment:
         self.start = start
         self.end = end
         self._fields: list[bytes] | None = None
+        self._starts: list[int] = []
 
     @property
     def raw(self) -> bytes:
@@ -62,6 +64,8 @@ class Segment:
             return (Repetition(self, (b"", b""), field, 1, plain, start),) if plain else ()
         separators = self.content.separators
         levels = (separators.component, separators.subcomponent)
+        if not (separators.repetition and separators.repetition in plain):
+            return (Repetition(self, levels, field, 1, plain, start),)
         return tuple(
             Repetition(self, levels, field, number, piece, at)
             for number, piece, at in pieces(plain, start, separators.repetition)
@@ -121,7 +125,9 @@ class Segment:
                 return self.content.plain[self.start + 3 : self.end][:1], min(self.start + 3, self.end)
         if field >= len(fields):
             return b"", self.end
-        return fields[field], self.start + sum(map(len, fields[:field])) + field
+        if not self._starts:
+            self._starts = [*accumulate([len(one) + 1 for one in fields], initial=self.start)]
+        return fields[field], self._starts[field]
 
     def __repr__(self) -> str:
         return f"Segment({self.name}[{self.occurrence}])"

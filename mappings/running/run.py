@@ -55,10 +55,11 @@ class Run:
 
     def repetitions(self, segment: Segment, number: int) -> list[Repetition]:
         """The repetitions of a field that have content or are null on purpose."""
-        found = self.filled.get((segment.ordinal, number))
+        place = segment.ordinal, number
+        found = self.filled.get(place)
         if found is None:
             found = [one for one in segment.repetitions(number) if not one.is_empty]
-            self.filled[segment.ordinal, number] = found
+            self.filled[place] = found
         return found
 
     def made(self, function: Function, reading: Repetition, table: str = "") -> tuple[Any, tuple[Use, ...]]:
