@@ -1,6 +1,6 @@
 """ADT messages from the log into the store: parsed, mapped, applied, in one process.
 
-    python benchmarks/hl7v2_end_to_end.py [--database sqlite|postgresql] [--messages N] [--rounds N]
+    python benchmarks/hl7v2_end_to_end.py [--database sqlite|postgresql] [--messages N] [--rounds N] [--check]
 
 Each synthetic patient is admitted, updated, transferred, updated and discharged. The limit of the same run is
 the import of what came of it: the same resources in transactions of 100, through the same door, into an empty
@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
+from bars import Verdict
 from data_sets import DATABASES, tests_postgresql
 
 from mappings.hl7v2.message import parse
@@ -63,6 +64,25 @@ class Measured:
     resources: int
     seconds: float
     cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The rounds of one database. fed: messages; loaded: what came of them, in transactions of 100; small: in
+    transactions of five. load: of the machine."""
+
+    database: str
+    fed: tuple[Measured, ...]
+    loaded: tuple[Measured, ...]
+    small: tuple[Measured, ...]
+    load: float
+
+    def share(self, others: Sequence[Measured], *, of_clock: bool = True) -> float:
+        """Resources a second of the messages as a share of those of an import."""
+        return statistics.median(
+            one.resources / other.resources * (other.seconds / one.seconds if of_clock else other.cpu / one.cpu)
+            for one, other in zip(self.fed, others, strict=True)
+        )
 
 
 def adt(patient: int, event: str, step: int) -> bytes:
@@ -221,30 +241,28 @@ def stored(store: DatabaseStore) -> list[dict[str, Any]]:
     return [decode(bytes(row[0])) for row in rows]
 
 
-@click.command()
-@click.option("--database", "kinds", type=click.Choice(DATABASES), multiple=True, default=DATABASES)
-@click.option("--messages", type=click.IntRange(5), default=1000, show_default=True, help="Of a round.")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
-def main(kinds: tuple[str, ...], messages: int, rounds: int) -> None:
-    """Measure, and say whether the bars hold."""
-    missed = False
-    with tempfile.TemporaryDirectory() as name:
+def steps(rounds: int) -> int:
+    """How many times `measure` calls step."""
+    return 3 * rounds
+
+
+def measure(kind: str, messages: int, rounds: int, step: Callable[[str], None]) -> Figures:
+    """All figures of one database."""
+    fed, loaded, small = [], [], []
+    number = itertools.count()
+    with tempfile.TemporaryDirectory() as name, _cluster(kind) as cluster:
         folder = Path(name)
         maps = CurrentMaps(folder / "maps", lambda what, error: sys.exit(f"{what}: {error}"))
-        number = itertools.count()
-        for kind in kinds:
-            with _cluster(kind) as cluster:
-                fed, loaded, small = [], [], []
-                for _ in range(rounds):
-                    with fresh(kind, cluster, number, folder) as (store, context):
-                        fed.append(end_to_end(store, context, maps, messages // len(EVENTS)))
-                        resources = stored(store)
-                    with fresh(kind, cluster, number, folder) as (store, context):
-                        loaded.append(imported(store, context, resources))
-                    with fresh(kind, cluster, number, folder) as (store, context):
-                        small.append(imported(store, context, resources, SMALL_BUNDLE))
-                missed |= _tell(kind, fed, loaded, small)
-    sys.exit(1 if missed else 0)
+        for _ in range(rounds):
+            with fresh(kind, cluster, number, folder) as (store, context):
+                fed.append(end_to_end(store, context, maps, messages // len(EVENTS)))
+                resources = stored(store)
+            step("messages")
+            for measured, size in ((loaded, BUNDLE), (small, SMALL_BUNDLE)):
+                with fresh(kind, cluster, number, folder) as (store, context):
+                    measured.append(imported(store, context, resources, size))
+                step(f"import, {size} at a time")
+    return Figures(kind, tuple(fed), tuple(loaded), tuple(small), os.getloadavg()[0])
 
 
 @contextmanager
@@ -260,36 +278,58 @@ def _cluster(kind: str) -> Iterator[Any]:
         cluster.remove()
 
 
-def _tell(kind: str, fed: list[Measured], loaded: list[Measured], small: list[Measured]) -> bool:
-    """Print the figures of a database; whether a bar was missed."""
-    rate = statistics.median(one.count / one.seconds for one in fed)
-    cpu = statistics.median(one.count / one.cpu for one in fed)
-    share = statistics.median(
-        (one.resources / one.seconds) / (other.resources / other.seconds)
-        for one, other in zip(fed, loaded, strict=True)
-    )
-    share_of_processor = statistics.median(
-        (one.resources / one.cpu) / (other.resources / other.cpu)
-        for one, other in zip(fed, loaded, strict=True)
-    )
-    imported = statistics.median(one.resources / one.seconds for one in loaded)
-    click.echo(
-        f"{kind}: {rate:.0f} messages/s ({cpu:.0f} per second of the processor),"
-        f" {statistics.median(one.resources / one.seconds for one in fed):.0f} resources/s;"
-        f" import {imported:.0f} resources/s; share {share:.2f}"
-        f" ({share_of_processor:.2f} of the processor's time); load of the machine {os.getloadavg()[0]:.1f}"
-    )
-    like = statistics.median(
-        (one.resources / one.seconds) / (other.resources / other.seconds)
-        for one, other in zip(fed, small, strict=True)
-    )
-    click.echo(f"{kind}: share of the import in transactions of {SMALL_BUNDLE}: {like:.2f} (no bar)")
-    missed = False
-    for name, value, bar in (("messages/s", rate, MESSAGES_BAR), ("share of import", share, SHARE_BAR)):
-        word = "holds " if value >= bar else "MISSED"
-        missed |= value < bar
-        click.echo(f"{word}  {kind}: {name} end to end: {value:.2f} >= {bar:g}")
-    return missed
+def verdicts(found: Sequence[Figures]) -> list[Verdict]:
+    """Whether the bars hold."""
+    made = []
+    for one in found:
+        rate = statistics.median(round.count / round.seconds for round in one.fed)
+        name = f"{one.database}: HL7 v2 messages applied a second"
+        made.append(Verdict(name, rate, MESSAGES_BAR, True))
+        name = f"{one.database}: resources of messages a second, of their import"
+        made.append(Verdict(name, one.share(one.loaded), SHARE_BAR, True))
+    return made
+
+
+def table(found: Sequence[Figures]) -> list[str]:
+    """A row a database."""
+    columns = (
+        "database", "messages a second", "ms of processor each", "resources a second", "import",
+        "share of it", "of its processor time", f"share of import by {SMALL_BUNDLE}", "load",
+    )  # fmt: skip
+    lines = ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
+    for one in found:
+        cells = (
+            one.database,
+            f"{statistics.median(round.count / round.seconds for round in one.fed):,.0f}",
+            f"{statistics.median(1000 * round.cpu / round.count for round in one.fed):.1f}",
+            f"{statistics.median(round.resources / round.seconds for round in one.fed):,.0f}",
+            f"{statistics.median(round.resources / round.seconds for round in one.loaded):,.0f}",
+            f"{one.share(one.loaded):.2f}",
+            f"{one.share(one.loaded, of_clock=False):.2f}",
+            f"{one.share(one.small):.2f}",
+            f"{one.load:.1f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+@click.command()
+@click.option("--database", "kinds", type=click.Choice(DATABASES), multiple=True, default=DATABASES)
+@click.option("--messages", type=click.IntRange(5), default=1000, show_default=True, help="Of a round.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--check", is_flag=True, help="Status 1 where a bar is missed.")
+def main(kinds: tuple[str, ...], messages: int, rounds: int, check: bool) -> None:
+    """Measure, and say whether the bars hold."""
+    found = []
+    for kind in kinds:
+        with click.progressbar(length=steps(rounds), label=kind, file=sys.stderr, item_show_func=str) as bar:
+            found.append(measure(kind, messages, rounds, lambda what, bar=bar: bar.update(1, what)))
+    click.echo("\n".join(table(found)))
+    bars = verdicts(found)
+    for one in bars:
+        click.echo(one.line())
+    if check and not all(one.holds for one in bars):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import access_cost
 import care_team
 import click
 import cold_start
+import hl7v2_end_to_end
 import hl7v2_intake
 import hl7v2_parser
 import page
@@ -33,7 +34,7 @@ from data_sets import DATABASES, can_run_postgresql
 from operations import OPERATIONS
 from over_http import Plan, Results, measure
 
-PARTS = ("http", "store", "start", "care", "access", "parser", "intake")
+PARTS = ("http", "store", "start", "care", "access", "parser", "intake", "apply")
 
 
 def _numbers(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -137,14 +138,27 @@ def main(
                     ),
                 )
             )
+    applied: list[hl7v2_end_to_end.Figures] = []
+    if "apply" in chosen:
+        for database in plan.databases:
+            applied.append(
+                _with_bar(
+                    hl7v2_end_to_end.steps(plan.rounds),
+                    f"HL7 v2 applied, {database}",
+                    lambda step, name=database: hl7v2_end_to_end.measure(
+                        name, 500 if quick else 1_000, plan.rounds, step
+                    ),
+                )
+            )
     found = verdicts(http, in_process, starts)
     apart = [
         *care_verdicts(care),
         *access_verdicts(costs),
         *parser_verdicts(read),
         *hl7v2_intake.verdicts(taken),
+        *hl7v2_end_to_end.verdicts(applied),
     ]
-    _show(http, in_process, care, costs, read, taken, plan, found + apart)
+    _show(http, in_process, care, costs, read, taken, applied, plan, found + apart)
     if json_file:
         json_file.write_text(json.dumps(http.as_json() if http else {}, indent=1), "utf-8")
     everything = not (quick or parts or only or databases)
@@ -164,6 +178,9 @@ def main(
         page.write("parser", [*page.bars_table(parser_verdicts(read)), "", *hl7v2_parser.table(read)])
     if taken and not quick and (write or everything):
         page.write("intake", [*page.bars_table(hl7v2_intake.verdicts(taken)), "", *hl7v2_intake.table(taken)])
+    if applied and not quick and (write or everything):
+        bars = page.bars_table(hl7v2_end_to_end.verdicts(applied))
+        page.write("apply", [*bars, "", *hl7v2_end_to_end.table(applied)])
     if check and not all(one.holds for one in found + apart):
         sys.exit(1)
 
@@ -193,6 +210,7 @@ def _show(
     costs: list[access_cost.Cost],
     read: list[hl7v2_parser.Rates],
     taken: list[hl7v2_intake.Figures],
+    applied: list[hl7v2_end_to_end.Figures],
     plan: Plan,
     found: list[Verdict],
 ) -> None:
@@ -213,6 +231,9 @@ def _show(
     if taken:
         click.secho("\nHL7 v2 intake", bold=True)
         click.echo("\n".join(hl7v2_intake.table(taken)))
+    if applied:
+        click.secho("\nHL7 v2 from the log into the store", bold=True)
+        click.echo("\n".join(hl7v2_end_to_end.table(applied)))
     click.echo()
     for one in found:
         click.secho(one.line(), fg=None if one.holds else "red")

@@ -20,4 +20,4 @@ def clean(content: str) -> str:
 
 def said(value: Value) -> str:
     """The text of a component, "" for an empty one and for `\"\"`."""
-    return "" if value.is_empty else clean(value.text)
+    return value.said

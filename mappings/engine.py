@@ -16,7 +16,7 @@ from mappings.compiler.program import Map, Program, compile_library, version_of
 from mappings.compiler.v2_fields import is_set_id
 from mappings.event_time import event_time
 from mappings.findings import FINDINGS
-from mappings.hl7v2.message import Message, Position
+from mappings.hl7v2.message import Message
 from mappings.hl7v2.structure import group
 from mappings.result import Finding, Mapped, Source
 from mappings.running.conditions import settings
@@ -95,16 +95,18 @@ class MapSet:
 
 
 def _unread(message: Message, run: Run) -> Iterable[str]:
-    for leaf in message.filled():
-        if leaf.key not in run.read and not _is_structure(leaf.position):
-            yield leaf.place
+    for segment in message.segments:
+        for number in segment.filled_fields():
+            if not _is_structure(segment.name, number):
+                for repetition in run.repetitions(segment, number):
+                    yield from (leaf.place for leaf in repetition.filled() if leaf.place not in run.read)
 
 
-def _is_structure(position: Position) -> bool:
-    """Whether something says how the message is built, sent and numbered, and nothing of what it tells."""
-    if position.segment in ("MSH", "EVN"):
-        return position.field in _HEADER[position.segment]
-    return is_set_id(position.segment, position.field)
+def _is_structure(segment: str, field: int) -> bool:
+    """Whether a field says how the message is built, sent and numbered, and nothing of what it tells."""
+    if segment in _HEADER:
+        return field in _HEADER[segment]
+    return is_set_id(segment, field)
 
 
 def _type(message: Message) -> tuple[str, str]:

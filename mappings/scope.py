@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mappings.content import said
 from mappings.result import Finding, Identity, Intent, Source
 from mappings.tables import Table, TableRow, tables
 
@@ -95,8 +94,10 @@ class Scope:
 
     def used(self, value: Value, path: str = "", table: str = "") -> None:
         """Say that this component became (part of) the element at `path`. Empty and `""` do not count."""
-        if said(value):
-            self.account.uses.append(Use(self._intent, joined(self._path, path), value, table))
+        if value.said:
+            if self._path:
+                path = joined(self._path, path)
+            self.account.uses.append(Use(self._intent, path, value, table))
 
     def warn(self, code: str, where: Value | Position | str, text: str) -> None:
         """Say that something could not be done as one would wish.

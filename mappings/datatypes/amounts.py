@@ -64,7 +64,7 @@ def _units(value: Repetition, field: int, scope: Scope) -> Quantity:
 def amount(value: Repetition, scope: Scope) -> Quantity | None:
     """NM -> Quantity with the unit of the field that belongs to it; None for what says "not known"."""
     belongings = _belongings(value)
-    if belongings.unknown and said(value.value(1)) == belongings.unknown:
+    if belongings.unknown and value.said(1) == belongings.unknown:
         return None
     found = read_number(value.value(1), scope, "value")
     return None if found is None else {"value": found, **_units(value, belongings.units, scope)}
@@ -74,8 +74,8 @@ def dose(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     """NM -> dose[x]: a doseQuantity; a doseRange where a maximum is sent that is higher."""
     belongings = _belongings(value)
     highest = scope.sibling(value, belongings.maximum) if belongings.maximum else None
-    least = number(said(value.value(1)))
-    most = number(said(highest.value(1))) if highest is not None else None
+    least = number(value.said(1))
+    most = number(highest.said(1)) if highest is not None else None
     if highest is None or most is None or least is None or most <= least:
         found = amount(value, scope.at("doseQuantity"))
         if found is None:
@@ -96,7 +96,7 @@ def rate(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     """NM -> rate[x]: a rateRatio where the time that it is per is sent (`H1`: an hour), else a rateQuantity."""
     belongings = _belongings(value)
     per = scope.sibling(value, belongings.per) if belongings.per else None
-    time = span(said(per.value(1))) if per is not None else None
+    time = span(per.said(1)) if per is not None else None
     if per is None or time is None:
         found = amount(value, scope.at("rateQuantity"))
         return {"rateQuantity": found} if found else None
@@ -119,7 +119,7 @@ def span(sent: str) -> dict[str, Any] | None:
 def duration(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     """NM with its unit, or CQ -> Duration; None, with a finding, where the unit is no time of UCUM (drt-1)."""
     apart = scope.apart()
-    found = cq(value, apart) if said(value.value(2)) else amount(value, apart)
+    found = cq(value, apart) if value.said(2) else amount(value, apart)
     if found is None or found.get("code") not in TIMES:
         leaf = value.value(1)
         if said(leaf):
@@ -152,10 +152,10 @@ def time_span(value: Repetition, scope: Scope) -> Quantity | None:
 def minutes(value: Repetition, scope: Scope) -> int | None:
     """NM with its unit, or CQ -> positiveInt of minutes, rounded up; a number without a unit counts minutes."""
     apart = scope.apart()
-    found = cq(value, apart) if said(value.value(2)) else amount(value, apart)
+    found = cq(value, apart) if value.said(2) else amount(value, apart)
     seconds = _SECONDS.get(str((found or {}).get("code", (found or {}).get("unit", "min"))))
     if found is None or seconds is None:
-        if said(value.value(1)):
+        if value.said(1):
             scope.warn("unit-unknown", value.value(1), "minutes need a number and a unit of time; left out")
         return None
     whole = ceil(found["value"] * seconds / 60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -74,6 +75,7 @@ def uri_as_sent(sent: str) -> str:
     return _oid(sent) or _uri(sent)
 
 
+@lru_cache(1024)
 def local_uri(name: str) -> str:
     """The URI of a name that has no other."""
     return f"urn:id:{quote(name, safe='-._~')}"

@@ -62,7 +62,7 @@ def cwe(value: Repetition, scope: Scope, table: str = "") -> dict[str, Any] | No
     """CWE, CE, CNE, CF, ID, IS -> CodeableConcept; its text is CWE.9, else CWE.2 where there is no code."""
     codings = _translated(value, scope, table)
     for triplet in TRIPLETS:
-        if not value.value(triplet[0]).is_empty:
+        if value.said(triplet[0]):
             _append(codings, value, scope, triplet, table)
     found: dict[str, Any] = {"coding": codings} if codings else {}
     words = text(value, scope, "text", 9)
@@ -87,13 +87,12 @@ def _of_row(row: TableRow) -> Coding:
 
 
 def _row(value: Repetition, scope: Scope, table: str) -> TableRow | None:
-    leaf = value.value(1)
-    code = as_code(said(leaf))
-    if not code or not table:
+    code = as_code(value.said()) if table else ""
+    if not code:
         return None
     row = scope.table(table, code)
     if row is None:
-        scope.warn("code-unknown", leaf, f"table {table} does not know this code")
+        scope.warn("code-unknown", value.value(), f"table {table} does not know this code")
     return row
 
 
@@ -201,8 +200,8 @@ def language(value: Repetition, scope: Scope) -> dict[str, Any] | None:
         return cwe(value, scope, "0296")
     scope.used(leaf, "coding[0].code", row.name)
     scope.used(value.value(2), "text")
-    words = said(value.value(2)) or said(value.value(9))
-    if not said(value.value(2)):
+    words = value.said(2) or value.said(9)
+    if not value.said(2):
         scope.used(value.value(9), "text")
     coding = {"system": row.system, "code": f"{row.target}-{tag[2].upper()}"}
     return {"coding": [coding], "text": words} if words else {"coding": [coding]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mappings.datatypes.reading import as_code, said, text
-from mappings.datatypes.times import period
+from mappings.datatypes.times import between
 from mappings.scope import Scope
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def xtn_work(value: Repetition, scope: Scope) -> dict[str, Any] | None:
 
 
 def _contact_point(value: Repetition, scope: Scope, use: str) -> dict[str, Any] | None:
-    equipment, address = as_code(said(value.value(3))), said(value.value(4))
+    equipment, address = as_code(value.said(3)), value.said(4)
     row = scope.table("0202", equipment) if equipment else None
     system = row.target if row is not None else "other"
     if not equipment:
@@ -44,11 +44,11 @@ def _contact_point(value: Repetition, scope: Scope, use: str) -> dict[str, Any] 
     elif not address:
         scope.warn("telecom-unmarked", value.value(1), "nothing says what it is; taken for a phone")
     _use(found, value, scope, use)
-    rank = said(value.value(18))
+    rank = value.said(18)
     if rank.isascii() and rank.isdigit() and 0 < int(rank[:10]) < 2**31 and len(rank) <= 10:
         found["rank"] = int(rank)
         scope.used(value.value(18), "rank")
-    valid = period(value.value(13), value.value(14), scope.at("period"))
+    valid = between(value, 13, 14, scope.at("period"))
     if valid:
         found["period"] = valid
     return found
@@ -77,8 +77,8 @@ def _number(value: Repetition, scope: Scope, system: str) -> str:
         return address
     if whole := text(value, scope, "value", 12):
         return whole
-    if local := said(value.value(7)):
-        country, area, extension = (said(value.value(number)) for number in (5, 6, 8))
+    if local := value.said(7):
+        country, area, extension = (value.said(number) for number in (5, 6, 8))
         for number in (5, 6, 7, 8):
             scope.used(value.value(number), "value")
         parts = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mappings.datatypes.authorities import Authority, configured, local_uri, system
 from mappings.datatypes.reading import as_code, said, text
-from mappings.datatypes.times import moment, period
+from mappings.datatypes.times import between, moment
 from mappings.scope import Scope
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def cx(value: Repetition, scope: Scope) -> Identifier | None:
     """CX -> Identifier; None without an id number."""
     found = identifier(value, scope, authority=Authority.of(value.part(4)), kind=5, check=2)
     if found is not None:
-        _within(found, period(value.value(7), value.value(8), scope.at("period")))
+        _within(found, between(value, 7, 8, scope.at("period")))
     return found
 
 
@@ -33,7 +33,7 @@ def cx_merged(value: Repetition, scope: Scope) -> Identifier | None:
         authority = _of_survivor(value, scope) or authority
     found = identifier(value, scope, authority=authority, kind=5, check=2)
     if found is not None:
-        _within(found, period(value.value(7), value.value(8), scope.at("period")))
+        _within(found, between(value, 7, 8, scope.at("period")))
     return found
 
 
@@ -186,7 +186,7 @@ def pln(value: Repetition, scope: Scope) -> Identifier | None:
         return None
     found: Identifier = {"value": content}
     _typed(found, value.value(2), "0338", scope)
-    uri = configured(scope, said(value.value(2))) if said(value.value(2)) else ""
+    uri = configured(scope, value.said(2)) if value.said(2) else ""
     if uri:
         found["system"] = uri
     _ends(found, value.value(4), scope)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mappings.datatypes.reading import as_code, said, text
-from mappings.datatypes.times import period
+from mappings.datatypes.reading import as_code, text
+from mappings.datatypes.times import between, period
 from mappings.scope import Scope
 
 if TYPE_CHECKING:
@@ -91,20 +91,20 @@ def _list(value: Repetition, scope: Scope, member: str, components: tuple[int, .
 
 
 def _qualified(found: dict[str, Any], value: Repetition, scope: Scope, at: Layout) -> dict[str, Any]:
-    use = value.value(at.use)
-    if code := as_code(said(use)):
+    if code := as_code(value.said(at.use)):
+        use = value.value(at.use)
         row = scope.table("0200", code)
         if row is None:
             scope.warn("code-unknown", use, "no type of name has this code (table 0200)")
         elif row.target:
             found["use"] = row.target
             scope.used(use, "use", row.name)
-    valid = period(value.value(at.start), value.value(at.end), scope.at("period"))
-    if valid is None:
+    valid = between(value, at.start, at.end, scope.at("period"))
+    if valid is None and value.said(at.valid, 1) + value.said(at.valid, 2):
         valid = period(value.value(at.valid, 1), value.value(at.valid, 2), scope.at("period"))
     if valid:
         found["period"] = valid
-    order = as_code(said(value.value(at.order)))
+    order = as_code(value.said(at.order))
     if order:
         scope.used(value.value(at.order), "extension[0].valueCode")
         found["extension"] = [{"url": f"{_EXTENSION}assembly-order", "valueCode": order}]

@@ -108,7 +108,7 @@ def _own_unit(value: Repetition, scope: Scope) -> Quantity | None:
     code, words = as_code(said(leaf)), text(value, scope, "unit", 2) or text(value, scope, "unit", 9)
     if code:
         scope.warn("unit-unknown", leaf, "neither UCUM nor a spelling that table ucum knows")
-    if code and said(value.value(3)):
+    if code and value.said(3):
         scope.used(leaf, "code")
         uri = coding_system(value.value(3), value.value(14), scope, "system")
         return {"unit": words or code, "system": uri, "code": code}

@@ -28,7 +28,7 @@ Valued = dict[str, Any]
 def obx_value(value: Repetition, scope: Scope) -> Valued | None:
     """OBX-5 -> value[x]. None for an empty one, and for ED and RP, which are documents of their own."""
     kind = scope.sibling(value, 2)
-    name = said(kind.value(1)).upper() if kind is not None else ""
+    name = kind.said(1).upper() if kind is not None else ""
     rule = _KINDS.get(name, _words)
     found = rule(value, scope)
     if found and kind is not None and name in _KINDS:
@@ -115,7 +115,7 @@ def _named(value: Repetition, scope: Scope, name: dict[str, Any] | None, compone
     if not words:
         return None
     for component in components:
-        if said(value.value(component)) and said(value.value(component)) in words:
+        if value.said(component) and value.said(component) in words:
             scope.used(value.value(component))
     return words
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from mappings.datatypes.authorities import Authority, source_uri
 from mappings.datatypes.identifiers import ei, identifier
 from mappings.datatypes.names import displayed, xcn_name
-from mappings.datatypes.reading import as_code, said, text
+from mappings.datatypes.reading import as_code, text
 from mappings.result import Identity
 from mappings.scope import Scope
 
@@ -49,7 +49,7 @@ def ndl(value: Repetition, scope: Scope) -> Reference | None:
 
     Many send an XCN instead: then a family name stands where NDL.2 has a time.
     """
-    second = said(value.value(2))
+    second = value.said(2)
     if second and not second[0].isdigit():
         return xcn(value, scope)
     return _person(value.part(1), scope, _cnn_identifier, _cnn_name)
@@ -73,7 +73,7 @@ def _cnn_name(value: Repetition, scope: Scope) -> dict[str, Any] | None:
 
 
 def _person(value: Repetition, scope: Scope, identifier_of: Part, name_of: Part) -> Reference | None:
-    if not said(value.value(1)):
+    if not value.said(1):
         return _by_name(
             displayed(name_of(value, scope.apart())), "Practitioner", value, scope, tuple(range(2, 7))
         )
@@ -86,7 +86,7 @@ def _person(value: Repetition, scope: Scope, identifier_of: Part, name_of: Part)
     name = name_of(value, inner.at("name[0]"))
     if name:
         resource["name"] = [name]
-    degree = as_code(said(value.value(7)))
+    degree = as_code(value.said(7))
     if degree:
         resource["qualification"] = [{"code": _degree(degree, value, inner)}]
     reference = scope.resource(
@@ -110,15 +110,15 @@ def _degree(degree: str, value: Repetition, scope: Scope) -> dict[str, Any]:
 
 def xon_identifier(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     """XON -> Identifier of the organization: XON.10, else XON.3."""
-    place = 10 if said(value.value(10)) else 3
+    place = 10 if value.said(10) else 3
     check = 0 if place == 10 else 4
     return identifier(value, scope, authority=Authority.of(value.part(6)), number=place, kind=7, check=check)
 
 
 def xon(value: Repetition, scope: Scope) -> Reference | None:
     """XON -> Reference(Organization), with the Organization where it has an id number; None for nothing."""
-    name = said(value.value(1))
-    if not (said(value.value(10)) or said(value.value(3))):
+    name = value.said(1)
+    if not (value.said(10) or value.said(3)):
         return _by_name(name, "Organization", value, scope, (1,))
     apart = scope.apart()
     number = xon_identifier(value, apart) or {}
@@ -144,7 +144,7 @@ def pl(value: Repetition, scope: Scope) -> Reference | None:
     The path from the widest to the narrowest place is what a Location is known by, for one source.
     """
     found = _chain(value, scope, is_pl=True)
-    return found or _by_name(said(value.value(9)), "Location", value, scope, (9,))
+    return found or _by_name(value.said(9), "Location", value, scope, (9,))
 
 
 def la(value: Repetition, scope: Scope) -> Reference | None:
@@ -153,7 +153,7 @@ def la(value: Repetition, scope: Scope) -> Reference | None:
 
 
 def _chain(value: Repetition, scope: Scope, *, is_pl: bool) -> Reference | None:
-    names = [as_code(said(value.value(component))) for component, _, _ in _LEVELS]
+    names = [as_code(value.said(component)) for component, _, _ in _LEVELS]
     reference: Reference | None = None
     last = max((at for at, name in enumerate(names) if name), default=-1)
     for at, (component, code, display) in enumerate(_LEVELS):

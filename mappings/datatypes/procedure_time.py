@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mappings.content import said
 from mappings.datatypes.times import moment
 from mappings.scope import Scope
 
@@ -24,7 +23,7 @@ def procedure_time(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     if start is None:
         return None
     minutes = scope.sibling(value, _MINUTES_FIELD)
-    sent = said(minutes.value()) if minutes is not None else ""
+    sent = minutes.said() if minutes is not None else ""
     lasted = int(sent) if sent.isascii() and sent.isdecimal() and len(sent) <= _MOST_DIGITS else 0
     if not lasted or not start.is_exact or minutes is None:
         scope.used(leaf, "performedDateTime")

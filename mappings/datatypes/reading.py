@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from mappings.content import clean, said
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST", "as_code", "as_uri", "clean", "said", "text", "words"]
 
-_SPACE = re.compile(r"\s+")
 # A string of FHIR holds at most 1 MiB; longer content belongs into an Attachment.
 LONGEST = 1024 * 1024
 
@@ -28,10 +26,10 @@ def text(
     table: str = "",
 ) -> str:
     """A component as a string, counted as used for `path`; cut at FHIR's 1 MiB, with a finding."""
-    leaf = value.value(component, subcomponent)
-    content = said(leaf)
+    content = value.said(component, subcomponent)
     if not content:
         return ""
+    leaf = value.value(component, subcomponent)
     if len(content) > LONGEST:
         scope.warn("text-too-long", leaf, "longer than a string of FHIR may be (1 MiB); the rest is left out")
         content = content[:LONGEST].rstrip()
@@ -47,9 +45,9 @@ def words(value: Repetition) -> str:
 
 def as_code(content: str) -> str:
     """A text as FHIR's code: single spaces inside."""
-    return _SPACE.sub(" ", content)
+    return " ".join(content.split())
 
 
 def as_uri(content: str) -> str:
     """A text as FHIR's uri: no spaces at all."""
-    return _SPACE.sub("", content)
+    return "".join(content.split())

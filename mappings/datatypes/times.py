@@ -68,12 +68,12 @@ def _message_offset(scope: Scope) -> str:
 
 
 def _read(value: Repetition, scope: Scope) -> Moment | None:
-    return moment(value.value(1), scope, said(value.value(2)))
+    return moment(value.value(1), scope, value.said(2))
 
 
 def _use(value: Repetition, scope: Scope) -> None:
     scope.used(value.value(1))
-    if said(value.value(2)) in DEGREES:
+    if value.said(2) in DEGREES:
         scope.used(value.value(2))
 
 
@@ -88,7 +88,7 @@ def dtm(value: Repetition, scope: Scope) -> str | None:
 
 def dtm_date(value: Repetition, scope: Scope) -> str | None:
     """DTM, TS, DT -> date: the day as sent, in whatever zone it was."""
-    found = _parsed(value.value(1), scope, said(value.value(2)))
+    found = _parsed(value.value(1), scope, value.said(2))
     if found is None:
         return None
     _use(value, scope)
@@ -97,7 +97,7 @@ def dtm_date(value: Repetition, scope: Scope) -> str | None:
 
 def dtm_time(value: Repetition, scope: Scope) -> str | None:
     """DTM, TS -> dateTime, but only where a time of day was sent and its offset is known (a birth time)."""
-    if len(said(value.value(1))) <= len("YYYY-MM-DD"):
+    if len(value.said(1)) <= len("YYYY-MM-DD"):
         return None
     found = _read(value, scope)
     if found is None or not found.is_exact:
@@ -145,6 +145,13 @@ def dtm_period(value: Repetition, scope: Scope) -> dict[str, Any] | None:
 def dr(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     """DR -> Period."""
     return period(value.value(1), value.value(2), scope)
+
+
+def between(value: Repetition, start: int, end: int, scope: Scope) -> dict[str, Any] | None:
+    """Two components of a value -> Period, as `period` makes it; hardly any value has them."""
+    if not value.said(start) and not value.said(end):
+        return None
+    return period(value.value(start), value.value(end), scope)
 
 
 def period(start: Value, end: Value, scope: Scope) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ _OFFSET_MINUTES = {"min": 1, "h": 60, "d": 1440}
 def rpt(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     """RPT, or a pattern alone -> Timing."""
     named = value.part(1)
-    words = named.value(2) if said(named.value(2)) else value.value(11)
+    words = named.value(2) if named.said(2) else value.value(11)
     found = _patterned(named.value(1), words, scope)
     repeat: Repeat = found.pop("repeat", {})
     _period(repeat, value, scope)
@@ -49,7 +49,7 @@ def tq(value: Repetition, scope: Scope) -> dict[str, Any] | None:
     if times:
         repeat["timeOfDay"] = times
     _bounds(repeat, value, scope)
-    count = number(said(value.value(12)))
+    count = number(value.said(12))
     if count is not None and count == int(count) and 0 < count < 2**31:
         repeat["count"] = int(count)
         scope.used(value.value(12), "repeat.count")
@@ -161,7 +161,7 @@ def _bounds(repeat: Repeat, value: Repetition, scope: Scope) -> None:
     if times:
         repeat["count"] = int(times[1])
         scope.used(leaf, "repeat.count")
-    if length and not said(value.value(5)) and not said(value.value(4)):
+    if length and not value.said(5) and not value.said(4):
         repeat["boundsDuration"] = length
         scope.used(leaf, "repeat.boundsDuration.value")
         return

@@ -37,6 +37,10 @@ def pieces(part: bytes, start: int, separator: bytes) -> Iterator[tuple[int, byt
 
 def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Component, subcomponent, first byte and end of everything in a repetition that is not blank."""
+    if not (outer and outer in part) and not (inner and inner in part):  # most are a single value
+        if part and not part.isspace():
+            yield 1, 1, start, start + len(part)
+        return
     for c, component in enumerate(part.split(outer) if outer else (part,), 1):
         at = start
         start += len(component) + 1
@@ -55,7 +59,9 @@ def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tupl
 class Repetition:
     """One repetition of a field; or (`part`) one component of it as a composite of its own."""
 
-    __slots__ = ("_plain", "_read", "_segment", "_separators", "_within", "field", "repetition", "start")
+    __slots__ = (
+        "_filled", "_plain", "_read", "_segment", "_separators", "_within", "field", "repetition", "start",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -75,6 +81,8 @@ class Repetition:
         self.start = start
         self._within = within
         self._read: dict[tuple[int, int], Value] = {}
+        # Most of what a repetition is asked for is not there, so what is there is found all at once.
+        self._filled = {(c, s): (begin, end) for c, s, begin, end in leaves(plain, start, *separators)}
 
     @property
     def end(self) -> int:
@@ -99,7 +107,7 @@ class Repetition:
     @property
     def is_empty(self) -> bool:
         """Whether no component has content; a null is content."""
-        return not self._plain or next(self.filled(), None) is None
+        return not self._filled
 
     @property
     def components(self) -> tuple[tuple[Value, ...], ...]:
@@ -115,13 +123,18 @@ class Repetition:
 
         Raises: ValueError for a number below 1.
         """
-        found = self._read.get((component, subcomponent))
+        key = component, subcomponent
+        found = self._read.get(key)
         if found is None:
-            plain, start = nth(self._plain, self.start, self._separators[0], component)
-            plain, start = nth(plain, start, self._separators[1], subcomponent)
-            found = self._value(component, subcomponent, start, start + len(plain))
-            self._read[component, subcomponent] = found
+            start, end = self._filled.get(key) or self._blank(component, subcomponent)
+            found = self._read[key] = self._value(component, subcomponent, start, end)
         return found
+
+    def said(self, component: int = 1, subcomponent: int = 1) -> str:
+        """The text there as FHIR can hold it, "" for an empty one and for `\"\"`."""
+        if (component, subcomponent) not in self._filled:
+            return ""
+        return self.value(component, subcomponent).said
 
     def part(self, component: int) -> Repetition:
         """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""
@@ -132,8 +145,14 @@ class Repetition:
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well."""
-        for component, subcomponent, start, end in leaves(self._plain, self.start, *self._separators):
-            yield self._value(component, subcomponent, start, end)
+        return iter([self.value(*key) for key in self._filled])
+
+    def _blank(self, component: int, subcomponent: int) -> tuple[int, int]:
+        """First byte and end of what has no content."""
+        plain, start = nth(self._plain, self.start, self._separators[0], component)
+        if plain or subcomponent != 1:
+            plain, start = nth(plain, start, self._separators[1], subcomponent)
+        return start, start + len(plain)
 
     def _value(self, component: int, subcomponent: int, start: int, end: int) -> Value:
         if self._within:

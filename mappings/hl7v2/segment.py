@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 from mappings.hl7v2.repetition import Repetition, leaves, nth, pieces
 from mappings.hl7v2.separators import Separators
@@ -19,7 +20,7 @@ class Segment:
     and 2 and are not split.
     """
 
-    __slots__ = ("_fields", "content", "end", "name", "occurrence", "ordinal", "start")
+    __slots__ = ("_fields", "_starts", "content", "end", "name", "occurrence", "ordinal", "start")
 
     def __init__(
         self, content: Content, name: str, ordinal: int, occurrence: int, start: int, end: int
@@ -31,6 +32,7 @@ class Segment:
         self.start = start
         self.end = end
         self._fields: list[bytes] | None = None
+        self._starts: list[int] = []
 
     @property
     def raw(self) -> bytes:
@@ -55,13 +57,15 @@ class Segment:
 
         Raises: ValueError for a number below 1.
         """
-        plain, start = self._field(field)
-        if not plain:
+        if not self._has(field):
             return ()
+        plain, start = self._field(field)
         if field <= 2 and self.name in HEADERS:
-            return (Repetition(self, (b"", b""), field, 1, plain, start),)
+            return (Repetition(self, (b"", b""), field, 1, plain, start),) if plain else ()
         separators = self.content.separators
         levels = (separators.component, separators.subcomponent)
+        if not (separators.repetition and separators.repetition in plain):
+            return (Repetition(self, levels, field, 1, plain, start),)
         return tuple(
             Repetition(self, levels, field, number, piece, at)
             for number, piece, at in pieces(plain, start, separators.repetition)
@@ -78,6 +82,13 @@ class Segment:
         plain, start = nth(plain, start, separators.component, component)
         plain, start = nth(plain, start, separators.subcomponent, subcomponent)
         return Value(self, field, repetition, component, subcomponent, start, start + len(plain))
+
+    def filled_fields(self) -> Iterator[int]:
+        """Numbers of the fields that are not empty, in order; the separators of a header are none."""
+        skipped = 2 if self.name in HEADERS else 1  # parts of the line that are no fields with values
+        for number, field in enumerate(self._split()[skipped:], 2 * skipped - 1):
+            if field:
+                yield number
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well, in order; the separators of a header are none."""
@@ -97,6 +108,12 @@ class Segment:
             self._fields = self.content.plain[self.start : self.end].split(self.content.separators.field)
         return self._fields
 
+    def _has(self, field: int) -> bool:
+        """Whether there is anything in a field; most fields that are asked for are empty."""
+        at = field - 1 if self.name in HEADERS else field
+        fields = self._split()
+        return at <= 0 or (at < len(fields) and fields[at] != b"")
+
     def _field(self, field: int) -> tuple[bytes, int]:
         """A field and where it starts; b"" at the end of the segment where there is none."""
         if field < 1:
@@ -108,7 +125,9 @@ class Segment:
                 return self.content.plain[self.start + 3 : self.end][:1], min(self.start + 3, self.end)
         if field >= len(fields):
             return b"", self.end
-        return fields[field], self.start + sum(map(len, fields[:field])) + field
+        if not self._starts:
+            self._starts = [*accumulate([len(one) + 1 for one in fields], initial=self.start)]
+        return fields[field], self._starts[field]
 
     def __repr__(self) -> str:
         return f"Segment({self.name}[{self.occurrence}])"

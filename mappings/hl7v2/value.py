@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mappings.content import clean
 from mappings.hl7v2.character_sets import decode
 from mappings.hl7v2.separators import Separators, unescape
 
@@ -64,7 +65,10 @@ class Position:
 class Value:
     """One subcomponent, the smallest part of a message; of a component without any, the component."""
 
-    __slots__ = ("_segment", "_text", "component", "end", "field", "repetition", "start", "subcomponent")
+    __slots__ = (
+        "_place", "_said", "_segment", "_text",
+        "component", "end", "field", "repetition", "start", "subcomponent",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -84,6 +88,8 @@ class Value:
         self.start = start
         self.end = end
         self._text: str | None = None
+        self._said: str | None = None
+        self._place: str | None = None
 
     @property
     def raw(self) -> bytes:
@@ -100,6 +106,13 @@ class Value:
             else:
                 self._text = content.text(self.start, self.end) if self.start < self.end else ""
         return self._text
+
+    @property
+    def said(self) -> str:
+        """The text as FHIR can hold it: `clean`; "" where it is null."""
+        if self._said is None:
+            self._said = clean(self.text)
+        return self._said
 
     @property
     def is_null(self) -> bool:
@@ -119,11 +132,13 @@ class Value:
     @property
     def place(self) -> str:
         """`str(position)`."""
-        segment = self._segment
-        return (
-            f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]"
-            f".{self.component}.{self.subcomponent}"
-        )
+        if self._place is None:
+            segment = self._segment
+            self._place = (
+                f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]"
+                f".{self.component}.{self.subcomponent}"
+            )
+        return self._place
 
     @property
     def position(self) -> Position:

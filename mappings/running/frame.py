@@ -42,28 +42,30 @@ class Frame:
 
     __slots__ = ("_known", "chosen", "group", "names", "outer", "repetition", "run")
 
-    def __init__(self, run: Run, group: Group, outer: Frame | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        group: Group,
+        outer: Frame | None = None,
+        chosen: dict[str, list[Segment]] | None = None,
+        known: dict[str, list[Segment]] | None = None,
+    ) -> None:
         self.run = run
         self.group = group
         self.outer = outer
-        self.chosen: dict[str, list[Segment]] = {}
+        self.chosen = {} if chosen is None else chosen
         self.repetition: Any = outer.repetition if outer else None
-        self.names: dict[str, str] = dict(outer.names) if outer else {}
-        self._known: dict[str, list[Segment]] = {}
+        self.names: dict[str, str] = outer.names.copy() if outer else {}
+        self._known = {} if known is None else known
 
     def inner(self) -> Frame:
         """A frame inside this one, at the same place; names given in it are forgotten with it."""
-        frame = Frame(self.run, self.group, self)
-        frame.chosen = self.chosen
-        frame._known = self._known
-        return frame
+        return Frame(self.run, self.group, self, self.chosen, self._known)
 
     def at_segments(self, name: str, segments: list[Segment]) -> Frame:
         """A frame whose segments of a name are these."""
-        frame = self.inner()
-        frame.chosen = {**self.chosen, name: segments}
-        frame._known = {**self._known, name: segments}
-        return frame
+        chosen, known = {**self.chosen, name: segments}, {**self._known, name: segments}
+        return Frame(self.run, self.group, self, chosen, known)
 
     def at_group(self, group: Group) -> Frame:
         """A frame in an inner group."""

@@ -82,10 +82,10 @@ class OfPatient:
 
     def _rank(self, frame: Frame, reading: Repetition) -> int:
         authorities = frame.run.scope.source.authorities
-        namespace = said(reading.value(4, 1)) or said(reading.value(4, 2))
+        namespace = reading.said(4, 1) or reading.said(4, 2)
         if namespace in authorities:
             return authorities.index(namespace) - len(authorities)
-        kind = said(reading.value(5))
+        kind = reading.said(5)
         return _PATIENT_TYPES.index(kind) if kind in _PATIENT_TYPES else _OTHER
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mappings.hl7v2.message import Repetition, Segment, Value
     from mappings.scope import Use
 
-Leaf = tuple[int, int, int, int, int]
-
 
 class Refused(Exception):
     """The message as a whole cannot be mapped; `finding` says why."""
@@ -33,8 +31,9 @@ class Refused(Exception):
 class Run:
     """trigger: MSH-9.2. clock: what rules call `received` and `moment`, as instants. settings: of the source.
 
-    drafts: by key, in the order in which they were begun. read: leaves that something was made of. filled: the
-    repetitions with content of the fields that were looked at, by the segment's ordinal and the field.
+    drafts: by key, in the order in which they were begun. read: places of leaves that something was made of.
+    filled: the repetitions with content of the fields that were looked at, by the segment's ordinal and the
+    field.
     """
 
     scope: Scope
@@ -44,7 +43,7 @@ class Run:
     drafts: dict[str, Draft] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
-    read: set[Leaf] = field(default_factory=set)
+    read: set[str] = field(default_factory=set)
     filled: dict[tuple[int, int], list[Repetition]] = field(default_factory=dict)
     _made: dict[tuple[int, str, str], tuple[Any, tuple[Use, ...], Repetition]] = field(default_factory=dict)
     _by_identity: dict[tuple[str, Identity], Draft] = field(default_factory=dict)
@@ -56,10 +55,11 @@ class Run:
 
     def repetitions(self, segment: Segment, number: int) -> list[Repetition]:
         """The repetitions of a field that have content or are null on purpose."""
-        found = self.filled.get((segment.ordinal, number))
+        place = segment.ordinal, number
+        found = self.filled.get(place)
         if found is None:
             found = [one for one in segment.repetitions(number) if not one.is_empty]
-            self.filled[segment.ordinal, number] = found
+            self.filled[place] = found
         return found
 
     def made(self, function: Function, reading: Repetition, table: str = "") -> tuple[Any, tuple[Use, ...]]:
@@ -116,16 +116,14 @@ class Run:
         """Say that leaves decided something, as tests of a condition do: a step without an element."""
         for leaf in leaves:
             if not leaf.is_empty:
-                self.read.add(leaf.key)
+                self.read.add(leaf.place)
                 self.steps.append(Step("", "", (leaf.place,), rule, raw=leaf.text))
 
     def positions(self, leaves: Iterable[Value]) -> tuple[str, ...]:
         """Where leaves stand, which counts them as read."""
-        found = []
-        for leaf in leaves:
-            self.read.add(leaf.key)
-            found.append(leaf.place)
-        return tuple(found)
+        places = tuple([leaf.place for leaf in leaves])
+        self.read.update(places)
+        return places
 
     def account(self, uses: list[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
         """One step for each component that a datatype function used, also of the resources that it spoke of."""

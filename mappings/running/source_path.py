@@ -57,10 +57,9 @@ class SourcePath:
         if not segments:
             return []
         run = frame.run
-        found = run.filled.get((segments[0].ordinal, self.field))
-        if found is None:
+        if len(segments) == 1:
             found = run.repetitions(segments[0], self.field)
-        if len(segments) > 1:
+        else:
             found = [one for segment in segments for one in run.repetitions(segment, self.field)]
         if not found:
             return found

@@ -7,7 +7,9 @@ ends the round: then it is no message's fault.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -23,6 +25,8 @@ from server.storage.hl7v2_work import Claimed, Hl7v2Work, LeaseLost, Received
 from server.storage.interface import Store, VersionConflict
 
 BATCH = 20  # messages of one claim
+# Of messages that are committed together: while they are applied, others wait for some hundredths of a second.
+_BYTES_TOGETHER = 16_384
 # What a message that makes the program fail is given: it is a defect, but not one that waiting mends.
 DEFECT_ATTEMPTS = 3
 _AWAY = frozenset({"unavailable", "storage-full"})
@@ -40,10 +44,27 @@ class Retry(Protocol):
     def __call__(self, attempt: int, now: datetime) -> datetime | None: ...
 
 
+@dataclass(slots=True)
+class _Ready:
+    """A message that can be applied. received: None where it is there no more. error: why it cannot be mapped,
+    told in its turn."""
+
+    message: Claimed
+    received: Received | None = None
+    mapped: Mapped | None = None
+    error: Exception | None = None
+
+    @property
+    def joins(self) -> bool:
+        """Whether it may share its transaction: a merge has several of its own."""
+        return self.received is not None and not (self.mapped and self.mapped.merges)
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """parks: whether a message of that source which is given up holds its keys. failed: is told of defects and
-    of databases that are away, with words for the log."""
+    of databases that are away, with words for the log. together: messages that one transaction may apply, each
+    by itself within it; 1 where writers do not wait for each other anyway."""
 
     store: Store
     messages: Hl7v2Work
@@ -55,35 +76,54 @@ class Work:
     retry: Retry
     failed: Callable[[str, Exception], None]
     lease: timedelta = timedelta(seconds=20)
+    together: int = 1
 
     def do_some(self, stopping: Callable[[], bool] = lambda: False, *, limit: int = BATCH) -> int:
         """Claim messages and do them; how many ended or are to be tried again.
 
         Raises: FhirError unavailable, storage-full; what was not done is free then.
         """
-        claimed = self.messages.claim(self.clock(), lease=self.lease, limit=limit, keys_of=every_key)
+        claimed = deque(self.messages.claim(self.clock(), lease=self.lease, limit=limit, keys_of=every_key))
         waiting: set[int] = set()  # keys of messages that keep their place
         back: list[Claimed] = []
+        ready: deque[_Ready] = deque()
         done = 0
         held_until = self.clock() + self.lease
-        for position, message in enumerate(claimed):
-            if stopping() or not waiting.isdisjoint(message.keys):
-                waiting |= message.keys
-                back.append(message)
-                continue
+        while claimed or ready:
+            while claimed and len(ready) < self.together and _size(ready) < _BYTES_TOGETHER:
+                ready.append(self._prepared(claimed.popleft()))
+            group = self._group(ready)
             if self.clock() > held_until - self.lease / 2:
                 held_until = self.clock() + self.lease
-                self.messages.renew(claimed[position:], held_until)
+                held = (*group, *ready)
+                self.messages.renew([*(one.message for one in held), *claimed], held_until)
             try:
-                ended = self._do(message)
+                with self._transaction(group):
+                    for one in group:
+                        if stopping() or not waiting.isdisjoint(one.message.keys):
+                            waiting |= one.message.keys
+                            back.append(one.message)
+                            continue
+                        done += 1
+                        if not self._do(one):
+                            waiting |= one.message.keys
             except FhirError:
-                self._give_back([*back, *claimed[position:]])
+                free = {message.id: message for message in (*back, *claimed)}
+                free |= {one.message.id: one.message for one in (*group, *ready)}
+                self._give_back([*free.values()])
                 raise
-            done += 1
-            if not ended:
-                waiting |= message.keys
         self._give_back(back)
         return done
+
+    def _group(self, ready: deque[_Ready]) -> list[_Ready]:
+        """Take the first ones that may be applied in one transaction."""
+        group = [ready.popleft()]
+        while ready and group[0].joins and ready[0].joins and _size((*group, ready[0])) <= _BYTES_TOGETHER:
+            group.append(ready.popleft())
+        return group
+
+    def _transaction(self, group: Sequence[_Ready]) -> AbstractContextManager[object]:
+        return self.store.writing() if len(group) > 1 else nullcontext()
 
     def _give_back(self, messages: Sequence[Claimed]) -> None:
         try:
@@ -91,20 +131,31 @@ class Work:
         except FhirError as error:  # their leases will free them
             self.failed("hl7v2-give-back", error)
 
-    def _do(self, message: Claimed) -> bool:
-        """Do a message. Returns whether it ended. Raises: FhirError where the database is away."""
-        mapped: Mapped | None = None
+    def _prepared(self, message: Claimed) -> _Ready:
+        """Read a message and run its map, while nobody is held up."""
+        ready = _Ready(message)
         try:
-            received = self.messages.received(message.id)
-            if received is None:
-                return True  # its time was over
-            if self.retry(message.attempts - 1, self.clock()) is None:
+            ready.received = self.messages.received(message.id)
+            if ready.received is not None and self.retry(message.attempts - 1, self.clock()) is None:
                 raise Refused("given-up")
-            mapped = self.mapper(received)
+            if ready.received is not None:
+                ready.mapped = self.mapper(ready.received)
+        except Exception as error:
+            ready.error = error
+        return ready
+
+    def _do(self, ready: _Ready) -> bool:
+        """Do a message. Returns whether it ended. Raises: FhirError where the database is away."""
+        message, mapped = ready.message, ready.mapped
+        try:
+            if ready.error is not None:
+                raise ready.error
+            if ready.received is None or mapped is None:
+                return True  # its time was over
             if mapped.refused is not None:
                 finding = mapped.refused
                 raise Refused(finding.code, finding.position, finding.text)
-            self._apply(message, received, mapped)
+            self._apply(message, ready.received, mapped)
         except LeaseLost:
             return False
         except Refused as refused:
@@ -158,6 +209,11 @@ class Work:
         except LeaseLost:
             pass
         return False
+
+
+def _size(messages: Iterable[_Ready]) -> int:
+    """Of messages, in bytes."""
+    return sum(len(one.received.raw) for one in messages if one.received)
 
 
 def words_of(error: FhirError) -> str:

@@ -92,6 +92,13 @@ class Database(Protocol):
         Raises: FhirError storage-full, unavailable.
         """
 
+    def joining(self) -> AbstractContextManager[Connection]:
+        """The write transaction of the thread that is open, or one of its own like `writing`.
+
+        There is no savepoint: what the block raises has to end that transaction, or to come of a statement that
+        changed nothing. Raises: as `writing`.
+        """
+
     def limited(self) -> AbstractContextManager[None]:
         """Statements of this thread inside the block may take as long as one search may."""
 

@@ -100,7 +100,7 @@ class Hl7v2Identities:
         Taken in one order, so that of two transactions none waits for the other for ever.
         Raises: VersionConflict where another transaction has said in between what a new identity is.
         """
-        with self._database.writing() as connection:
+        with self._database.joining() as connection:
             for hash, known in sorted(new, key=lambda pair: pair[0]):
                 added = connection.execute(
                     "INSERT INTO hl7v2_identity (hash, resource_type, resource_id, moment, rank)"

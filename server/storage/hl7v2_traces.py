@@ -17,7 +17,7 @@ class Hl7v2Traces:
 
     def put(self, message: int, version: str, text: bytes) -> None:
         """Keep the trace of a message, instead of an earlier one of the same version."""
-        with self._database.writing() as connection:
+        with self._database.joining() as connection:
             connection.execute(
                 "INSERT INTO hl7v2_trace (message, mapping_version, body) VALUES (:message, :version, :body)"
                 " ON CONFLICT (message, mapping_version) DO UPDATE SET body = excluded.body",

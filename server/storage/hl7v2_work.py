@@ -194,7 +194,7 @@ class Hl7v2Work:
         )
 
     def _change(self, message: Claimed, change: str, **values: Any) -> None:
-        with self._database.writing() as connection:
+        with self._database.joining() as connection:
             changed = connection.execute(
                 f"UPDATE hl7v2_message SET {change}, lease_owner = '', lease_until = 0"
                 f" WHERE id = :id AND lease_owner = :token AND {_WAITS}",

@@ -203,6 +203,19 @@ class PostgresqlDatabase:
         except psycopg.Error as error:
             raise translated(error) from error
 
+    @contextmanager
+    def joining(self) -> Iterator[Connection]:
+        """The open write transaction of the thread as it is, or one of its own; see `Database.joining`."""
+        state = self._state()
+        if state.writer is None:
+            with self.writing() as connection:
+                yield connection
+            return
+        try:
+            yield state.writer
+        except psycopg.Error as error:
+            raise translated(error) from error
+
     @staticmethod
     def _nested(state: _ThreadState, link: Link) -> Iterator[Connection]:
         state.writing_depth += 1

@@ -257,6 +257,19 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise _translated(error) from error
 
+    @contextmanager
+    def joining(self) -> Iterator[Connection]:
+        """The open write transaction of the thread as it is, or one of its own; see `Database.joining`."""
+        state = self._state()
+        if not state.writing_depth:
+            with self.writing() as connection:
+                yield connection
+            return
+        try:
+            yield state.writer
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
     def _nested(self, state: _ThreadState) -> Iterator[Connection]:
         name = f"nested_{state.writing_depth}"
         state.writing_depth += 1

@@ -24,6 +24,8 @@ from server.workers.timing import Backoff
 
 # Of one worker process. SQLite has one writer, so a second lane only keeps the others waiting there.
 LANES: Mapping[str, int] = {"sqlite": 1, "postgresql": 2}
+# Messages of one transaction. On PostgreSQL those of two lanes could wait for each other.
+TOGETHER: Mapping[str, int] = {"sqlite": 8, "postgresql": 1}
 
 Lane = Callable[[Callable[[], bool]], int]
 
@@ -62,6 +64,7 @@ class Hl7v2Lanes:
             clock=self.clock,
             retry=Backoff(random).retry,
             failed=self.failed,
+            together=TOGETHER[store.database.dialect.name],
         )
         return work.do_some
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mappings.content import clean
 from mappings.hl7v2.acknowledgement import acknowledge, control_id_of, is_acknowledgement
 from mappings.hl7v2.batch import acknowledge_batch, split
 from mappings.hl7v2.message import Hl7Error, Message, Value, parse
@@ -100,6 +101,29 @@ def test_every_value_is_the_slice_of_bytes_that_its_place_says(data: bytes) -> N
         assert again.key == value.key
         assert value.place == str(position)
         assert again.text == value.text
+
+
+@given(ANY)
+def test_what_a_repetition_says_is_what_its_values_say_and_what_the_segment_has_there(data: bytes) -> None:
+    try:
+        message = parse(data)
+    except Hl7Error:
+        return
+    for segment in message.segments:
+        for field in range(1, segment.last_field + 1):
+            for repetition in segment.repetitions(field):
+                for component, subcomponent in ((1, 1), (1, 2), (2, 1), (3, 2), (40, 1)):
+                    value = repetition.value(component, subcomponent)
+                    there = segment.value(field, component, subcomponent, repetition.repetition)
+                    assert value.position == there.position
+                    assert repetition.said(component, subcomponent) == value.said == clean(value.text)
+                assert repetition.is_empty == (not [*repetition.filled()])
+        filled = dict.fromkeys(value.field for value in segment.filled())
+        assert [*filled] == [
+            number
+            for number in segment.filled_fields()
+            if not all(one.is_empty for one in segment.repetitions(number))
+        ]
 
 
 @given(ANY)

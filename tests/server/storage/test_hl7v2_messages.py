@@ -143,7 +143,9 @@ def test_what_somebody_is_about_to_do_is_not_replayed_under_their_hands(log: Log
 def test_a_repeated_message_shows_the_bytes_of_the_first(log: Log) -> None:
     first = log.add(raw=b"MSH|first", sha256=b"same", control_id="S")
     with log.database.writing() as connection:
-        connection.execute("UPDATE hl7v2_message SET raw = :raw WHERE id = :id", {"raw": b"MSH|first", "id": first})
+        connection.execute(
+            "UPDATE hl7v2_message SET raw = :raw WHERE id = :id", {"raw": b"MSH|first", "id": first}
+        )
     log.add(raw=b"MSH|first", sha256=b"same", control_id="S")
     (repeated,) = log.found(state="duplicate")
     assert log.people.raw(repeated) == b"MSH|first"

@@ -22,6 +22,7 @@ from server.storage.hl7v2_identities import Hl7v2Identities
 from server.storage.hl7v2_log import Hl7v2Log, NewMessage
 from server.storage.hl7v2_traces import Hl7v2Traces
 from server.storage.hl7v2_work import Hl7v2Work, Received
+from server.workers.hl7v2 import TOGETHER
 from server.workers.timing import Backoff
 
 MRN = "urn:id:HOSP"
@@ -66,6 +67,7 @@ class Feed:
             "clock": self.clock,
             "retry": self.backoff.retry,
             "failed": lambda name, error: self.failures.append((name, type(error).__name__)),
+            "together": TOGETHER[self.store.database.dialect.name],
         }
         return Work(**options | more)
 

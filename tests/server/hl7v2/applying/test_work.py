@@ -6,6 +6,7 @@ Covers server/hl7v2/work.py and server/storage/hl7v2_work.py.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from datetime import timedelta
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_a_lease_that_ended_frees_the_message_and_the_former_holder_writes_nothi
     later(minutes=2)
     feed.run()
     assert feed.row(id)["state"] == "applied"
-    assert feed.work._do(late) is False
+    assert feed.work._do(feed.work._prepared(late)) is False
     assert feed.one("Patient")["meta"]["versionId"] == "1"
 
 
@@ -144,6 +145,60 @@ def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(feed: A
     assert feed.work.do_some(lambda: next(asked)) == 1
     assert [feed.row(id)["state"] for id in ids] == ["applied", "received", "received"]
     assert claim(feed) == ids[1:]
+
+
+def test_messages_that_share_a_commit_each_stand_by_themselves(feed: Any, say: Any) -> None:
+    ids = [feed.send(say.mapped(say.patient(str(number))), patient=str(number)) for number in range(5)]
+    feed.maps[ids[1]] = say.mapped(say.patient("1", birthDate="no date"))
+    feed.maps[ids[3]] = VersionConflict()
+    worker = feed.worker(together=5)
+    assert worker.do_some() == 5
+    assert feed.states() == ["applied", "failed", "applied", "received", "applied"]
+    assert [one["identifier"][0]["value"] for one in feed.stored("Patient")] == ["0", "2", "4"]
+
+
+def test_what_shares_a_commit_that_cannot_be_made_is_given_back_together(
+    feed: Any, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [feed.send(say.mapped(say.patient(str(number))), patient=str(number)) for number in range(3)]
+    put = feed.traces.put
+
+    def away(message: int, version: str, text: bytes) -> None:
+        if message == ids[1]:
+            raise FhirError("storage-full", "away")
+        put(message, version, text)
+
+    monkeypatch.setattr(feed.traces, "put", away)
+    with pytest.raises(FhirError):
+        feed.worker(together=5).do_some()
+    assert feed.stored("Patient") == []
+    assert [(feed.row(id)["state"], feed.row(id)["attempts"]) for id in ids] == [("received", 0)] * 3
+    monkeypatch.undo()
+    feed.run()
+    assert feed.states() == ["applied"] * 3
+
+
+def test_a_message_waits_in_a_shared_commit_for_one_of_its_patient_that_is_tried_again(
+    feed: Any, say: Any, later: Any
+) -> None:
+    first, second = (feed.send(say.mapped(say.patient(), at=number)) for number in (1, 2))
+    feed.maps[first] = VersionConflict()
+    feed.worker(together=5).do_some()
+    assert feed.states() == ["received", "received"]
+    assert feed.row(second)["attempts"] == 0
+
+
+def test_large_messages_and_merges_share_no_commit(feed: Any, say: Any) -> None:
+    feed.send(say.mapped(say.patient("1")), patient="1", raw=b"MSH|^~\\&|" + b"x" * 16_000)
+    feed.send(say.mapped(say.patient("2")), patient="2", raw=b"MSH|^~\\&|" + b"x" * 16_000)
+    feed.send(say.mapped(say.patient("3")), patient="3")
+    feed.send(say.merge("4", "5"), patient="4", other="5")
+    worker = feed.worker(together=5)
+    taken = deque(worker._prepared(one) for one in feed.messages.claim(feed.clock(), lease=LEASE, limit=5))
+    sizes = []
+    while taken:
+        sizes.append(len(worker._group(taken)))
+    assert sizes == [1, 2, 1]
 
 
 def test_several_workers_do_each_message_once_and_each_patients_in_order(
