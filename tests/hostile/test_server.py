@@ -175,7 +175,9 @@ def in_form(request: Any, status: int, headers: dict[str, str], body: bytes) -> 
     if request.method == "HEAD" or status == 304:
         return body == b""
     content_type = headers.get("content-type", "")
-    if path == "/fhir" or path.startswith("/fhir/"):
+    if path == "/hl7v2" and content_type.startswith("application/hl7-v2"):
+        return b"\rMSA|A" in body
+    if path in ("/fhir", "/hl7v2") or path.startswith("/fhir/"):
         # A caller may ask for plain JSON.
         return content_type.startswith(("application/fhir+json", "application/json")) and (
             json.loads(body).get("resourceType") == "OperationOutcome"
