@@ -131,7 +131,7 @@ def cluster(postgresql: ModuleType) -> Iterator[Any]:
     It does not wait for the disk (`change(fsync="on")` for a test that asks), since no test cuts the power.
     """
     try:
-        made = postgresql.Cluster(max_connections="200")
+        made = postgresql.Cluster(max_connections="200", autovacuum="off")
     except postgresql.PostgresqlMissing as missing:
         if os.environ.get("CI") == "true":
             pytest.fail(str(missing))
