@@ -28,7 +28,7 @@ from typing import Any
 import click
 from bare import connect, mark
 from bars import Verdict
-from data_sets import _tests_postgresql
+from data_sets import tests_postgresql
 from processes import ROOT, free_port
 
 from server.storage import open_store
@@ -156,7 +156,7 @@ def databases(kind: str) -> Iterator[tuple[str, str]]:
         if kind == "sqlite":
             yield f"sqlite:///{folder}/baton.sqlite3", f"sqlite:///{folder}/bare.sqlite3"
             return
-        cluster = _tests_postgresql().Cluster()
+        cluster = tests_postgresql().Cluster()
         cluster.start()
         try:
             yield cluster.create_database("benchmark"), cluster.create_database("bare")

@@ -1,0 +1,289 @@
+"""ADT messages from their sender into the store of a deployment, beside the import of what came of them.
+
+    python benchmarks/hl7v2_deployed.py [--database sqlite|postgresql] [--messages N] [--rounds N] [--check]
+
+Baton runs as an operator starts it on this machine: web server, listener, and a worker process a core. 20
+connections send; each waits for its acknowledgement before it sends the next message. The clock runs from the
+first byte until the last message is applied. The limit takes turns with it: the same resources, in transactions
+of 100 over HTTP from as many clients as there are cores, into another deployment.
+
+Bars: 150 messages/s, and 0.4 of the import in resources/s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import click
+from bars import Verdict
+from data_sets import DATABASES, tests_postgresql
+from hl7v2_end_to_end import BUNDLE, EVENTS, adt, stored, versions
+from processes import Baton, Process, free_port
+
+from server.storage import open_store
+from server.storage.database_store import DatabaseStore
+
+MESSAGES_BAR, SHARE_BAR = 150.0, 0.4
+CONNECTIONS = 20
+CORES = os.cpu_count() or 1
+WARM_PATIENTS = 20
+_LONGEST = 600.0  # seconds that a round may last
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The rounds of one database. messages: applied a second; written: versions a second of these; imported:
+    resources a second."""
+
+    database: str
+    messages: tuple[float, ...]
+    written: tuple[float, ...]
+    imported: tuple[float, ...]
+
+    @property
+    def share(self) -> float:
+        """Resources a second of the messages, of their import."""
+        return statistics.median(one / other for one, other in zip(self.written, self.imported, strict=True))
+
+
+class Deployment:
+    """A running Baton: web, and where it listens a listener; a worker process a core."""
+
+    def __init__(self, folder: Path, url: str, *, listens: bool) -> None:
+        self.port = free_port()
+        parts = ("web", "mllp", "worker") if listens else ("web", "worker")
+        self.baton = _Listening(folder / "home", url, CORES, parts, self.port)
+        self.baton.wait_for("/healthz")
+        command = self.baton.command(("worker",))
+        self._workers = [
+            Process(command, self.baton.environment, folder / f"worker{number}.log", 0)
+            for number in range(1, CORES)
+        ]
+        self.store: DatabaseStore = open_store(url)
+
+    def stop(self) -> None:
+        """End all processes."""
+        self.store.close()
+        for process in (*self._workers, self.baton):
+            process.stop()
+
+    def wait_for_messages(self) -> None:
+        """Until none waits to be applied. Raises: SystemExit where one fails, or they take too long."""
+        ends = time.monotonic() + _LONGEST
+        while time.monotonic() < ends:
+            with self.store.database.reading() as connection:
+                waiting = (
+                    "SELECT state FROM hl7v2_message WHERE state IN ('received', 'mapped', 'parked') LIMIT 1"
+                )
+                if connection.execute(waiting).fetchone() is None:
+                    break
+            time.sleep(0.02)
+        with self.store.database.reading() as connection:
+            ended = "SELECT state, error, count(*) FROM hl7v2_message WHERE state <> 'applied' GROUP BY 1, 2"
+            if rows := connection.execute(ended).fetchall():
+                raise SystemExit(f"not all messages were applied: {rows}")
+
+
+class _Listening(Baton):
+    """Baton whose listener has a port of its own."""
+
+    def __init__(self, home: Path, url: str, workers: int, parts: Sequence[str], port: int) -> None:
+        self._mllp = port
+        super().__init__(home, url, workers, parts)
+
+    def command(self, parts: Sequence[str]) -> list[str]:
+        self.environment["BATON_PORT_MLLP"] = str(self._mllp)
+        return super().command(parts)
+
+
+async def _connection(port: int, number: int, first: int, patients: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for step, event in enumerate(EVENTS):
+        for patient in range(first + number, first + patients, CONNECTIONS):
+            writer.write(b"\x0b" + adt(patient, event, step) + b"\x1c\r")
+            answer = await reader.readuntil(b"\x1c\r")
+            if b"\rMSA|CA|" not in answer:
+                raise SystemExit(f"not accepted: {answer!r}")
+    writer.close()
+
+
+async def _send(port: int, first: int, patients: int) -> None:
+    await asyncio.gather(*(_connection(port, number, first, patients) for number in range(CONNECTIONS)))
+
+
+def send(port: int, first: int, patients: int) -> None:
+    """The messages of some patients, from a process of their own."""
+    command = [sys.executable, __file__, "--send-to", str(port), "--first", str(first), "--messages"]
+    done = subprocess.run([*command, str(patients * len(EVENTS))], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2_000:])
+
+
+def applied(deployment: Deployment, patients: int) -> tuple[float, float]:
+    """Messages and versions a second."""
+    send(deployment.port, 1_000_000, WARM_PATIENTS)
+    deployment.wait_for_messages()
+    before, started = versions(deployment.store), time.perf_counter()
+    send(deployment.port, 0, patients)
+    deployment.wait_for_messages()
+    took = time.perf_counter() - started
+    return patients * len(EVENTS) / took, (versions(deployment.store) - before) / took
+
+
+def imported(deployment: Deployment, resources: Sequence[dict[str, Any]]) -> float:
+    """Resources a second, in transactions, from a client a core."""
+    bodies = []
+    for start in range(0, len(resources), BUNDLE):
+        entries = [
+            {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
+            for one in resources[start : start + BUNDLE]
+        ]
+        bodies.append(
+            json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}, default=float)
+        )
+    waiting = iter(bodies)
+    lock = threading.Lock()
+    refused: list[bytes] = []
+    headers = {
+        "Authorization": f"Bearer {deployment.baton.token()}",
+        "Content-Type": "application/fhir+json",
+        "Prefer": "return=minimal",
+    }
+
+    def client() -> None:
+        connection = HTTPConnection("127.0.0.1", deployment.baton.port, timeout=120)
+        while not refused:
+            with lock:
+                body = next(waiting, None)
+            if body is None:
+                return
+            connection.request("POST", "/fhir", body, headers)
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status != 200:
+                refused.append(said)
+
+    threads = [threading.Thread(target=client) for _ in range(CORES)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.perf_counter() - started
+    if refused:
+        raise SystemExit(f"an import was refused: {refused[0][:500]!r}")
+    return len(resources) / took
+
+
+def steps(rounds: int) -> int:
+    """How many times `measure` calls step."""
+    return 2 * rounds
+
+
+def measure(kind: str, messages: int, rounds: int, step: Callable[[str], None]) -> Figures:
+    """All figures of one database."""
+    rates, written, limits = [], [], []
+    with tempfile.TemporaryDirectory(prefix="baton-hl7v2-") as name, _urls(kind, Path(name)) as urls:
+        for number in range(rounds):
+            with _deployed(Path(name) / f"feed{number}", next(urls), listens=True) as deployment:
+                rate, resources = applied(deployment, messages // len(EVENTS))
+                contents = stored(deployment.store)
+            rates.append(rate)
+            written.append(resources)
+            step("messages")
+            with _deployed(Path(name) / f"import{number}", next(urls), listens=False) as deployment:
+                limits.append(imported(deployment, contents))
+            step("import")
+    return Figures(kind, tuple(rates), tuple(written), tuple(limits))
+
+
+@contextmanager
+def _deployed(folder: Path, url: str, *, listens: bool) -> Iterator[Deployment]:
+    folder.mkdir()
+    deployment = Deployment(folder, url, listens=listens)
+    try:
+        yield deployment
+    finally:
+        deployment.stop()
+
+
+@contextmanager
+def _urls(kind: str, folder: Path) -> Iterator[Iterator[str]]:
+    """Addresses of empty databases."""
+    if kind == "sqlite":
+        yield (f"sqlite:///{folder}/{number}.sqlite3" for number in itertools.count())
+        return
+    cluster = tests_postgresql().Cluster()
+    try:
+        cluster.start()
+        yield (cluster.create_database(f"round{number}") for number in itertools.count())
+    finally:
+        cluster.remove()
+
+
+def verdicts(found: Sequence[Figures]) -> list[Verdict]:
+    """Whether the bars hold."""
+    made = []
+    for one in found:
+        name = f"{one.database}: HL7 v2 messages applied a second"
+        made.append(Verdict(name, statistics.median(one.messages), MESSAGES_BAR, True))
+        name = f"{one.database}: resources of messages a second, of their import"
+        made.append(Verdict(name, one.share, SHARE_BAR, True))
+    return made
+
+
+def table(found: Sequence[Figures]) -> list[str]:
+    """A row a database."""
+    lines = [
+        "| database | messages a second | resources a second | import | share of it |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for one in found:
+        cells = (f"{statistics.median(each):,.0f}" for each in (one.messages, one.written, one.imported))
+        lines.append("| " + " | ".join((one.database, *cells, f"{one.share:.2f}")) + " |")
+    return lines
+
+
+@click.command()
+@click.option("--database", "kinds", type=click.Choice(DATABASES), multiple=True, default=DATABASES)
+@click.option("--messages", type=click.IntRange(5), default=2000, show_default=True, help="Of a round.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--check", is_flag=True, help="Status 1 where a bar is missed.")
+@click.option("--send-to", type=int, hidden=True)
+@click.option("--first", type=int, default=0, hidden=True)
+def main(
+    kinds: tuple[str, ...], messages: int, rounds: int, check: bool, send_to: int | None, first: int
+) -> None:
+    """Measure, and say whether the bars hold."""
+    if send_to is not None:
+        asyncio.run(_send(send_to, first, messages // len(EVENTS)))
+        return
+    found = []
+    for kind in kinds:
+        with click.progressbar(length=steps(rounds), label=kind, file=sys.stderr, item_show_func=str) as bar:
+            found.append(measure(kind, messages, rounds, lambda what, bar=bar: bar.update(1, what)))
+    click.echo("\n".join(table(found)))
+    bars = verdicts(found)
+    for one in bars:
+        click.echo(one.line())
+    if check and not all(one.holds for one in bars):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
