@@ -1,8 +1,8 @@
-"""A stay told by HL7 v2 senders of other make becomes a case on the worklist, and every word of it is accounted for.
+"""A stay told by HL7 v2 senders of other make becomes a case on the worklist, and all of it is accounted for.
 
 npm `node-hl7-client` (tests/vendor) and `mllp_send` of PyPI `hl7` tell a running Baton of an admission (A01), a
-change (A08) and a discharge (A03) of a synthetic patient each. Covers the way through listener, log, worker, maps,
-FHIR API, the app's watch for discharges and its worklist, and `baton map explain`.
+change (A08) and a discharge (A03) of a synthetic patient each. Covers the way through listener, log, worker,
+maps, FHIR API, the app's watch for discharges and its worklist, and `baton map explain`.
 """
 
 from __future__ import annotations

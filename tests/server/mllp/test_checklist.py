@@ -310,7 +310,7 @@ def test_a_sender_that_has_said_all_it_has_to_say_is_answered(listen: Listen, hl
     assert sender.is_closed(2)
 
 
-# -- 7: stored before it is acknowledged (killed processes: tests/crash/test_listener_kills.py)
+# -- 7: stored before it is acknowledged (killed processes: test_kills.py)
 
 
 @pytest.mark.requirement("MLLP7")
