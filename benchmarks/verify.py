@@ -124,6 +124,24 @@ STEPS = (
     ),
     *(
         Step(
+            f"50 times a listener of HL7 v2, workers, database or queue are killed on {name} while senders send"
+            " again what is not acknowledged: nothing acknowledged is lost, nothing is applied twice, each"
+            " patient's messages in order",
+            (
+                *(*PYTEST, "-s", "tests/server/mllp/test_kills.py", "tests/crash/test_hl7v2_kills.py"),
+                *("--database", database),
+            ),
+            ("BATON_KILL_ROUNDS=50",),
+        )
+        for name, database in (("SQLite", "sqlite"), ("PostgreSQL", "postgresql"))
+    ),
+    Step(
+        "100,000 broken HL7 v2 messages: the listener goes on, each message ends in a known state, memory flat",
+        (*PYTEST, "-s", "tests/server/mllp/test_fuzz.py"),
+        ("BATON_HL7V2_FUZZ=100000",),
+    ),
+    *(
+        Step(
             f"Every line of docs/conformance.md holds over HTTP on {name}",
             (*PYTEST, "tests/conformance", "--database", database),
         )

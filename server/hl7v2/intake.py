@@ -106,15 +106,16 @@ def _receipt(whole: Whole, now: datetime) -> Receipt:
     ids = tuple(item.kept.id for item in whole.items if item.kept is not None)
     outcome = min((item.outcome for item in whole.items), key=_GRAVITY.index)
     answers = tuple(answer for item in whole.items if (answer := _answer(item, now)))
-    if whole.batch is not None:
-        if answers:
-            answers = (acknowledge_batch(whole.batch, answers, control_id=new_control_id(), at=now),)
-        return Receipt(answers, outcome, first.source, ids, len(whole.items))
-    if len(whole.items) > 1 or first.word != ACCEPTED or first.kept is None:
-        return Receipt(answers, outcome, first.source, ids, len(whole.items))
-    later = "" if first.mode.application == NEVER else first.mode.application
-    waits = first.mode.waits
-    return Receipt(() if waits else answers, outcome, first.source, ids, 1, waits, later)
+    later = tuple(
+        (item.kept.id, item.mode.application)
+        for item in whole.items
+        if item.word == ACCEPTED and item.kept is not None and item.mode.application != NEVER
+    )
+    if whole.batch is not None and answers:
+        answers = (acknowledge_batch(whole.batch, answers, control_id=new_control_id(), at=now),)
+    # Several are answered as soon as they are stored: they may take longer than any sender waits.
+    waits = len(whole.items) == 1 and first.word == ACCEPTED and first.kept is not None and first.mode.waits
+    return Receipt(() if waits else answers, outcome, first.source, ids, len(whole.items), waits, later)
 
 
 def _answer(item: Item, now: datetime) -> bytes:

@@ -114,8 +114,8 @@ class _Rules:
 
     def _joined(self, element: Element, stored: Any, said: Any, path: str) -> Any:
         rule = self._lists.get(path) or _LISTS.get(path) or _LISTS.get(path.rpartition(".")[2], "")
-        if element.is_list and rule and isinstance(said, list) and isinstance(stored, list):
-            return self._list(rule, stored, said, path)
+        if element.is_list and rule and isinstance(said, list):
+            return self._list(rule, stored if isinstance(stored, list) else (), said, path)
         by_member = "." in element.type or element.type in _BY_MEMBER
         if by_member and isinstance(said, dict) and isinstance(stored, dict):
             return self.join(table(element.type), stored, said, f"{path}.")
@@ -130,20 +130,21 @@ class _Rules:
 def united(stored: Sequence[Any], said: Sequence[Any], members: str, *, retiring: bool = False) -> list[Any]:
     """The stored items with those of the message in the place of the ones that they equal, the others behind.
 
-    members: by which they equal, with commas; "" for all of their content. retiring: `use` old stays.
+    members: by which they equal, with commas; "" for all of their content. retiring: what is of `use` old on
+    either side is so from now on.
     """
     result = list(stored)
     places = {_key(item, members): index for index, item in enumerate(result)}
+    ended = {_key(item, members) for item in (*stored, *said) if retiring and _is_old(item)}
     for item in said:
-        place = places.get(_key(item, members))
-        if place is None:
-            places[_key(item, members)] = len(result)
-            result.append(item)
-        elif retiring and isinstance(result[place], dict) and result[place].get("use") == "old":
-            result[place] = {**item, "use": "old"}
-        else:
-            result[place] = item
+        key = _key(item, members)
+        place = places.setdefault(key, len(result))
+        result[place : place + 1] = [{**item, "use": "old"} if key in ended else item]
     return result
+
+
+def _is_old(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("use") == "old"
 
 
 def _key(item: Any, members: str) -> bytes:
@@ -164,7 +165,7 @@ def _transferred(stored: Sequence[Any], said: Sequence[Any], moment: int) -> lis
         met = [
             index
             for index, other in enumerate(result)
-            if _place(other) == _place(item) and (_is_open(other) or not _is_open(item))
+            if _place(other) == _place(item) and _is_open(other) == _is_open(item)
         ]
         if not met:
             result.append(item)

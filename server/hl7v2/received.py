@@ -36,7 +36,8 @@ class Receipt:
 
     outcome: stored, duplicate, refused, unreadable, busy, truncated, too-large or ignored; of several messages
     the gravest. ids: of the messages that were stored or that these repeat. waits: the answer follows when the
-    message of `ids` has been processed; later: the condition of an application acknowledgement then.
+    message of `ids` has been processed. later: messages that are owed an application acknowledgement then, each
+    with its condition.
     """
 
     answers: tuple[bytes, ...]
@@ -45,4 +46,4 @@ class Receipt:
     ids: tuple[int, ...] = ()
     messages: int = 1
     waits: bool = False
-    later: str = ""
+    later: tuple[tuple[int, str], ...] = ()

@@ -207,8 +207,8 @@ class Connection:
             return
         for answer in receipt.answers:
             await self._send(answer)
-        if receipt.later and len(self._later) < _LATER_MAXIMUM:
-            task = asyncio.create_task(self._answer_later(receipt.ids[0], receipt.later))
+        for id, condition in receipt.later[: _LATER_MAXIMUM - len(self._later)]:
+            task = asyncio.create_task(self._answer_later(id, condition))
             self._later.add(task)
             task.add_done_callback(self._later.discard)
 

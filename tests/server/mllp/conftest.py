@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from cryptography import x509
@@ -49,7 +49,7 @@ class Running:
     returns: Returns
     loop: asyncio.AbstractEventLoop
     wire: ModuleType
-    log: Path
+    log: BinaryIO
     port: int = 0
     senders: list[Any] = field(default_factory=list)
 
@@ -183,8 +183,7 @@ def listen(database_url: str, hl7v2_wire: ModuleType, tmp_path: Path) -> Iterato
             rows = (*rows, _source(source))
         for row in rows:
             store.hl7v2_sources.put(row)
-        path = tmp_path / "listener.log"
-        stream = path.open("ab")
+        stream = (tmp_path / "listener.log").open("ab")
         log = Log("INFO", stream.fileno())
         loop = asyncio.new_event_loop()
         sources = Sources(store.hl7v2_sources, lambda: microseconds(now()))
@@ -212,7 +211,7 @@ def listen(database_url: str, hl7v2_wire: ModuleType, tmp_path: Path) -> Iterato
         )
         thread = threading.Thread(target=loop.run_forever, daemon=True)
         thread.start()
-        running = Running(store, listener, returns, loop, hl7v2_wire, path)
+        running = Running(store, listener, returns, loop, hl7v2_wire, stream)
         made.append((running, thread))
         running.call(listener.start())
         running.port = running.call(listener.listen("127.0.0.1", port, tls=certificates is not None))
@@ -227,6 +226,7 @@ def listen(database_url: str, hl7v2_wire: ModuleType, tmp_path: Path) -> Iterato
         thread.join(10)
         running.loop.close()
         running.store.close()
+        running.log.close()  # not before: its number would be somebody else's, a connection's
 
 
 @pytest.fixture(scope="session")

@@ -24,17 +24,18 @@ def free_port() -> int:
 
 @dataclass
 class Process:
-    """`baton serve mllp`. environment: settings beyond the necessary ones."""
+    """`baton serve mllp`, or another part. environment: settings beyond the necessary ones."""
 
     home: Path
     database_url: str
     environment: dict[str, str] = field(default_factory=dict)
+    part: str = "mllp"
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        self.log = self.home.parent / f"{self.home.name}.log"
+        self.log = self.home.parent / f"{self.home.name}-{self.part}.log"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -49,17 +50,23 @@ class Process:
             **self.environment,
         }
 
-    def start(self) -> Process:
-        """Start it and wait until it can be connected to."""
+    def launch(self) -> Process:
+        """Start it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server.cli", "serve", "mllp"],
+                [sys.executable, "-m", "server.cli", "serve", self.part],
                 cwd=ROOT,
                 env=self.variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        return self
+
+    def start(self) -> Process:
+        """Start it and wait until it can be connected to."""
+        self.launch()
+        assert self.process is not None
         deadline = time.monotonic() + 90
         while True:
             try:

@@ -310,7 +310,7 @@ def test_a_sender_that_has_said_all_it_has_to_say_is_answered(listen: Listen, hl
     assert sender.is_closed(2)
 
 
-# -- 7: stored before it is acknowledged (killed processes: tests/crash/test_listener_kills.py)
+# -- 7: stored before it is acknowledged (killed processes: test_kills.py)
 
 
 @pytest.mark.requirement("MLLP7")
@@ -560,9 +560,9 @@ def test_a_sender_that_hung_up_is_told_at_its_return_address(listen: Listen, hl7
         running = listen(source={"return_address": address}, outbound=read_networks(["127.0.0.0/8"]))
         with running.sender() as sender:
             assert sender.send(hl7v2_wire.admit("m1", accept="AL", applies="AL")).msa() == ("CA", "m1")
+        until(lambda: not running.listener.awaited, "the listener has given up the connection")
         running.becomes("m1", "applied")
         running.age(20)
-        until(lambda: not running.listener.awaited, "the listener has given up the connection")
         delivering = running.begin(running.returns.deliver())
         connection, _ = theirs.accept()
         with connection:
@@ -582,9 +582,9 @@ def test_a_return_address_that_may_not_be_called_is_not_called(listen: Listen, h
         running = listen(source={"return_address": f"127.0.0.1:{theirs.getsockname()[1]}"})
         with running.sender() as sender:
             assert sender.send(hl7v2_wire.admit("m1", accept="AL", applies="AL")).msa() == ("CA", "m1")
+        until(lambda: not running.listener.awaited, "the listener has given up the connection")
         running.becomes("m1", "applied")
         running.age(20)
-        until(lambda: not running.listener.awaited, "the listener has given up the connection")
         running.call(running.returns.deliver())
         with pytest.raises(TimeoutError):
             theirs.accept()
@@ -806,6 +806,35 @@ def test_a_batch_sent_again_is_known_message_by_message(listen: Listen, hl7v2_wi
     answer = sender.send(batch(first, second)).answer()
     assert answer.count(b"MSA|AA|") == 2
     assert [row[0] for row in running.rows("state")] == ["received", "duplicate", "received"]
+
+
+@pytest.mark.requirement("MLLP14")
+@pytest.mark.requirement("MLLP11")
+def test_each_message_of_a_batch_is_owed_the_acknowledgement_that_it_asks_for(
+    listen: Listen, hl7v2_wire: Any
+) -> None:
+    running = listen()
+    asks = {"m0": "AL", "m1": "NE", "m2": "ER"}
+    messages = [hl7v2_wire.admit(name, name, accept="AL", applies=ask) for name, ask in asks.items()]
+    sender = running.sender().send(batch(*messages))
+    assert sender.answer().count(b"MSA|CA|") == 3
+    running.becomes("m2", "failed", "101 A patient identifier is missing.")
+    assert sender.msa() == ("AE", "m2")
+    running.becomes("m1", "applied")
+    running.becomes("m0", "applied")
+    assert sender.msa() == ("AA", "m0")
+    assert sender.is_silent(0.3)
+    until(lambda: running.rows("owed") == [("",)] * 3, "nothing is owed any more")
+
+
+@pytest.mark.requirement("MLLP14")
+@pytest.mark.requirement("MLLP12")
+def test_a_batch_is_answered_when_it_is_stored_however_long_its_messages_take(
+    listen: Listen, hl7v2_wire: Any
+) -> None:
+    running = listen(source={"ack_on": "processed"})
+    sender = running.sender().send(batch(*(hl7v2_wire.admit(f"m{n}", str(n)) for n in range(3))))
+    assert sender.answer().count(b"MSA|AA|") == 3
 
 
 # -- 15: the end (signals: test_listening.py)

@@ -1,4 +1,7 @@
-"""Bytes and structures that no sender should send: the listener goes on, each message has a known state.
+"""Bytes and structures that no sender should send: the listener goes on, each message ends in a known state.
+
+What could be stored is given to a worker, which applies it or says why not; that the program failed on it
+(`internal`) is no such reason.
 
 BATON_HL7V2_FUZZ: messages (2000). BATON_HL7V2_FUZZ_SEED: repeats an earlier run.
 """
@@ -10,6 +13,8 @@ import os
 import random
 import select
 import socket
+import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +27,7 @@ pytestmark = pytest.mark.network
 MESSAGES = int(os.environ.get("BATON_HL7V2_FUZZ") or 2_000)
 SEED = int(os.environ.get("BATON_HL7V2_FUZZ_SEED") or random.SystemRandom().randrange(1_000_000))
 BACKLOG = 400  # messages on their way; a real sender would send again what an ended connection has not read
+DONE_SECONDS = 120 + MESSAGES * 0.1  # for a worker to do what was stored
 GROWTH = 20_000_000  # bytes of memory between the first half and the end
 
 SEGMENTS = (
@@ -128,7 +134,9 @@ def finish(senders: list[Any]) -> None:
     senders[:] = [None] * len(senders)
 
 
-def test_whatever_comes_the_listener_goes_on(serve: Callable[..., Any], hl7v2_wire: Any) -> None:
+def test_whatever_comes_it_goes_on_and_says_what_became_of_it(
+    serve: Callable[..., Any], process_module: Any, hl7v2_wire: Any
+) -> None:
     print(f"BATON_HL7V2_FUZZ_SEED={SEED}")
     chance = random.Random(SEED)
     process = serve(environment={"BATON_MLLP_LIMITS": "message-bytes=100000,idle-seconds=2,linger-seconds=1"})
@@ -159,21 +167,50 @@ def test_whatever_comes_the_listener_goes_on(serve: Callable[..., Any], hl7v2_wi
     finish(senders)
     last = hl7v2_wire.Sender(process.port, timeout=60)
     assert last.send(hl7v2_wire.admit("the-last")).msa() == ("AA", "the-last")
-    assert process.resident() - settled < GROWTH
+    resident = process.resident()
+    print(
+        f"{MESSAGES} messages, memory {settled / 1e6:.1f} MB in the middle, {resident / 1e6:.1f} MB at the end"
+    )
+    assert resident - settled < GROWTH
     assert process.stop() == 0
     assert "hl7v2-defect" not in process.log.read_text("utf-8", "replace")
     assert "hl7v2-not-stored" not in process.log.read_text("utf-8", "replace")
 
-    store = open_store(process.database_url)
-    with store.database.reading() as connection:
-        states = dict(connection.execute("SELECT state, count(*) FROM hl7v2_message GROUP BY state").fetchall())
-        sources = connection.execute("SELECT count(*) FROM hl7v2_source").fetchall()[0][0]
-        wordless = connection.execute(
-            "SELECT count(*) FROM hl7v2_message WHERE state = 'failed' AND error = ''"
-        ).fetchall()[0][0]
-    store.close()
+    states = told(process, "state")
     assert set(states) <= {"received", "failed", "duplicate"}
     assert sum(states.values()) > MESSAGES * 0.7
     assert states["received"] > MESSAGES * 0.3
-    assert sources <= 502
-    assert wordless == 0
+    assert told(process, "'sources'", "hl7v2_source")["sources"] <= 502
+
+    worker = process_module.Process(process.home, process.database_url, part="worker").launch()
+    try:
+        deadline = time.monotonic() + DONE_SECONDS
+        while told(process, "state").keys() & {"received", "mapped"}:
+            assert worker.process.poll() is None, worker.log.read_text("utf-8", "replace")[-2_000:]
+            assert time.monotonic() < deadline, told(process, "state")
+            time.sleep(0.5)
+        print(f"worker: {worker.resident() / 1e6:.1f} MB at the end; {told(process, 'state')}")
+        assert worker.stop() == 0
+    finally:
+        worker.kill()
+    states = told(process, "state")
+    assert set(states) <= {"applied", "failed", "duplicate"}
+    assert states["applied"] > MESSAGES * 0.02
+    reasons = told(process, "error", where="state = 'failed'")
+    codes: Counter[str] = Counter()
+    for reason, count in reasons.items():
+        codes[reason.partition(" ")[0]] += count
+    print(f"reasons: {dict(codes)}")
+    assert codes[""] == 0
+    assert (codes["internal"], codes["given-up"], codes["map-failed"]) == (0, 0, 0)
+
+
+def told(process: Any, column: str, table: str = "hl7v2_message", where: str = "1 = 1") -> dict[str, int]:
+    """How often each value stands in a column."""
+    store = open_store(process.database_url)
+    try:
+        with store.database.reading() as connection:
+            sql = f"SELECT {column}, count(*) FROM {table} WHERE {where} GROUP BY 1"
+            return dict(connection.execute(sql).fetchall())
+    finally:
+        store.close()

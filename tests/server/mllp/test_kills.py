@@ -20,7 +20,7 @@ import pytest
 
 from server.storage import open_store
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.requirement("MLLP7")]
 
 ROUNDS = int(os.environ.get("BATON_KILL_ROUNDS") or 3)
 SEED = int(os.environ.get("BATON_KILL_SEED") or random.SystemRandom().randrange(1_000_000))

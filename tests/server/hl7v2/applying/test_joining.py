@@ -135,6 +135,16 @@ _ITEMS = st.lists(
     ),
     max_size=5,
 )
+_PLACES = st.lists(
+    st.fixed_dictionaries(
+        {"location": st.sampled_from([{"display": "A"}, {"display": "B"}])},
+        optional={
+            "status": st.sampled_from(["active", "planned", "completed"]),
+            "period": st.sampled_from([{"start": "2026-02-01"}, {"start": "2026-02-01", "end": "2026-02-02"}]),
+        },
+    ),
+    max_size=4,
+)
 _PATIENTS = st.fixed_dictionaries(
     {},
     optional={
@@ -154,6 +164,20 @@ def test_saying_the_same_again_changes_nothing(
 ) -> None:
     once = join(stored, said, lists=lists)
     assert same(join(once, said, lists=lists), once)
+
+
+@given(_PLACES, _PLACES)
+def test_a_transfer_that_is_told_again_changes_nothing(stored: list[Any], said: list[Any]) -> None:
+    rule = {"location": "transfer"}
+    message = {"location": said}
+    once = join({"location": stored}, message, "Encounter", lists=rule)
+    assert same(join(once, message, "Encounter", lists=rule), once)
+
+
+def test_an_identifier_that_a_message_tells_twice_is_retired_if_one_of_them_is() -> None:
+    said = {"identifier": [{"system": "s", "value": "1", "use": "old"}, {"system": "s", "value": "1"}]}
+    once = join({}, said, lists={"identifier": "union:system,value"})
+    assert once["identifier"] == [{"system": "s", "value": "1", "use": "old"}]
 
 
 @given(_PATIENTS, _PATIENTS)
