@@ -19,13 +19,13 @@ from server.console.messages import (
     sees_patients,
 )
 from server.errors import FhirError
+from server.hl7v2.refusal import Refused
 from server.policy.roles import role
 from server.staff_area import page, sentences, staff_principal
 from server.storage.hl7v2_messages import STATES, Hl7v2Messages
 from server.storage.interface import Store
 
 CLIENT_ID = "console"
-_DISCARDED = "discarded a person decided that it is not applied"
 Act = Callable[[Hl7v2Messages, int, datetime], int]
 # What can be done with a message: by name, what it says when it was done.
 ACTIONS: Mapping[str, tuple[Act, str]] = {
@@ -36,7 +36,7 @@ ACTIONS: Mapping[str, tuple[Act, str]] = {
     ),
     "release": (lambda messages, id, now: messages.release([id], now), "It goes on in its place."),
     "discard": (
-        lambda messages, id, now: messages.discard([id], now, _DISCARDED),
+        lambda messages, id, now: messages.discard([id], now, str(Refused("discarded"))),
         "It is not applied, and later ones of its patient go on.",
     ),
 }

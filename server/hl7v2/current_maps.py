@@ -15,6 +15,11 @@ from mappings.reload import LiveMaps
 from server.errors import FhirError
 
 
+def overlays_of(home: Path) -> Path:
+    """The folder of a deployment's own overlays. home: BATON_HOME."""
+    return home / "maps"
+
+
 class CurrentMaps:
     """folder: is made where it is missing. failed: is told why the maps cannot be used.
 
