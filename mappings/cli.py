@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _OVERLAYS = click.option("--overlays", type=_FOLDER, help="Folder with a folder for each overlay.")
 _SOURCE = click.option("--source", "source_path", type=_FILE, help="TOML file that describes the source.")
+_OVERLAY = click.option("--overlay", default="", metavar="NAME", help="As if the source had this overlay.")
 
 
 class _FileOrNumber(click.ParamType):
@@ -74,9 +76,10 @@ def lint(overlays: Path | None, as_json: bool) -> None:
 @_MESSAGE
 @_SOURCE
 @_OVERLAYS
-def run(given: Path | int, source_path: Path | None, overlays: Path | None) -> None:
+@_OVERLAY
+def run(given: Path | int, source_path: Path | None, overlays: Path | None, overlay: str) -> None:
     """Print what a message becomes. Exit 2 if it is refused."""
-    received, maps = _given(given, source_path, overlays)
+    received, maps = _given(given, source_path, overlays, overlay)
     mapped = maps.run(_message(received, given), received.source, received=received.at)
     click.echo(golden.as_golden(mapped), nl=False)
     if mapped.refused:
@@ -87,15 +90,21 @@ def run(given: Path | int, source_path: Path | None, overlays: Path | None) -> N
 @_MESSAGE
 @_SOURCE
 @_OVERLAYS
+@_OVERLAY
 @click.option("--json", "as_json", is_flag=True)
 @click.option(
     "--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page there."
 )
 def explain(
-    given: Path | int, source_path: Path | None, overlays: Path | None, as_json: bool, html_path: Path | None
+    given: Path | int,
+    source_path: Path | None,
+    overlays: Path | None,
+    overlay: str,
+    as_json: bool,
+    html_path: Path | None,
 ) -> None:
     """Account for every element of the result and every filled component of the message."""
-    received, maps = _given(given, source_path, overlays)
+    received, maps = _given(given, source_path, overlays, overlay)
     read = _message(received, given)
     found = explained(read, maps.run(read, received.source, received=received.at))
     if received.version and received.version != maps.version:
@@ -151,9 +160,12 @@ def test(paths: tuple[Path, ...], overlays: Path | None, update: bool, yes: bool
 @click.argument("test_path", metavar="TEST", type=click.Path(dir_okay=False, path_type=Path))
 @_SOURCE
 @_OVERLAYS
-def record(given: Path | int, test_path: Path, source_path: Path | None, overlays: Path | None) -> None:
+@_OVERLAY
+def record(
+    given: Path | int, test_path: Path, source_path: Path | None, overlays: Path | None, overlay: str
+) -> None:
     """Make a de-identified golden test of a message: TEST.hl7, TEST.toml, TEST.json."""
-    received, maps = _given(given, source_path, overlays)
+    received, maps = _given(given, source_path, overlays, overlay)
     try:
         written = record_test.record(_message(received, given), test_path, received.source, maps)
     except FileExistsError as error:
@@ -169,19 +181,26 @@ def record(given: Path | int, test_path: Path, source_path: Path | None, overlay
 @click.option("--last", "most", type=click.IntRange(1), default=1000, show_default=True, help="Of the log.")
 @_SOURCE
 @_OVERLAYS
+@_OVERLAY
 @click.option("--json", "as_json", is_flag=True)
 def coverage(
-    folder: Path | None, sender: str, most: int, source_path: Path | None, overlays: Path | None, as_json: bool
+    folder: Path | None,
+    sender: str,
+    most: int,
+    source_path: Path | None,
+    overlays: Path | None,
+    overlay: str,
+    as_json: bool,
 ) -> None:
     """Say how much of the messages of a folder, or without one of the message log, reaches FHIR; what never
     does, and which codes no table has.
     """
     feed: Feed
     if folder is not None:
-        feed = Folder(folder, _source(source_path))
+        feed = Folder(folder, _with_overlay(_source(source_path), overlay))
     else:
         log = _log()
-        feed = Logged(log, sender, most, _source(source_path) if source_path else None)
+        feed = Logged(log, sender, most, partial(_logged_source, source_path, overlay))
         overlays = overlays or log.overlays
     try:
         found = coverage_of.measure(feed, _maps(overlays))
@@ -224,18 +243,29 @@ def _maps(overlays: Path | None) -> MapSet:
     return maps
 
 
-def _given(given: Path | int, source_path: Path | None, overlays: Path | None) -> tuple[Received, MapSet]:
+def _given(
+    given: Path | int, source_path: Path | None, overlays: Path | None, overlay: str
+) -> tuple[Received, MapSet]:
     """A message with its source, and the maps that it is to be read by: of the log, those of the deployment."""
     if isinstance(given, Path):
-        return Received(given.read_bytes(), datetime.now(UTC), _source(source_path)), _maps(overlays)
+        source = _with_overlay(_source(source_path), overlay)
+        return Received(given.read_bytes(), datetime.now(UTC), source), _maps(overlays)
     log = _log()
     try:
         received = log.message(given)
     except NotInLog as error:
         raise click.ClickException(str(error)) from error
-    if source_path is not None:
-        received = replace(received, source=_source(source_path))
-    return received, _maps(overlays or log.overlays)
+    source = _logged_source(source_path, overlay, received.source)
+    return replace(received, source=source), _maps(overlays or log.overlays)
+
+
+def _logged_source(source_path: Path | None, overlay: str, source: Source) -> Source:
+    """What a message of the log is read by: the settings of its sender, but for what the command names."""
+    return _with_overlay(_source(source_path) if source_path is not None else source, overlay)
+
+
+def _with_overlay(source: Source, overlay: str) -> Source:
+    return replace(source, overlay=overlay) if overlay else source
 
 
 def _log() -> MessageLog:

@@ -14,6 +14,7 @@ from server.auth.context import AuthContext
 from server.command_context import command_context, plain_words
 from server.hl7v2.trace import read_trace
 from server.hl7v2_decision_commands import DECISIONS, filtered, found, note
+from server.hl7v2_send_command import send
 from server.hl7v2_source_command import sources
 from server.storage.hl7v2_messages import LoggedMessage
 
@@ -28,9 +29,8 @@ def hl7v2() -> None:
     """
 
 
-hl7v2.add_command(sources)
-for decision in DECISIONS:
-    hl7v2.add_command(decision)
+for command in (sources, send, *DECISIONS):
+    hl7v2.add_command(command)
 
 
 @hl7v2.command("list")

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from server.auth.context import AuthContext, record
-from server.command_context import command_context, plain_words
+from server.command_context import command_context, command_settings, plain_words
+from server.hl7v2.current_maps import overlays_of
 from server.hl7v2.sources import CONFIRMED, DISABLED, NEW, SourceError, read_settings, write_settings
 from server.storage.hl7v2_sources import SourceRow
 
@@ -89,6 +90,12 @@ def set_(name: str, settings: tuple[str, ...]) -> None:
         checked = write_settings(read_settings(json.dumps(given)))
         _put(auth, replace(row, settings=checked), "hl7v2-source-settings")
     click.echo(f"{name}: {checked}")
+    overlay = read_settings(checked).overlay
+    folder = overlays_of(command_settings().home)
+    if overlay and not (folder / overlay).is_dir():
+        click.echo(
+            f"there is no overlay {overlay} yet: its messages fail until {folder / overlay} is there", err=True
+        )
 
 
 def _value(text: str) -> Any:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
@@ -69,17 +69,16 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """The latest messages of a log. source: takes the place of what their senders are set to, where it is
-    given."""
+    """The latest messages of a log. source: what is read instead of what a sender is set to."""
 
     log: MessageLog
     sender: str
     most: int
-    source: Source | None = None
+    source: Callable[[Source], Source] = lambda source: source
 
     def messages(self) -> Iterator[Received]:
         for one in self.log.messages(self.sender, self.most):
-            yield one if self.source is None else replace(one, source=self.source)
+            yield replace(one, source=self.source(one.source))
 
 
 def message_log() -> MessageLog | None:
