@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from server.hl7v2_source_command import sources
 from server.storage.hl7v2_messages import LoggedMessage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_POLL_SECONDS = 0.2
 
 
 @click.group()
@@ -58,12 +60,20 @@ def list_(limit: int, as_json: bool, **filters: Any) -> None:
 
 
 @hl7v2.command("status")
+@click.option("--wait", "seconds", type=click.IntRange(0), default=0, help="So long until nothing waits.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
-def status(as_json: bool) -> None:
-    """What waits, was given up or is parked, by sender, and since when the oldest waits."""
+def status(seconds: int, as_json: bool) -> None:
+    """What waits, was given up or is parked, by sender, and since when the oldest waits.
+
+    With --wait exit 2 if something still waits then.
+    """
     with plain_words():
         auth = command_context()
         rows = auth.store.hl7v2_messages.states()
+        deadline = time.monotonic() + seconds
+        while any(row.waiting for row in rows) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+            rows = auth.store.hl7v2_messages.states()
         senders = {row.name: row for row in auth.store.hl7v2_sources.all()}
     told = [
         {
@@ -78,13 +88,15 @@ def status(as_json: bool) -> None:
     ]
     if as_json:
         click.echo(json.dumps(told, indent=2))
-        return
-    for each in told:
-        oldest = f"  oldest {each['oldest']}" if each["oldest"] else ""
-        counts = f"waiting {each['waiting']}  failed {each['failed']}  parked {each['parked']}"
-        click.echo(f"{each['source']:<24} {counts}{oldest}")
-    if not told:
-        click.echo("everything that was received is applied")
+    else:
+        for each in told:
+            oldest = f"  oldest {each['oldest']}" if each["oldest"] else ""
+            counts = f"waiting {each['waiting']}  failed {each['failed']}  parked {each['parked']}"
+            click.echo(f"{each['source']:<24} {counts}{oldest}")
+        if not told:
+            click.echo("everything that was received is applied")
+    if seconds and any(row.waiting for row in rows):
+        raise SystemExit(2)
 
 
 @hl7v2.command("show")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from mappings.authoring.explain import leaves
 from mappings.engine import MapSet
 from mappings.result import Mapped, Source
 from server.errors import FhirError
@@ -168,7 +169,8 @@ def _elements(told: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
     found: dict[tuple[str, str], Any] = {}
     for step in told.get("steps", ()):
         if step.get("path") and step.get("value") is not None:
-            found.setdefault((str(step["intent"]), str(step["path"])), step["value"])
+            for path, value in leaves(step["value"], str(step["path"])):
+                found.setdefault((str(step["intent"]), path), value)
     return found
 
 
