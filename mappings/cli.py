@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import click
 
 from mappings.authoring import coverage as coverage_of
-from mappings.authoring import documents, explain_views, golden, record_test
+from mappings.authoring import coverage_views, documents, explain_views, golden, record_test
 from mappings.authoring.explain import explain as explained
+from mappings.authoring.feed import Feed, Folder, Logged, MessageLog, NotInLog, Received, message_log
 from mappings.authoring.source_file import SourceError, read_source
 from mappings.datatypes import FUNCTIONS
 from mappings.engine import MapSet, Problem, check
@@ -24,6 +26,28 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _OVERLAYS = click.option("--overlays", type=_FOLDER, help="Folder with a folder for each overlay.")
 _SOURCE = click.option("--source", "source_path", type=_FILE, help="TOML file that describes the source.")
+_OVERLAY = click.option("--overlay", default="", metavar="NAME", help="As if the source had this overlay.")
+
+
+class _FileOrNumber(click.ParamType):
+    """A message: a file, or else its number in the message log."""
+
+    name = "message"
+
+    def convert(
+        self, value: str | Path | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | int:
+        if isinstance(value, str):
+            path = Path(value)
+            if path.is_file():
+                return path
+            if not value.isascii() or not value.isdecimal() or len(value) > 18:
+                self.fail(f"{value!r} is neither a file nor the number of a message in the log", param, ctx)
+            return int(value)
+        return value
+
+
+_MESSAGE = click.argument("given", metavar="FILE|NUMBER", type=_FileOrNumber())
 
 
 @click.group("map")
@@ -49,32 +73,42 @@ def lint(overlays: Path | None, as_json: bool) -> None:
 
 
 @map_group.command()
-@click.argument("message", type=_FILE)
+@_MESSAGE
 @_SOURCE
 @_OVERLAYS
-def run(message: Path, source_path: Path | None, overlays: Path | None) -> None:
+@_OVERLAY
+def run(given: Path | int, source_path: Path | None, overlays: Path | None, overlay: str) -> None:
     """Print what a message becomes. Exit 2 if it is refused."""
-    mapped = _maps(overlays).run(_message(message), _source(source_path), received=datetime.now(UTC))
+    received, maps = _given(given, source_path, overlays, overlay)
+    mapped = maps.run(_message(received, given), received.source, received=received.at)
     click.echo(golden.as_golden(mapped), nl=False)
     if mapped.refused:
         raise SystemExit(2)
 
 
 @map_group.command()
-@click.argument("message", type=_FILE)
+@_MESSAGE
 @_SOURCE
 @_OVERLAYS
+@_OVERLAY
 @click.option("--json", "as_json", is_flag=True)
 @click.option(
     "--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page there."
 )
 def explain(
-    message: Path, source_path: Path | None, overlays: Path | None, as_json: bool, html_path: Path | None
+    given: Path | int,
+    source_path: Path | None,
+    overlays: Path | None,
+    overlay: str,
+    as_json: bool,
+    html_path: Path | None,
 ) -> None:
     """Account for every element of the result and every filled component of the message."""
-    read = _message(message)
-    mapped = _maps(overlays).run(read, _source(source_path), received=datetime.now(UTC))
-    found = explained(read, mapped)
+    received, maps = _given(given, source_path, overlays, overlay)
+    read = _message(received, given)
+    found = explained(read, maps.run(read, received.source, received=received.at))
+    if received.version and received.version != maps.version:
+        click.echo(f"it was mapped by maps {received.version}; this is what {maps.version} say", err=True)
     if html_path is not None:
         html_path.write_text(explain_views.as_html(read, found), "utf-8")
         click.echo(str(html_path))
@@ -122,14 +156,18 @@ def test(paths: tuple[Path, ...], overlays: Path | None, update: bool, yes: bool
 
 
 @map_group.command()
-@click.argument("message", type=_FILE)
+@_MESSAGE
 @click.argument("test_path", metavar="TEST", type=click.Path(dir_okay=False, path_type=Path))
 @_SOURCE
 @_OVERLAYS
-def record(message: Path, test_path: Path, source_path: Path | None, overlays: Path | None) -> None:
+@_OVERLAY
+def record(
+    given: Path | int, test_path: Path, source_path: Path | None, overlays: Path | None, overlay: str
+) -> None:
     """Make a de-identified golden test of a message: TEST.hl7, TEST.toml, TEST.json."""
+    received, maps = _given(given, source_path, overlays, overlay)
     try:
-        written = record_test.record(_message(message), test_path, _source(source_path), _maps(overlays))
+        written = record_test.record(_message(received, given), test_path, received.source, maps)
     except FileExistsError as error:
         raise click.ClickException(f"{error.filename} is there already") from error
     for path in written:
@@ -138,17 +176,40 @@ def record(message: Path, test_path: Path, source_path: Path | None, overlays: P
 
 
 @map_group.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=_FOLDER, required=False)
+@click.option("--sender", default="", metavar="NAME", help="Of the log: only messages of this source.")
+@click.option("--last", "most", type=click.IntRange(1), default=1000, show_default=True, help="Of the log.")
 @_SOURCE
 @_OVERLAYS
+@_OVERLAY
 @click.option("--json", "as_json", is_flag=True)
-def coverage(folder: Path, source_path: Path | None, overlays: Path | None, as_json: bool) -> None:
-    """Say how much of the messages of a folder reaches FHIR, what never does, and which codes no table has."""
-    found = coverage_of.measure(coverage_of.Folder(folder, _source(source_path)), _maps(overlays))
-    if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+def coverage(
+    folder: Path | None,
+    sender: str,
+    most: int,
+    source_path: Path | None,
+    overlays: Path | None,
+    overlay: str,
+    as_json: bool,
+) -> None:
+    """Say how much of the messages of a folder, or without one of the message log, reaches FHIR; what never
+    does, and which codes no table has.
+    """
+    feed: Feed
+    if folder is not None:
+        feed = Folder(folder, _with_overlay(_source(source_path), overlay))
     else:
-        for line in coverage_of.as_text(found):
+        log = _log()
+        feed = Logged(log, sender, most, partial(_logged_source, source_path, overlay))
+        overlays = overlays or log.overlays
+    try:
+        found = coverage_of.measure(feed, _maps(overlays))
+    except NotInLog as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(coverage_views.as_json(found), indent=2, ensure_ascii=False))
+    else:
+        for line in coverage_views.as_text(found):
             click.echo(line)
 
 
@@ -182,12 +243,43 @@ def _maps(overlays: Path | None) -> MapSet:
     return maps
 
 
-def _message(path: Path) -> Message:
-    data = path.read_bytes()
+def _given(
+    given: Path | int, source_path: Path | None, overlays: Path | None, overlay: str
+) -> tuple[Received, MapSet]:
+    """A message with its source, and the maps that it is to be read by: of the log, those of the deployment."""
+    if isinstance(given, Path):
+        source = _with_overlay(_source(source_path), overlay)
+        return Received(given.read_bytes(), datetime.now(UTC), source), _maps(overlays)
+    log = _log()
     try:
-        return parse(data)
+        received = log.message(given)
+    except NotInLog as error:
+        raise click.ClickException(str(error)) from error
+    source = _logged_source(source_path, overlay, received.source)
+    return replace(received, source=source), _maps(overlays or log.overlays)
+
+
+def _logged_source(source_path: Path | None, overlay: str, source: Source) -> Source:
+    """What a message of the log is read by: the settings of its sender, but for what the command names."""
+    return _with_overlay(_source(source_path) if source_path is not None else source, overlay)
+
+
+def _with_overlay(source: Source, overlay: str) -> Source:
+    return replace(source, overlay=overlay) if overlay else source
+
+
+def _log() -> MessageLog:
+    log = message_log()
+    if log is None:
+        raise click.ClickException("there is no message log where no server is installed: name files")
+    return log
+
+
+def _message(received: Received, given: Path | int) -> Message:
+    try:
+        return parse(received.raw)
     except Hl7Error as error:
-        raise click.ClickException(f"{path}: {error}") from error
+        raise click.ClickException(f"{given}: {error}") from error
 
 
 def _source(path: Path | None) -> Source:

@@ -13,6 +13,7 @@ from mappings import tables as code_tables
 from mappings.compiler.library import read
 from mappings.compiler.problems import MappingErrors, Problem
 from mappings.compiler.program import Map, Program, compile_library, version_of
+from mappings.compiler.unused import stray_files, unread_files, unused
 from mappings.compiler.v2_fields import is_set_id
 from mappings.event_time import event_time
 from mappings.findings import FINDINGS
@@ -149,13 +150,15 @@ def check(overlays: Path | None = None) -> tuple[MapSet, tuple[Problem, ...]]:
     """
     base, problems, shipped = _shipped()
     files = dict(shipped)
-    found = list(problems)
+    found = [*problems, *(stray_files(overlays) if overlays else ())]
     others: dict[str, Program] = {}
     for folder in sorted(path for path in overlays.iterdir() if path.is_dir()) if overlays else []:
         own = read(folder, f"{folder.name}/")
         files |= own.texts
+        found += unread_files(folder)
         try:
-            tables = code_tables.overlaid(base.tables, code_tables.load(folder / "tables"))
+            own_tables = code_tables.load(folder / "tables", f"{folder.name}/tables/")
+            tables = code_tables.overlaid(base.tables, own_tables)
         except code_tables.TableError as error:
             found.append(Problem(f"{folder.name}/tables/{error.file}", error.line, 1, error.text))
             continue
@@ -165,6 +168,7 @@ def check(overlays: Path | None = None) -> tuple[MapSet, tuple[Problem, ...]]:
         }
         others[folder.name], more = compile_library(own.over(base.library), tables)
         found += [problem for problem in more if problem not in problems]
+        found += unused(own, own_tables, others[folder.name], base.tables)
     warnings = tuple(problem for problem in found if problem.is_warning)
     return MapSet(version_of(files), base, others, warnings), tuple(sorted(set(found)))
 

@@ -38,11 +38,12 @@ from server.brands import read_brand
 from server.console.views import blueprint as console_blueprint
 from server.dispatch import dispatched
 from server.fhir.dates import microseconds
+from server.hl7v2.current_maps import CurrentMaps, overlays_of
 from server.hl7v2.intake import Intake
 from server.hl7v2.sources import Sources
 from server.interactions.perform import perform
 from server.interactions.request import Context, Limits
-from server.logs import Log
+from server.logs import Log, describe
 from server.mllp.counts import BUCKETS
 from server.mllp.counts import read as read_counts
 from server.mllp.limits import Limits as ListenerLimits
@@ -145,6 +146,7 @@ def create_app(
             demo=settings.demo,
             scope_words=scope_sentences,
             emergencies=store.emergency_access,
+            maps=CurrentMaps(overlays_of(settings.home), partial(_maps_failed, log)),
         )
     )
     if settings.demo:
@@ -167,6 +169,10 @@ def create_app(
     messages = ListenerLimits(**settings.mllp_limits).message_bytes
     app.extensions[MOST_BODY] = most_body(authenticate, context.limits, messages)
     return app
+
+
+def _maps_failed(log: Log, name: str, error: Exception) -> None:
+    log("ERROR", "task-failed", task=name, **describe(error))
 
 
 def _hl7v2(

@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from mappings.engine import check
 from server.auth.keys import SigningKeyError, SigningKeys
 from server.backup.home_files import RECORD
 from server.brands import PATH, BrandError, read_brand
 from server.database_diagnosis import Finding, diagnose_database, row
+from server.hl7v2.current_maps import overlays_of
 from server.policy.roles import shipped_policy
 from server.policy.second_factor import OPTIONAL
 from server.settings import Settings
@@ -43,6 +45,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         *_brands(settings),
         *_certificate(settings, now),
         *_listener(settings, now),
+        *_maps(settings),
         *_home(settings),
         *in_database,
         *_keys(settings, now),
@@ -177,6 +180,22 @@ def _usable(check: str, name: str, cert: str, cert_key: str, now: datetime) -> I
         yield row(check, "warning", f"the certificate ends on {until}, in {left.days} days: renew it")
     else:
         yield row(check, "ok", f"the certificate is valid until {until}")
+
+
+def _maps(settings: Settings) -> Iterator[Finding]:
+    """The maps of HL7 v2 messages, as a worker that starts now would read them."""
+    folder = overlays_of(settings.home)
+    try:
+        maps, problems = check(folder if folder.is_dir() else None)
+    except OSError as error:
+        yield row("maps", "error", f"{folder} cannot be read: {error.strerror}")
+        return
+    mistakes = [problem for problem in problems if not problem.is_warning]
+    for problem in mistakes:
+        yield row("maps", "error", f"{problem}; the last good maps stay in force until the worker starts anew")
+    if not mistakes:
+        names = ", ".join(sorted(maps.overlays)) or "none"
+        yield row("maps", "ok", f"maps {maps.version}, overlays of the site: {names}")
 
 
 def _home(settings: Settings) -> Iterator[Finding]:

@@ -4,38 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-from server.auth.context import AuthContext, record
+from server.auth.context import AuthContext
 from server.command_context import command_context, plain_words
 from server.hl7v2.trace import read_trace
+from server.hl7v2_decision_commands import DECISIONS, filtered, found, note
+from server.hl7v2_send_command import send
 from server.hl7v2_source_command import sources
-from server.storage.hl7v2_messages import STATES, Hl7v2Messages, LoggedMessage, MessageQuery
+from server.storage.hl7v2_messages import LoggedMessage
 
-_PAGE = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DISCARDED = "discarded a person decided that it is not applied"
-
-Command = Callable[..., None]
-_FILTERS = (
-    click.option("--control-id", default="", help="MSH-10."),
-    click.option("--mrn", default="", help="The number that tells the patient (PID-3)."),
-    click.option("--visit", default="", help="The visit number (PV1-19)."),
-    click.option("--type", "type_", default="", metavar="ADT[^A08]", help="MSH-9: type, or type and trigger."),
-    click.option("--state", type=click.Choice(STATES), help="Only these."),
-    click.option("--source", default="", metavar="NAME", help="Only of this sender."),
-)
-
-
-def _filtered(command: Command) -> Command:
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
+_POLL_SECONDS = 0.2
 
 
 @click.group()
@@ -46,11 +31,12 @@ def hl7v2() -> None:
     """
 
 
-hl7v2.add_command(sources)
+for command in (sources, send, *DECISIONS):
+    hl7v2.add_command(command)
 
 
 @hl7v2.command("list")
-@_filtered
+@filtered
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(limit: int, as_json: bool, **filters: Any) -> None:
@@ -64,7 +50,7 @@ def list_(limit: int, as_json: bool, **filters: Any) -> None:
     with plain_words():
         auth = _audited("hl7v2-search", " ".join(sorted(name for name, value in filters.items() if value)))
         shown = 0
-        for message in _found(auth.store.hl7v2_messages, filters):
+        for message in found(auth.store.hl7v2_messages, filters):
             click.echo(json.dumps(_as_json(message)) if as_json else _line(message))
             shown += 1
             if shown == limit:
@@ -74,12 +60,20 @@ def list_(limit: int, as_json: bool, **filters: Any) -> None:
 
 
 @hl7v2.command("status")
+@click.option("--wait", "seconds", type=click.IntRange(0), default=0, help="So long until nothing waits.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
-def status(as_json: bool) -> None:
-    """What waits, was given up or is parked, by sender, and since when the oldest waits."""
+def status(seconds: int, as_json: bool) -> None:
+    """What waits, was given up or is parked, by sender, and since when the oldest waits.
+
+    With --wait exit 2 if something still waits then.
+    """
     with plain_words():
         auth = command_context()
         rows = auth.store.hl7v2_messages.states()
+        deadline = time.monotonic() + seconds
+        while any(row.waiting for row in rows) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+            rows = auth.store.hl7v2_messages.states()
         senders = {row.name: row for row in auth.store.hl7v2_sources.all()}
     told = [
         {
@@ -94,13 +88,15 @@ def status(as_json: bool) -> None:
     ]
     if as_json:
         click.echo(json.dumps(told, indent=2))
-        return
-    for each in told:
-        oldest = f"  oldest {each['oldest']}" if each["oldest"] else ""
-        counts = f"waiting {each['waiting']}  failed {each['failed']}  parked {each['parked']}"
-        click.echo(f"{each['source']:<24} {counts}{oldest}")
-    if not told:
-        click.echo("everything that was received is applied")
+    else:
+        for each in told:
+            oldest = f"  oldest {each['oldest']}" if each["oldest"] else ""
+            counts = f"waiting {each['waiting']}  failed {each['failed']}  parked {each['parked']}"
+            click.echo(f"{each['source']:<24} {counts}{oldest}")
+        if not told:
+            click.echo("everything that was received is applied")
+    if seconds and any(row.waiting for row in rows):
+        raise SystemExit(2)
 
 
 @hl7v2.command("show")
@@ -134,90 +130,11 @@ def show(number: int, raw: bool, as_json: bool) -> None:
         click.echo(f"{'unread':<16} {' '.join(unread)}")
 
 
-def _decision(
-    name: str, words: str, event: str, act: Callable[[Hl7v2Messages, list[int], datetime], int]
-) -> None:
-    """A command that decides about messages, by number or all that a search finds."""
-
-    @hl7v2.command(name, help=words)
-    @click.argument("numbers", nargs=-1, type=click.IntRange(1))
-    @_filtered
-    @click.option("--dry-run", is_flag=True, help="Only say how many messages are meant.")
-    @click.option("--yes", is_flag=True, help="Do not ask.")
-    def command(numbers: tuple[int, ...], dry_run: bool, yes: bool, **filters: Any) -> None:
-        asked = any(filters.values())
-        if bool(numbers) == asked:
-            raise click.UsageError("name messages by their numbers, or by a search, not both")
-        with plain_words():
-            auth = command_context()
-            messages = auth.store.hl7v2_messages
-            ids = list(numbers) if numbers else [message.id for message in _found(messages, filters)]
-            if dry_run:
-                click.echo(f"{len(ids)} messages are meant")
-                return
-            if not numbers and not yes:
-                click.confirm(f"{name} {len(ids)} messages?", abort=True)
-            changed = 0
-            with click.progressbar(length=len(ids), label=name, file=sys.stderr) as bar:
-                for start in range(0, len(ids), _PAGE):
-                    part = sorted(ids)[start : start + _PAGE]
-                    with auth.store.writing():
-                        changed += act(messages, part, auth.clock())
-                        _note(auth, event, f"messages={len(part)} from={part[0]} to={part[-1]}")
-                    bar.update(len(part))
-        left = f", {len(ids) - changed} were not in a state for it" if changed < len(ids) else ""
-        click.echo(f"{changed} of {len(ids)} messages{left}")
-
-
-_decision(
-    "replay",
-    "Map and apply messages again, each in its place; what is newer than they are stays as it is.",
-    "hl7v2-replay",
-    lambda messages, ids, now: messages.replay(ids, now),
-)
-_decision(
-    "park",
-    "Hold messages, and with them all later ones of their patients, until they are released or discarded.",
-    "hl7v2-park",
-    lambda messages, ids, now: messages.park(ids, now),
-)
-_decision(
-    "release",
-    "Let parked messages go on in their place.",
-    "hl7v2-release",
-    lambda messages, ids, now: messages.release(ids, now),
-)
-_decision(
-    "discard",
-    "End messages that wait or are parked without applying them; later ones of their patients go on.",
-    "hl7v2-discard",
-    lambda messages, ids, now: messages.discard(ids, now, _DISCARDED),
-)
-
-
-def _found(messages: Hl7v2Messages, filters: dict[str, Any]) -> Iterator[LoggedMessage]:
-    """All messages that a search finds, page by page."""
-    given = {name: value for name, value in filters.items() if value}
-    type_, _, trigger = given.pop("type_", "").partition("^")
-    before = None
-    while True:
-        query = MessageQuery(**given, type=type_, trigger=trigger, before=before, count=_PAGE)
-        page = messages.search(query)
-        yield from page.messages
-        if page.next_before is None:
-            return
-        before = page.next_before
-
-
 def _audited(event: str, detail: str) -> AuthContext:
     """The parts of the server, once it is kept that somebody looks."""
     auth = command_context()
-    _note(auth, event, detail)
+    note(auth, event, detail)
     return auth
-
-
-def _note(auth: AuthContext, event: str, detail: str) -> None:
-    record(auth, event, 200, principal="Client/baton-cli", client_id="baton-cli", detail=detail)
 
 
 def _moment(microseconds: int | None) -> str | None:

@@ -10,8 +10,10 @@ from typing import Any
 import click
 
 from server.auth.context import AuthContext, record
-from server.command_context import command_context, plain_words
-from server.hl7v2.sources import CONFIRMED, DISABLED, NEW, SourceError, read_settings, write_settings
+from server.command_context import command_context, command_settings, plain_words
+from server.fhir.dates import microseconds
+from server.hl7v2.current_maps import overlays_of
+from server.hl7v2.sources import CONFIRMED, DISABLED, NAME, NEW, SourceError, read_settings, write_settings
 from server.storage.hl7v2_sources import SourceRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,6 +49,27 @@ def show(name: str) -> None:
     """Show a sender with its settings, as JSON."""
     with plain_words():
         click.echo(json.dumps(_description(_source(command_context(), name)), indent=2))
+
+
+@sources.command("add")
+@click.argument("name")
+@click.option("--application", default="", help="MSH-3 (first component) of its messages.")
+@click.option("--facility", default="", help="MSH-4 (first component) of its messages.")
+def add(name: str, application: str, facility: str) -> None:
+    """Make a sender known before its first message, so that its settings hold from then on."""
+    if not NAME.fullmatch(name):
+        raise click.UsageError("NAME is of small letters, digits, dots and dashes")
+    if not (application or facility):
+        raise click.UsageError("say by which --application or --facility its messages are known")
+    with plain_words():
+        auth = command_context()
+        for row in auth.store.hl7v2_sources.all():
+            if row.name == name or (row.sending_application, row.sending_facility) == (application, facility):
+                raise click.ClickException(f"there is a sender {row.name} already")
+        now = microseconds(auth.clock())
+        row = SourceRow(name, application, facility, CONFIRMED, "{}", now)
+        _put(auth, row, f"hl7v2-source-{CONFIRMED}")
+    click.echo(f"{name} is {CONFIRMED}")
 
 
 @sources.command("confirm")
@@ -89,6 +112,12 @@ def set_(name: str, settings: tuple[str, ...]) -> None:
         checked = write_settings(read_settings(json.dumps(given)))
         _put(auth, replace(row, settings=checked), "hl7v2-source-settings")
     click.echo(f"{name}: {checked}")
+    overlay = read_settings(checked).overlay
+    folder = overlays_of(command_settings().home)
+    if overlay and not (folder / overlay).is_dir():
+        click.echo(
+            f"there is no overlay {overlay} yet: its messages fail until {folder / overlay} is there", err=True
+        )
 
 
 def _value(text: str) -> Any:

@@ -55,7 +55,7 @@ def worker() -> None:
     from server.auth.audit_heads import head_signer
     from server.auth.context import auth_context
     from server.auth.keys import signing_keys
-    from server.hl7v2.current_maps import CurrentMaps
+    from server.hl7v2.current_maps import CurrentMaps, overlays_of
     from server.logs import Log, configure_logging, describe
     from server.storage import open_store
     from server.workers.asynchronous import STATEMENT_SECONDS, Answering
@@ -97,7 +97,7 @@ def worker() -> None:
     def failed(name: str, error: Exception) -> None:
         log("ERROR", "task-failed", task=name, **describe(error))
 
-    hl7v2 = Hl7v2Lanes(context, store, CurrentMaps(settings.home / "maps", failed), now, failed)
+    hl7v2 = Hl7v2Lanes(context, store, CurrentMaps(overlays_of(settings.home), failed), now, failed)
     ended = Worker(
         store=store,
         todo=(

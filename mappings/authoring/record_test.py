@@ -43,6 +43,8 @@ def _description(message: Message, source: Source, mapped: Mapped) -> str:
         lines.append(f"time_zone = {_quoted(source.time_zone)}")
     if source.authorities:
         lines.append(f"authorities = [{', '.join(map(_quoted, source.authorities))}]")
+    if source.overlay:
+        lines.append(f"overlay = {_quoted(source.overlay)}")
     if source.medication_list:
         lines.append("medication_list = true")
     for name, table in (("systems", source.systems), ("switches", source.switches)):

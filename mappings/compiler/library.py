@@ -28,7 +28,7 @@ class Switch:
 @dataclass(slots=True)
 class Library:
     """maps, pieces: documents by name. changes: documents that extend one, by its name. texts: files as
-    read.
+    read. places: where extensions, ranks and switches stand, by kind and name.
     """
 
     maps: dict[str, Node] = field(default_factory=dict)
@@ -38,6 +38,7 @@ class Library:
     ranks: dict[str, Mapping[str, int]] = field(default_factory=dict)
     switches: dict[str, Switch] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    places: dict[tuple[str, str], Node] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def over(self, base: Library) -> Library:
@@ -50,6 +51,7 @@ class Library:
             {**base.ranks, **self.ranks},
             {**base.switches, **self.switches},
             {**base.texts, **self.texts},
+            {**base.places, **self.places},
             [*base.problems, *self.problems],
         )
 
@@ -104,6 +106,7 @@ def _file(library: Library, document: Node) -> None:
         return
     read_names = {"extensions": _extensions, "ranks": _ranks, "switches": _switches}[kind]
     read_names(library, document[kind])
+    library.places |= {(kind, name): row for name, row in document[kind].mapping.items()}
 
 
 def _extensions(library: Library, node: Node) -> None:

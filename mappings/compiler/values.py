@@ -12,7 +12,7 @@ from mappings.compiler.conditions import condition
 from mappings.compiler.context import Compilation, Place
 from mappings.compiler.document import Node
 from mappings.compiler.elements import INTEGERS, TEXTS, Element, codes_of, elements_of
-from mappings.compiler.problems import did_you_mean
+from mappings.compiler.problems import Problem, did_you_mean
 from mappings.datatypes import FUNCTIONS
 from mappings.datatypes.function import Function
 from mappings.running.alternatives import (
@@ -156,18 +156,29 @@ def table_of(compilation: Compilation, node: Node | None, element: Element) -> s
     compilation.tables_used.add(node.text)
     if element.is_primitive:
         for row in table.rows.values():
-            _code(compilation, node, row.target, element, f" (row {row.code!r} of {node.text})")
+            _row_code(compilation, row, element)
     return node.text
 
 
-def _code(compilation: Compilation, node: Node, code: str, element: Element, of: str = "") -> None:
+def _code(compilation: Compilation, node: Node, code: str, element: Element) -> None:
+    if words := _code_fault(code, element):
+        compilation.wrong(node, words)
+
+
+def _row_code(compilation: Compilation, row: TableRow, element: Element) -> None:
+    """A mistake of a table is told with the place of its row."""
+    if words := _code_fault(row.target, element):
+        compilation.problems.append(Problem(row.file, row.line, 1, words))
+
+
+def _code_fault(code: str, element: Element) -> str:
+    """Why a code cannot stand in an element, "" where it can."""
     if element.type == "boolean" and code not in ("", "true", "false"):
-        compilation.wrong(node, f"{code!r} is neither true nor false{of}")
-    if not element.value_set or not code:
-        return
-    known = codes_of(element.value_set)
+        return f"{code!r} is neither true nor false"
+    known = codes_of(element.value_set) if element.value_set and code else ()
     if known and code not in known:
-        compilation.wrong(node, f"R4 has no code {code!r} for {element.name!r}{of}{did_you_mean(code, known)}")
+        return f"R4 has no code {code!r} for {element.name!r}{did_you_mean(code, known)}"
+    return ""
 
 
 def _number(text: str) -> Decimal:

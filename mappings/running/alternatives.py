@@ -136,7 +136,8 @@ class FromText:
             return Made(_primitive(self.kind, text), text, (leaf,))
         row = self._row(frame, text)
         if row is None:
-            frame.run.scope.warn("code-unknown", leaf, "a code that the table does not have")
+            name = f"table {self.table}" if isinstance(self.table, str) else "the table of the rule"
+            frame.run.scope.warn("code-unknown", leaf, f"{name} does not know this code")
             return None
         if not row.target:
             return None

@@ -30,7 +30,8 @@ class TableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One code. `target` is empty for a code that has no counterpart in FHIR; `line`: of its file."""
+    """One code. `target` is empty for a code that has no counterpart in FHIR; `line`: of its file, `file`: as
+    problems name it, "" for what stands in no file."""
 
     table: str
     code: str
@@ -41,6 +42,7 @@ class TableRow:
     note: str
     source: str
     line: int
+    file: str = field(default="", compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -69,8 +71,11 @@ def made(name: str, rows: Mapping[str, TableRow]) -> Table:
     return Table(name, MappingProxyType(dict(rows)), MappingProxyType(folded))
 
 
-def read(name: str, text: str) -> Table:
-    """The table that a CSV text holds. Raises TableError with the line of the first mistake."""
+def read(name: str, text: str, shown: str = "") -> Table:
+    """The table that a CSV text holds. shown: put before the name of its file. Raises TableError with the line
+    of the first mistake.
+    """
+    file = f"{shown}{name}.csv"
     lines = csv.reader(io.StringIO(text, newline=""))
     rows: dict[str, TableRow] = {}
     try:
@@ -83,7 +88,7 @@ def read(name: str, text: str) -> Table:
             if len(cells) != len(COLUMNS):
                 raise TableError(f"{name}.csv", lines.line_num, f"{len(cells)} columns, not {len(COLUMNS)}")
             code, system, target, display, equivalence, note, source = (cell.strip() for cell in cells)
-            row = TableRow(name, code, system, target, display, equivalence, note, source, lines.line_num)
+            row = TableRow(name, code, system, target, display, equivalence, note, source, lines.line_num, file)
             if not row.code:
                 raise TableError(f"{name}.csv", row.line, "no code")
             if row.code in rows:
@@ -96,15 +101,15 @@ def read(name: str, text: str) -> Table:
     return made(name, rows)
 
 
-def load(folder: Path) -> Mapping[str, Table]:
-    """Every table of a folder by name. Raises TableError."""
+def load(folder: Path, shown: str = "") -> Mapping[str, Table]:
+    """Every table of a folder by name. shown: put before the names of files in problems. Raises TableError."""
     found = {}
     for path in sorted(folder.glob("*.csv")):
         try:
             text = path.read_text("utf-8-sig")
         except UnicodeDecodeError as error:
             raise TableError(path.name, 1, "not UTF-8") from error
-        found[path.stem] = read(path.stem, text)
+        found[path.stem] = read(path.stem, text, shown)
     return MappingProxyType(found)
 
 
@@ -119,7 +124,7 @@ def overlaid(base: Mapping[str, Table], over: Mapping[str, Table]) -> Mapping[st
 @cache
 def tables() -> Mapping[str, Table]:
     """The tables that ship with Baton."""
-    return load(Path(__file__).parent)
+    return load(Path(__file__).parent, "tables/")
 
 
 def table(name: str) -> Table:

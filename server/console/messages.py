@@ -146,7 +146,7 @@ def number_of(text: str) -> int:
 
 def row_of(message: LoggedMessage, *, masked: bool) -> Row:
     """A message for the list."""
-    mrn, visit = (_shape(text) if masked else text for text in (message.mrn, message.visit))
+    mrn, visit = (shape(text) if masked else text for text in (message.mrn, message.visit))
     return Row(message, _moment(message.received), mrn, visit)
 
 
@@ -200,7 +200,7 @@ def _fields(segment: Segment, *, masked: bool) -> list[FieldShown]:
         text = raw if len(raw) <= FIELD_LENGTH else f"{raw[:FIELD_LENGTH]}…"
         name, kind = field_name(segment.name, number), field_type(segment.name, number)
         title = _title(name, kind, repetitions[0])
-        shown.append(FieldShown(f"{segment.name}-{number}", name, title, _shape(text) if masked else text))
+        shown.append(FieldShown(f"{segment.name}-{number}", name, title, shape(text) if masked else text))
     return shown
 
 
@@ -224,12 +224,12 @@ def _step(step: Mapping[str, Any], *, masked: bool) -> dict[str, str]:
         "from": " ".join(step.get("positions", ())),
         "rule": str(step.get("rule", "")),
         "using": " ".join(filter(None, (str(step.get("using", "")), str(step.get("table", ""))))),
-        "raw": (_shape(raw) if masked else raw)[:_TEXT_LIMIT],
-        "value": (_shape(became) if masked else became)[:_TEXT_LIMIT],
+        "raw": (shape(raw) if masked else raw)[:_TEXT_LIMIT],
+        "value": (shape(became) if masked else became)[:_TEXT_LIMIT],
     }
 
 
-def _shape(text: str) -> str:
+def shape(text: str) -> str:
     """Letters as x, digits as 9, everything else as it is."""
     return "".join("x" if char.isalpha() else "9" if char.isdigit() else char for char in text)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from flask import Blueprint, Response, g, make_response, redirect, request, url_for
 
 from server.auth.context import AuthContext, record
+from server.console.message_preview import preview_shown
 from server.console.messages import (
     Filters,
     Row,
@@ -19,13 +20,14 @@ from server.console.messages import (
     sees_patients,
 )
 from server.errors import FhirError
+from server.hl7v2.current_maps import CurrentMaps
+from server.hl7v2.refusal import Refused
+from server.interactions.request import Context
 from server.policy.roles import role
 from server.staff_area import page, sentences, staff_principal
 from server.storage.hl7v2_messages import STATES, Hl7v2Messages
-from server.storage.interface import Store
 
 CLIENT_ID = "console"
-_DISCARDED = "discarded a person decided that it is not applied"
 Act = Callable[[Hl7v2Messages, int, datetime], int]
 # What can be done with a message: by name, what it says when it was done.
 ACTIONS: Mapping[str, tuple[Act, str]] = {
@@ -36,14 +38,15 @@ ACTIONS: Mapping[str, tuple[Act, str]] = {
     ),
     "release": (lambda messages, id, now: messages.release([id], now), "It goes on in its place."),
     "discard": (
-        lambda messages, id, now: messages.discard([id], now, _DISCARDED),
+        lambda messages, id, now: messages.discard([id], now, str(Refused("discarded"))),
         "It is not applied, and later ones of its patient go on.",
     ),
 }
 
 
-def add_message_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None:
+def add_message_pages(pages: Blueprint, context: Context, auth: AuthContext, maps: CurrentMaps) -> None:
     """Add the pages below /console/messages."""
+    store = context.store
 
     def note(event: str, detail: str, outcome: int = 200) -> None:
         who = staff_principal(CLIENT_ID)
@@ -101,12 +104,22 @@ def add_message_pages(pages: Blueprint, store: Store, auth: AuthContext) -> None
             told="It was not in a state for that." if told and refused else told,
         )
 
+    @pages.get("/messages/<number>/preview")
+    def message_preview(number: str) -> Response:
+        id = number_of(number)
+        note("hl7v2-read", f"message={id}")
+        shown = preview_shown(context, staff_principal(CLIENT_ID), maps, id, masked=masked())
+        return page("console/message_preview.html", shown=shown, changed="changed" in request.args)
+
     @pages.post("/messages/<number>/<action>")
     def message_action(number: str, action: str) -> Response:
         id = number_of(number)
         act, _ = ACTIONS.get(action, (None, ""))
         if act is None:
             raise FhirError("not-found", "there is no such action")
+        version = request.form.get("maps", "")
+        if version and version != maps().version:  # other maps than those whose preview led here
+            return make_response(redirect(url_for("console.message_preview", number=id, changed=1), 303))
         with store.writing():
             count = act(store.hl7v2_messages, id, auth.clock())
             note(f"hl7v2-{action}", f"message={id}")

@@ -30,6 +30,7 @@ from server.console.search_explain import add_search_explain_pages
 from server.emergencies import EmergencyAccesses
 from server.errors import FhirError
 from server.fhir.validation import RESOURCE_TYPES
+from server.hl7v2.current_maps import CurrentMaps
 from server.interactions.request import Context
 from server.policy.roles import Role, role
 from server.staff_area import page, sentences, staff_area, staff_principal
@@ -82,9 +83,10 @@ def blueprint(
     demo: bool,
     scope_words: ScopeWords,
     emergencies: EmergencyAccesses,
+    maps: CurrentMaps,
 ) -> Blueprint:
     """The pages below /console. scope_words: SMART scopes in plain words, for the page of grants. emergencies:
-    the charts that were opened in an emergency."""
+    the charts that were opened in an emergency. maps: of HL7 v2 messages."""
     pages = staff_area(
         "console",
         __name__,
@@ -145,7 +147,7 @@ def blueprint(
     add_comparison_page(pages, context)
     add_search_explain_pages(pages, context)
     add_queue_pages(pages, auth)
-    add_message_pages(pages, context.store, auth)
+    add_message_pages(pages, context, auth, maps)
     add_client_pages(pages, auth)
     add_partner_pages(pages, auth)
     add_grant_pages(pages, auth, scope_words)

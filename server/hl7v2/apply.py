@@ -11,9 +11,9 @@ transaction: long charts hold nobody up, and a worker that ends leaves less to d
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mappings.result import Mapped
 from server.auth.principal import Principal
@@ -21,7 +21,7 @@ from server.auth.scopes import parse_scopes
 from server.errors import FhirError
 from server.fhir.compartments import in_patient_compartment
 from server.fhir.visibility import EVERYTHING
-from server.hl7v2.drafts import Draft, Drafts, Outcome
+from server.hl7v2.drafts import Draft, Drafts, Outcome, numbered
 from server.hl7v2.finding import Finder, identifier_query
 from server.hl7v2.joining import Json
 from server.hl7v2.merging import Ended, merge, moved, pointed
@@ -35,7 +35,6 @@ from server.storage.interface import Reader, VersionConflict, Writer
 ATTEMPTS = 5  # of a message whose resources others change at the same moment
 MOVED_AT_ONCE = 250  # resources of a merge in one transaction
 _OVERTAKEN = frozenset({"conflict", "precondition-failed"})
-_NUMBERED = uuid.uuid5(uuid.NAMESPACE_URL, "urn:baton:message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class Applier:
                     mapped,
                     event.type,
                     context.new_id,
-                    lambda key: str(uuid.uuid5(_NUMBERED, f"{event.id} {key}")),
+                    partial(numbered, event.id),
                 )
                 drafts.apply()
                 ended = merge(drafts, mapped.merges)

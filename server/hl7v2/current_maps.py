@@ -11,8 +11,13 @@ from pathlib import Path
 from threading import Lock
 
 from mappings.engine import MappingErrors, MapSet
-from mappings.reload import LiveMaps
+from mappings.reload import LiveMaps, State
 from server.errors import FhirError
+
+
+def overlays_of(home: Path) -> Path:
+    """The folder of a deployment's own overlays. home: BATON_HOME."""
+    return home / "maps"
 
 
 class CurrentMaps:
@@ -28,11 +33,16 @@ class CurrentMaps:
 
     def __call__(self) -> MapSet:
         """The maps, read when they are first asked for. Raises: FhirError unavailable."""
+        return self.state.maps
+
+    @property
+    def state(self) -> State:
+        """The maps, and why what the folder holds now is not in force. Raises: FhirError unavailable."""
         live = self._live
         if live is None:
             with self._lock:
                 live = self._live = self._live or self._read()
-        return live.maps
+        return live.state
 
     def _read(self) -> LiveMaps:
         try:

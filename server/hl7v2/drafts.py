@@ -8,6 +8,7 @@ Sources: HL7 v2.5.1 chapters 2.10.1 and 3.3, hl7.org/fhir/R4/valueset-observatio
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,10 +25,17 @@ from server.storage.hl7v2_identities import Known
 # Who somebody is: other messages repeat it, often as it was before the last change.
 DEMOGRAPHICS = frozenset({"Patient", "RelatedPerson"})
 _INTENT = "#intent:"
+_NUMBERED = uuid.uuid5(uuid.NAMESPACE_URL, "urn:baton:message")
 _PROVENANCE = "Provenance"
 _SUBJECTS = ("subject", "patient", "for", "beneficiary")  # elements that say whose chart something is in
 # What ends in a merge is named by one of its identifiers; it keeps the others.
 _ENDED = {"identifier": "union:system,value"}
+
+
+def numbered(message: int, key: str) -> str:
+    """The id of a resource without an identity: the same each time that a message is applied. message: its
+    number in the log. key: of the intent."""
+    return str(uuid.uuid5(_NUMBERED, f"{message} {key}"))
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from server.fhir.custom_parameters import CustomParameters
 from server.fhir.index_rows import IndexRows
@@ -34,6 +34,9 @@ from server.storage.partners import PartnerStore
 from server.storage.relationships import Relationships
 from server.storage.sign_in import SignInStore
 from server.storage.worker_rows import WorkerRows
+
+if TYPE_CHECKING:  # it answers with the values of this module
+    from server.storage.hl7v2_identities import Hl7v2Identities
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,6 +464,10 @@ class Store(Protocol):
     @property
     def hl7v2_traces(self) -> Hl7v2Traces:
         """How the results of HL7 v2 messages came about; its calls join a surrounding `writing()`."""
+
+    @property
+    def hl7v2_identities(self) -> Hl7v2Identities:
+        """What the identities of HL7 v2 messages have become."""
 
     @property
     def hl7v2_sources(self) -> Hl7v2Sources:

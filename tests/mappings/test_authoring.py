@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.authoring import coverage, documents, golden
+from mappings.authoring import coverage, coverage_views, documents, golden
 from mappings.authoring.deidentify import Disguise, deidentified
 from mappings.authoring.explain import explain
 from mappings.authoring.explain_views import as_html, as_json, as_text
+from mappings.authoring.feed import Folder
 from mappings.authoring.record_test import record
 from mappings.engine import load
 from mappings.hl7v2.message import parse
@@ -91,20 +92,59 @@ def test_a_recorded_test_passes_and_is_never_written_over(maps, tmp_path) -> Non
         record(message("adt-a01-admission"), paths[0].with_suffix(""), Source("s"), maps)
 
 
+def covered(maps, tmp_path, *names: str, overlay: str = ""):
+    """The coverage of some golden messages."""
+    folder = tmp_path / "messages"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes((GOLDEN / f"{name}.hl7").read_bytes())
+    (folder / "noise").write_bytes(b"nothing")
+    return coverage.measure(Folder(folder, Source("s", overlay=overlay)), maps)
+
+
 def test_coverage_counts_what_reaches_fhir_and_what_never_does(maps, tmp_path) -> None:
-    for name in ("adt-site-segment", "adt-unknown-codes"):
-        (tmp_path / name).write_bytes((GOLDEN / f"{name}.hl7").read_bytes())
-    (tmp_path / "noise").write_bytes(b"nothing")
-    found = coverage.measure(coverage.Folder(tmp_path, Source("s")), maps)
-    assert found.messages == 2
+    found = covered(maps, tmp_path, "adt-site-segment", "adt-unknown-codes")
+    assert (found.messages, found.unreadable) == (2, 1)
     assert found.site_segments == {"ZPD": 1}
-    assert 0.5 < found.share < 1
+    assert 0.5 < found.total.share < 1
     assert ("ZPD-2.1", 1) in found.never_mapped()
-    assert found.unknown["PID-8.1", "Q"] == 1
-    report = "\n".join(coverage.as_text(found))
+    report = "\n".join(coverage_views.as_text(found))
     assert "SOMETHING" not in report, "examples are masked"
     assert "xxxxxxxxx" in report
-    assert found.as_json()["components"]["filled"] == found.filled
+    assert coverage_views.as_json(found)["components"]["filled"] == found.total.filled
+
+
+def test_coverage_tells_the_share_of_each_segment_and_field(maps, tmp_path) -> None:
+    found = covered(maps, tmp_path, "adt-site-segment", "adt-unknown-codes")
+    for counted in (found.segments, found.fields):
+        assert sum(each.filled for each in counted.values()) == found.total.filled
+        assert sum(each.reached for each in counted.values()) == found.total.reached
+    assert found.segments["ZPD"].share == 0
+    assert found.fields["PID-3"].share == 1
+    told = {row["field"]: row for row in coverage_views.as_json(found)["fields"]}
+    assert told["PID-3"]["name"] == "Patient Identifier List"
+    assert any(line.split()[:3] == ["ZPD", "0", "of"] for line in coverage_views.as_text(found))
+
+
+def test_coverage_names_unknown_codes_with_their_table_and_names_without_a_system(maps, tmp_path) -> None:
+    found = covered(maps, tmp_path, "adt-unknown-codes")
+    (gender,) = (row for row in coverage_views.as_json(found)["unknown_codes"] if row["place"] == "PID-8.1")
+    assert gender == {
+        "place": "PID-8.1", "code": "Q", "count": 1, "finding": "table 0001 does not know this code"
+    }  # fmt: skip
+    assert {each.sent for each in found.systems} == {"SYNTHMRN", "SYNTHGEN"}
+
+
+def test_coverage_names_rows_of_an_overlay_that_no_message_needed(tmp_path) -> None:
+    tables = tmp_path / "overlays" / "ward" / "tables"
+    tables.mkdir(parents=True)
+    row = "{},http://hl7.org/fhir/administrative-gender,other,Other,inexact,,site\n"
+    header = "code,system,target,display,equivalence,note,source\n"
+    (tables / "0001.csv").write_text(header + row.format("Q") + row.format("R"))
+    site = load(tmp_path / "overlays")
+    found = covered(site, tmp_path, "adt-unknown-codes", "adt-site-segment", overlay="ward")
+    assert found.rows_not_met() == ["ward/0001:R"]
+    assert not any(each.place == "PID-8.1" for each in found.codes)
 
 
 def test_an_explanation_reads_both_ways(maps) -> None:

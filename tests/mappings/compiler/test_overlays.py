@@ -104,3 +104,76 @@ def test_the_version_says_which_files(site) -> None:
     assert base == load(None).version
     assert base != changed
     assert len(base) == 16
+
+
+HEADER = "code,system,target,display,equivalence,note,source\n"
+GENDER = "{},http://hl7.org/fhir/administrative-gender,{},{},inexact,,site\n"
+
+
+def doubts(folder) -> list[str]:
+    """What lint doubts about a folder of overlays; there are no mistakes in it."""
+    _, problems = check(folder)
+    assert [str(problem) for problem in problems if not problem.is_warning] == []
+    return [str(problem) for problem in problems]
+
+
+def test_a_row_that_says_what_is_shipped_is_doubtful(site) -> None:
+    folder = site(
+        tables__0001=HEADER + GENDER.format("X", "other", "Other") + GENDER.format("F", "female", "Female")
+    )
+    assert doubts(folder) == ["ward/tables/0001.csv:3:1: warning: 'F' of table 0001 is so without this row"]
+
+
+def test_a_table_that_nothing_uses_is_doubtful_and_the_likely_one_is_named(site) -> None:
+    (doubt,) = doubts(site(tables__001=HEADER + GENDER.format("X", "other", "Other")))
+    assert doubt.startswith("ward/tables/001.csv:1:1: warning: no rule and no function uses the table '001'")
+    assert "did you mean '0001'?" in doubt
+
+
+def test_a_table_that_a_rule_of_the_site_uses_is_not_doubtful(site) -> None:
+    change = "extends: PID_content\nchanges:\n  - {replace: gender, from: ZPD-1, table: site_sex}\n"
+    assert doubts(site(pid=change, tables__site_sex=HEADER)) == []
+
+
+def test_files_that_nobody_reads_are_doubtful(site) -> None:
+    folder = site(pid="extends: PID\nchanges: []\n")
+    (folder / "ward" / "pv1.yml").write_text("")
+    (folder / "ward" / "0001.csv").write_text("")
+    (folder / "PID.yaml").write_text("")
+    (folder / "ward" / "README.md").write_text("")
+    assert doubts(folder) == [
+        "PID.yaml:1:1: warning: not read: an overlay is a folder here, named as its sources name it",
+        "ward/0001.csv:1:1: warning: not read; did you mean 'tables/0001.csv'?",
+        "ward/pv1.yml:1:1: warning: not read; did you mean 'pv1.yaml'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "use", "doubt"),
+    [
+        (
+            "switches:\n  wards: {values: ['no', 'yes'], about: x}\n",
+            "{to: language, const: en, when: {switch.wards: 'yes'}}",
+            "2:10: warning: no rule uses the switch 'wards'",
+        ),
+        (
+            "extensions:\n  bed: {url: 'urn:x:bed', value: string, on: Patient}\n",
+            "{to: extension.bed, from: ZPD-1}",
+            "2:8: warning: no rule uses the extension 'bed'",
+        ),
+        ("ranks:\n  wards: {a: 1, b: 2}\n", "", "2:10: warning: no rule uses the ranks 'wards'"),
+    ],
+)
+def test_a_name_that_no_rule_says_is_doubtful(site, text, use, doubt) -> None:
+    assert doubts(site(names=text)) == [f"ward/names.yaml:{doubt}"]
+    if use:
+        assert doubts(site(names=text, pid=f"extends: PID_content\nchanges:\n  - {use}\n")) == []
+
+
+def test_a_row_with_a_code_that_fhir_does_not_have_is_named_with_its_place(site) -> None:
+    with pytest.raises(MappingErrors) as failed:
+        load(site(tables__0001=HEADER + GENDER.format("X", "othr", "Other")))
+    (problem,) = failed.value.problems
+    assert str(problem).startswith(
+        "ward/tables/0001.csv:2:1: R4 has no code 'othr' for 'gender'; did you mean 'other'?"
+    )
