@@ -67,10 +67,23 @@ class Tab:
     def focused(self) -> str:
         return str(self.page.evaluate("document.activeElement.closest('[id]').id"))
 
-    def violations(self) -> list[str]:
-        """What axe finds, one line a rule, with the elements."""
-        self.page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = self.page.evaluate("tags => axe.run({runOnly: tags})", TAGS)["violations"]
+    def shown(self, width: int, scheme: str) -> None:
+        """The same page in another window: nothing is loaded again."""
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.set_viewport_size({"width": width, "height": 900})
+
+    def violations(self, *, colors_alone: bool = False) -> list[str]:
+        """What axe finds, one line a rule, with the elements; of all rules, or of those about colours."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = self.page.evaluate(
+            """([tags, colors]) => {
+              const rules = axe.getRules(tags).filter(rule => !colors || rule.tags.includes("cat.color"));
+              const runOnly = {type: "rule", values: rules.map(rule => rule.ruleId)};
+              return axe.run({runOnly}).then(found => found.violations);
+            }""",
+            [TAGS, colors_alone],
+        )
         return [f"{rule['id']}: {[node['target'] for node in rule['nodes']]}" for rule in found]
 
 

@@ -1,5 +1,7 @@
 """Every page: axe finds nothing, nothing scrolls sideways, in light and dark, wide and in a side frame.
 
+A page is opened once and looked at in every window. In the dark only the rules about colours are asked again:
+nothing else changes there (tests/journeys/test_color_schemes.py).
 WCAG 2.2 AA (w3.org/TR/WCAG22): 1.3.2, 1.4.3, 1.4.10, 1.4.11, 2.4.7, 2.4.11, 2.5.8, 4.1.2.
 """
 
@@ -28,11 +30,22 @@ AXE_WIDTHS = (1440, 420)
 """1024 px shows the same elements as 1440, in narrower columns."""
 
 
-def check(tab: Any, name: str, width: int) -> list[str]:
-    found = [f"{name} at {width}: {text}" for text in (tab.violations() if width in AXE_WIDTHS else ())]
+def check(tab: Any, name: str, width: int, *, colors_alone: bool = False) -> list[str]:
+    violations = tab.violations(colors_alone=colors_alone) if width in AXE_WIDTHS else ()
+    found = [f"{name} at {width}: {text}" for text in violations]
     across = tab.page.evaluate("document.documentElement.scrollWidth")
     if across > width:
         found.append(f"{name} at {width}: {across} px wide")
+    return found
+
+
+def check_everywhere(tab: Any, name: str) -> list[str]:
+    """The same at every width, in light and dark."""
+    found = []
+    for scheme in ("light", "dark"):
+        for width in WIDTHS:
+            tab.shown(width, scheme)
+            found += check(tab, f"{name}, {scheme},", width, colors_alone=scheme == "dark")
     return found
 
 
@@ -54,40 +67,35 @@ def decide_everything(tab: Any) -> None:
     tab.saved("10 of")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-def test_no_page_has_a_violation(tab: Callable[..., Any], scheme: str, width: int) -> None:
-    browser = tab(width=width, scheme=scheme).start()
+def test_no_page_has_a_violation(tab: Callable[..., Any]) -> None:
+    browser = tab().start()
     found: list[str] = []
     for name, path in PAGES.items():
         browser.go(path)
-        found += check(browser, name, width)
+        found += check_everywhere(browser, name)
     browser.go("/reconciliation")
     browser.line("Metoprolol").locator("details.more summary").click()
     browser.line("buprofen").locator("button[value=stop]").click()
     browser.page.wait_for_selector("[data-field=reason] input:focus")
     browser.page.keyboard.press("Tab")  # the reason is missed once its field is left
     browser.page.wait_for_selector("article.fault")
-    found += check(browser, "board with a menu and a fault", width)
+    found += check_everywhere(browser, "board with a menu and a fault")
     browser.page.click("#keys-open")
-    found += check(browser, "help", width)
+    found += check_everywhere(browser, "help")
     assert found == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_after_the_decisions_has_a_violation(tab: Callable[..., Any], scheme: str) -> None:
-    browser = tab(width=1440, scheme=scheme).start()
+def test_no_page_after_the_decisions_has_a_violation(tab: Callable[..., Any]) -> None:
+    browser = tab().start()
     decide_everything(browser)
     browser.page.click("#sign")
-    found = check(browser, "review", 1440)
+    found = check_everywhere(browser, "review")
     browser.page.check("input[name=confirmed]")
     browser.page.click("form.confirm button")
     browser.page.wait_for_url("**/signed")
     for name, path in SIGNED.items():
-        for width in WIDTHS:
-            browser.page.set_viewport_size({"width": width, "height": 900})
-            browser.go(path)
-            found += check(browser, name, width)
+        browser.go(path)
+        found += check_everywhere(browser, name)
     assert found == []
 
 
