@@ -1,11 +1,12 @@
 """The console's pages of HL7 v2 messages: lists, one message with its fields named, decisions, who sees what.
 
-Covers server/console/messages.py and messages_views.py.
+Covers server/console/messages.py, message_preview.py and messages_views.py.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from server.fhir.dates import microseconds
 from server.hl7v2.drafts import Outcome
 from server.hl7v2.trace import trace
 from server.storage.hl7v2_log import NewMessage
+from server.storage.hl7v2_messages import MessageQuery
 
 RAW = (
     b"MSH|^~\\&|ADT|HOSP|BATON|SITE|20260301080000||ADT^A08^ADT_A01|C1|P|2.5.1\r"
@@ -176,3 +178,90 @@ def test_whatever_was_stored_its_page_opens(engineer: Any, store: Any, clock: An
     new = NewMessage("adt", "mllp", "", raw.ljust(32, b"x")[:32], at, raw, order_key=1, ack_code="")
     (kept,) = store.hl7v2_log.keep([new], since=0)
     assert engineer.get(f"messages/{kept.id}").status_code == 200
+
+
+ADMISSION = (
+    b"MSH|^~\\&|ADT|H|BATON|SITE|20240301080000+0000||ADT^A08^ADT_A01|C9|P|2.5.1\rEVN|A08\r"
+    b"PID|||77^^^HOSP^MR||SYNTHETIC^ALPHA||19480311|F\r"
+)
+
+
+@pytest.fixture
+def admitted(store: Any, clock: Any) -> int:
+    """A message that failed and that the shipped maps can read."""
+    at = microseconds(clock())
+    new = NewMessage(
+        "adt", "mllp", "C9", b"9" * 32, at, ADMISSION, "ADT", "A08", event_at=at, order_key=9, mrn="77",
+        state="failed", error="internal ValueError", ack_code="AA",
+    )  # fmt: skip
+    (kept,) = store.hl7v2_log.keep([new], since=0)
+    return int(kept.id)
+
+
+def test_what_would_change_is_shown_and_nothing_is_done(engineer: Any, store: Any, admitted: int) -> None:
+    assert f"/console/messages/{admitted}/preview" in engineer.get(f"messages/{admitted}").text
+    answer = engineer.get(f"messages/{admitted}/preview")
+    assert answer.status_code == 200
+    assert "SYNTHETIC" in answer.text
+    assert "How it was mapped before is not kept" in answer.text
+    assert store.hl7v2_messages.get(admitted).state == "failed"
+    assert any(
+        (row.interaction, row.detail) == ("hl7v2-read", f"message={admitted}")
+        for row in store.audit_rows(limit=20)
+    )
+
+
+def test_a_message_is_applied_again_only_by_the_maps_whose_preview_was_seen(
+    engineer: Any, store: Any, admitted: int
+) -> None:
+    shown = engineer.get(f"messages/{admitted}/preview").text
+    version = re.search(r'name="maps" value="([0-9a-f]{16})"', shown)
+    assert version is not None
+    other = engineer.post(f"messages/{admitted}/replay", maps="0123456789abcdef")
+    assert "The maps have changed since you looked" in engineer.follow(other).text
+    assert store.hl7v2_messages.get(admitted).state == "failed"
+    assert engineer.post(f"messages/{admitted}/replay", maps=version[1]).status_code == 303
+    assert store.hl7v2_messages.get(admitted).state == "received"
+
+
+@pytest.mark.requirement("hl7v2-console-masking")
+def test_whoever_may_not_read_patients_sees_shapes_of_what_would_change(
+    administrator: Any, admitted: int
+) -> None:
+    text = administrator.get(f"messages/{admitted}/preview").text
+    for told in ("SYNTHETIC", "ALPHA", "1948-03-11"):
+        assert told not in text
+    assert "9999-99-99" in text
+    assert "Patient.birthDate" in text
+
+
+def test_a_message_that_would_be_refused_says_why(engineer: Any, store: Any, clock: Any) -> None:
+    at = microseconds(clock())
+    new = NewMessage("adt", "mllp", "X", b"8" * 32, at, b"nothing", order_key=8, ack_code="AR")
+    (kept,) = store.hl7v2_log.keep([new], since=0)
+    assert "It would not be applied" in engineer.get(f"messages/{kept.id}/preview").text
+
+
+def test_a_repeated_message_and_one_that_is_not_there_have_no_preview(
+    engineer: Any, store: Any, clock: Any, admitted: int
+) -> None:
+    at = microseconds(clock())
+    again = NewMessage("adt", "mllp", "C9", b"9" * 32, at, ADMISSION, "ADT", "A08", order_key=9, ack_code="AA")
+    store.hl7v2_log.keep([again], since=0)
+    assert engineer.get("messages/99999/preview").status_code == 404
+    duplicate = next(row.id for row in store.hl7v2_messages.search(MessageQuery(state="duplicate")).messages)
+    assert engineer.get(f"messages/{duplicate}/preview").status_code == 404
+    assert "/preview" not in engineer.get(f"messages/{duplicate}").text
+
+
+def test_mistakes_in_the_overlays_are_told_while_the_last_good_maps_stay(
+    engineer: Any, settings: Any, admitted: int
+) -> None:
+    assert "have mistakes" not in engineer.get(f"messages/{admitted}/preview").text
+    ward = settings.home / "maps" / "ward"
+    ward.mkdir(parents=True)
+    (ward / "x.yaml").write_text("nonsense")
+    deadline = time.monotonic() + 20
+    while "ward/x.yaml:1:1" not in engineer.get(f"messages/{admitted}/preview").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
