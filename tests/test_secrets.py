@@ -109,6 +109,7 @@ def is_allowed(name: str, kind: str) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.early
 def test_no_secret_is_kept_in_the_repository() -> None:
     named = {ROOT / name: name for name in tracked()}
     found = [

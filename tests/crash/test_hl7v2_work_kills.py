@@ -38,7 +38,7 @@ from server.storage.database_store import DatabaseStore
 from server.storage.hl7v2_log import NewMessage
 from server.storage.hl7v2_sources import SourceRow
 
-pytestmark = [pytest.mark.network, pytest.mark.requirement("hl7v2-crash")]
+pytestmark = [pytest.mark.network, pytest.mark.early, pytest.mark.requirement("hl7v2-crash")]
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("BATON_KILL_ROUNDS") or 3)

@@ -31,15 +31,15 @@ def test_in_an_empty_home_every_chart_is_loaded_once_it_is_ready(first_start: An
 def test_a_later_start_finds_them_and_loads_nothing(first_start: Any, baton: Any) -> None:
     assert not [line for line in baton.output if "synthetic charts" in line]
     done = json.loads((first_start.home / "demo-data.json").read_text("utf-8"))
-    token = baton.token("system/*.rs")
-    assert baton.read("Patient?_summary=count", token)["total"] == done["patients"]
     ids = {
         entry["resource"]["id"]
         for file in CHARTS.glob("*.json.gz")
         for entry in json.loads(gzip.decompress(file.read_bytes()))["entry"]
         if entry["resource"]["resourceType"] == "Patient"
     }
-    assert {patient["id"] for patient in baton.search("Patient?_count=100", token)} == ids
+    assert len(ids) == done["patients"]
+    # Other journeys may have added patients to this deployment.
+    assert ids <= {patient["id"] for patient in baton.search("Patient?_count=200", baton.token("system/*.rs"))}
 
 
 def test_a_later_start_at_other_addresses_knows_no_other(first_start: Any, baton: Any) -> None:
