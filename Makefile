@@ -7,6 +7,9 @@ ON_POSTGRESQL := tests/crash/test_kill_rounds.py tests/crash/test_parallel_write
 	tests/crash/test_paging_under_writers.py tests/conformance \
 	tests/journeys/test_signed_list.py::test_a_nurse_signs_a_list_in_the_frame_of_the_ehr
 
+# The tests of a file share the servers that they start; tests/conftest.py says which files come first.
+WHOLE_FILES := --dist loadfile --no-loadscope-reorder
+
 # The tests start hundreds of processes and collect thousands of tests in each: compiled modules are kept for the
 # next one, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -47,8 +50,8 @@ test: setup-dev system ## everything CI runs (< 15 min)
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 -m "not browser and not network and not long"
 	$(BIN)/pytest -q -n 2 -m "not browser and not network and not long" --database postgresql
-	$(BIN)/pytest -q -n 3 --dist loadfile -m "(browser or network) and not long"
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not long" --database postgresql $(ON_POSTGRESQL)
+	$(BIN)/pytest -q -n 3 $(WHOLE_FILES) -m "(browser or network) and not long"
+	$(BIN)/pytest -q -n 2 $(WHOLE_FILES) -m "not long" --database postgresql $(ON_POSTGRESQL)
 
 verify: setup-dev system ## the full counts, written to docs/verification.md
 	$(BIN)/python benchmarks/verify.py

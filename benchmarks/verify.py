@@ -49,10 +49,15 @@ STEPS = (
         "is a certain match",
         ("benchmarks/match_quality.py",),
     ),
-    Step("Every rule holds on SQLite", (*PYTEST, "-n", "2", "-m", NO_PROCESSES)),
     Step(
-        "Every rule that touches a database holds on PostgreSQL",
+        "Every rule holds on SQLite, each law for 200 examples",
+        (*PYTEST, "-n", "2", "-m", NO_PROCESSES),
+        ("BATON_EXAMPLES=200",),
+    ),
+    Step(
+        "Every rule that touches a database holds on PostgreSQL, each law for 200 examples",
         (*PYTEST, "-n", "2", *ON_POSTGRESQL, "-m", NO_PROCESSES),
+        ("BATON_EXAMPLES=200",),
     ),
     Step("A list is signed in a real browser, in every way the README promises", (*PYTEST, "tests/journeys")),
     Step("The same on PostgreSQL", (*PYTEST, *ON_POSTGRESQL, "tests/journeys/test_signed_list.py")),

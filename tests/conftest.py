@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,8 +24,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from werkzeug.routing import Rule
 
-# How long an example takes says how busy the machine is, not whether the rule holds.
-settings.register_profile("baton", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is, not whether the rule holds. `make verify` tries more.
+EXAMPLES = int(os.environ.get("BATON_EXAMPLES") or 50)
+settings.register_profile(
+    "baton", max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("baton")
 
 DATABASES = ("sqlite", "postgresql")
@@ -42,24 +46,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: left to `make verify`; `make test` skips it")
+    config.addinivalue_line("markers", "early: of a file that takes long however few tests it has: begun first")
     for name in DATABASES:
         config.addinivalue_line("markers", f"{name}(why): runs on this database only, and why")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On PostgreSQL only what works with a database is run again; the rest cannot tell.
 
     Real processes are told by the option which database to use, without a fixture of it.
+
+    Where whole files are run side by side (`--dist loadfile --no-loadscope-reorder`), those marked `early` come
+    first, then those of the most tests, so that nobody has begun something long when the others are done.
     """
-    if config.getoption("--database") == "sqlite":
-        return
-    kept, left = [], []
-    for item in items:
-        asks = not _ASKS.isdisjoint(getattr(item, "fixturenames", ()))
-        processes = item.get_closest_marker("network") or item.get_closest_marker("browser")
-        (kept if asks or processes else left).append(item)
-    config.hook.pytest_deselected(items=left)
-    items[:] = kept
+    if config.getoption("--database") != "sqlite":
+        kept, left = [], []
+        for item in items:
+            asks = not _ASKS.isdisjoint(getattr(item, "fixturenames", ()))
+            processes = item.get_closest_marker("network") or item.get_closest_marker("browser")
+            (kept if asks or processes else left).append(item)
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        early = {item.path for item in items if item.get_closest_marker("early")}
+        tests = Counter(item.path for item in items)
+        items.sort(key=lambda item: (item.path not in early, -tests[item.path], item.path))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

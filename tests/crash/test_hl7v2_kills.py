@@ -36,7 +36,7 @@ from server.fhir.visibility import EVERYTHING
 from server.storage import open_store
 from server.storage.database_store import DatabaseStore
 
-pytestmark = [pytest.mark.network, pytest.mark.requirement("hl7v2-crash")]
+pytestmark = [pytest.mark.network, pytest.mark.early, pytest.mark.requirement("hl7v2-crash")]
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("BATON_KILL_ROUNDS") or 3)

@@ -38,7 +38,7 @@ from server.storage import open_store
 from server.storage.database_store import DatabaseStore
 from server.workers.worker import Worker
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.early]
 
 ROUNDS = int(os.environ.get("BATON_KILL_ROUNDS") or 3)
 SEED = int(os.environ.get("BATON_KILL_SEED") or random.SystemRandom().randrange(1_000_000))

@@ -18,7 +18,7 @@ from server.storage.database import Connection
 from server.storage.database_store import DatabaseStore
 from server.storage.migrations import migrations, upgrade
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.early]
 
 UPGRADES = max(1, int(os.environ.get("BATON_KILL_ROUNDS") or 3) // 3)  # each is killed three times
 SEED = int(os.environ.get("BATON_KILL_SEED") or random.SystemRandom().randrange(1_000_000))

@@ -33,7 +33,7 @@ from server.auth.context import auth_context
 from server.storage import open_store
 from server.storage.authorization import GrantRow, RefreshTokenRow
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.early]
 
 KILLS = int(os.environ.get("BATON_TOKEN_KILLS") or 1)
 SEED = int(os.environ.get("BATON_KILL_SEED") or random.SystemRandom().randrange(1_000_000))

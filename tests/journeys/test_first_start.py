@@ -31,17 +31,15 @@ def test_in_an_empty_home_every_chart_is_loaded_once_it_is_ready(first_start: An
 def test_a_later_start_finds_them_and_loads_nothing(first_start: Any, baton: Any) -> None:
     assert not [line for line in baton.output if "synthetic charts" in line]
     done = json.loads((first_start.home / "demo-data.json").read_text("utf-8"))
-    token = baton.token("system/*.rs")
     ids = {
         entry["resource"]["id"]
         for file in CHARTS.glob("*.json.gz")
         for entry in json.loads(gzip.decompress(file.read_bytes()))["entry"]
         if entry["resource"]["resourceType"] == "Patient"
     }
-    # Other journeys of the same deployment may have added patients of their own, as HL7 v2 messages do.
-    charted = [patient for patient in baton.search("Patient?_count=100", token) if patient["id"] in ids]
-    assert {patient["id"] for patient in charted} == ids
-    assert len(charted) == done["patients"]
+    assert len(ids) == done["patients"]
+    # Other journeys may have added patients to this deployment.
+    assert ids <= {patient["id"] for patient in baton.search("Patient?_count=200", baton.token("system/*.rs"))}
 
 
 def test_a_later_start_at_other_addresses_knows_no_other(first_start: Any, baton: Any) -> None:

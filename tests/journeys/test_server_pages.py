@@ -28,7 +28,7 @@ from server.storage.hl7v2_log import NewMessage
 from server.storage.hl7v2_messages import LoggedMessage
 from server.storage.hl7v2_sources import SourceRow
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.early]
 
 AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -20,6 +20,7 @@ from server.auth.context import AuthContext
 from server.console.views import blueprint
 from server.emergencies import announce, conclude, state_of
 from server.fhir.validation import validate
+from server.hl7v2.current_maps import CurrentMaps, overlays_of
 from server.settings import Settings
 from server.storage.emergency_access import EmergencyAccess, EmergencyAccesses
 from server.storage.interface import AuditRow
@@ -66,6 +67,7 @@ def demo_app(
         demo=False,
         scope_words=scope_sentences,
         emergencies=kept,
+        maps=CurrentMaps(overlays_of(settings.home), lambda name, error: pytest.fail(f"{name}: {error}")),
     )
     app.register_blueprint(pages)
     return app
