@@ -1,4 +1,4 @@
-"""Every rule of the maps that ship is at work in a golden message, and every rule of what messages mean has a test.
+"""Every rule of the maps is at work in a golden message; every rule of what messages mean has a test.
 
 `rules.toml` lists the latter, section by section; golden messages name their sections as `requirement`.
 """
@@ -23,7 +23,7 @@ from mappings.running.rules import ValueRule
 HERE = Path(__file__).parent
 TESTS = HERE.parents[1]
 RULES = tomllib.loads((HERE / "rules.toml").read_text("utf-8"))
-# The product of a listed medication is the one of its request, so that all is said of it when the statement comes.
+# The product of a listed medication is that of its request, of which all is said when the statement comes.
 NEVER_FIRST = {"segments/RXE_statement.yaml code"}
 
 
