@@ -67,8 +67,8 @@ class Element:
         """Add a value to a list unless it has it; answers its index.
 
         What counts as the same is what the resource's `lists` say of the path: equal content; with `union:a,b`
-        also
-        what has these elements equal, and what is a part of one that is there.
+        also what has these elements equal, and what is a part of one that is there. One url of extensions may
+        say several things (citizenships).
         """
         listed = holder.setdefault(name, [])
         rule = self.draft.lists.get(spelled, "") if self.is_root else ""
@@ -83,7 +83,7 @@ def _same(one: Any, other: Any, rule: str) -> bool:
     if one == other:
         return True
     kind, _, names = rule.partition(":")
-    if kind != "union" or not names or not isinstance(one, dict) or not isinstance(other, dict):
+    if kind != "union" or names in ("", "url") or not isinstance(one, dict) or not isinstance(other, dict):
         return False
     if all(one.get(name) == value for name, value in other.items()):
         return True  # it says less of the same: PID-2 with the bare number of what PID-3 has with its authority

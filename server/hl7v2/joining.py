@@ -133,6 +133,8 @@ def united(stored: Sequence[Any], said: Sequence[Any], members: str, *, retiring
     members: by which they equal, with commas; "" for all of their content. retiring: what is of `use` old on
     either side is so from now on.
     """
+    if members == "url":
+        return _by_url(stored, said)
     result = list(stored)
     places = {_key(item, members): index for index, item in enumerate(result)}
     ended = {_key(item, members) for item in (*stored, *said) if retiring and _is_old(item)}
@@ -141,6 +143,21 @@ def united(stored: Sequence[Any], said: Sequence[Any], members: str, *, retiring
         place = places.setdefault(key, len(result))
         result[place : place + 1] = [{**item, "use": "old"} if key in ended else item]
     return result
+
+
+def _by_url(stored: Sequence[Any], said: Sequence[Any]) -> list[Any]:
+    """Extensions: all that the message says of a url, in the place of all that is stored of it."""
+    told: dict[bytes, list[Any]] = {}
+    for item in said:
+        of_url = told.setdefault(_key(item, "url"), [])
+        if item not in of_url:
+            of_url.append(item)
+    result: list[Any] = []
+    left = dict(told)
+    for item in stored:
+        key = _key(item, "url")
+        result += left.pop(key, ()) if key in told else (item,)
+    return [*result, *(item for of_url in left.values() for item in of_url)]
 
 
 def _is_old(item: Any) -> bool:

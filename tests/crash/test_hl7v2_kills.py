@@ -280,7 +280,7 @@ def test_what_is_acknowledged_is_applied_once_and_in_order_after_every_kill(
             sender.start()
         for number in range(ROUNDS):
             before = applied(store), time.monotonic()
-            until(lambda: applied(store) >= before[0] + 5, "messages are applied again", 120)  # noqa: B023
+            until(lambda: applied(store) >= before[0] + 5, "messages are applied again", 300)  # noqa: B023
             time.sleep(chance.uniform(0.0, 1.0))
             name = gravest[number] if number < len(gravest) else chance.choice(list(kills))
             kills[name]()

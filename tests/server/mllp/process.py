@@ -67,7 +67,7 @@ class Process:
         """Start it and wait until it can be connected to."""
         self.launch()
         assert self.process is not None
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180  # of a busy machine
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()

@@ -71,6 +71,17 @@ def test_elements_made_of_elements_are_joined_member_by_member() -> None:
     }
 
 
+def test_all_that_a_message_says_of_a_url_takes_the_place_of_what_is_stored_of_it() -> None:
+    def of(url: str, *codes: str) -> list[dict[str, Any]]:
+        return [{"url": url, "valueCode": code} for code in codes]
+
+    stored = {"extension": [*of("citizenship", "US"), *of("birthPlace", "X"), *of("citizenship", "CA")]}
+    said = {"extension": of("citizenship", "US", "MX")}
+    once = join(stored, said)
+    assert once["extension"] == [*of("citizenship", "US", "MX"), *of("birthPlace", "X")]
+    assert join(once, said) == once
+
+
 def test_a_retired_identifier_stays_retired() -> None:
     stored = {"identifier": [{"system": "s", "value": "1"}, {"system": "s", "value": "2", "use": "old"}]}
     said = {"identifier": [{"system": "s", "value": "2", "use": "usual"}, {"system": "s", "value": "3"}]}
