@@ -16,6 +16,7 @@ from mappings.hl7v2.message import Hl7Error, parse
 from mappings.hl7v2.repetition import Repetition
 from mappings.hl7v2.segment import Segment
 from server.errors import FhirError
+from server.hl7v2.preview_text import text_of
 from server.hl7v2.trace import read_trace
 from server.policy.roles import Role
 from server.storage.hl7v2_messages import STATES, LoggedMessage, MessageQuery
@@ -216,11 +217,12 @@ def _title(name: str, kind: str, first: Repetition) -> str:
 
 def _step(step: Mapping[str, Any], *, masked: bool) -> dict[str, str]:
     raw, value = str(step.get("raw", "")), step.get("value")
-    became = "" if value is None else str(value)
+    became = value if isinstance(value, str) else text_of(value)
     intent = str(step["intent"])
     return {
         # What a further resource is called begins with its type and ends with what identifies it.
-        "path": f"{intent.partition(':')[0] if masked else intent}: {step['path']}",
+        "intent": intent.partition(":")[0] if masked else intent,
+        "path": str(step["path"]),
         "from": " ".join(step.get("positions", ())),
         "rule": str(step.get("rule", "")),
         "using": " ".join(filter(None, (str(step.get("using", "")), str(step.get("table", ""))))),
