@@ -168,7 +168,6 @@ def settings(tmp_path: Path, signing_key_folder: Path, database_url: str) -> Set
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
     store = open_store(settings.database_url)
-    store.upgrade()
     yield store
     store.close()
 

@@ -118,7 +118,6 @@ class Chart:
 @pytest.fixture
 def store(database_url: str) -> Iterator[DatabaseStore]:
     opened = open_store(database_url)
-    opened.upgrade()
     yield opened
     opened.close()
 
