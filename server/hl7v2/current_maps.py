@@ -13,6 +13,7 @@ from threading import Lock
 from mappings.engine import MappingErrors, MapSet
 from mappings.reload import LiveMaps
 from server.errors import FhirError
+from server.process import settle
 
 
 class CurrentMaps:
@@ -32,6 +33,7 @@ class CurrentMaps:
         if live is None:
             with self._lock:
                 live = self._live = self._live or self._read()
+                settle()
         return live.maps
 
     def _read(self) -> LiveMaps:
