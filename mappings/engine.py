@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from mappings.hl7v2.structure import group
 from mappings.result import Finding, Mapped, Source
 from mappings.running.conditions import settings
 from mappings.running.frame import Frame
+from mappings.running.memory import Memory
 from mappings.running.run import Refused, Run
 from mappings.scope import Scope
 
@@ -35,12 +36,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MapSet:
-    """The base maps and those of each overlay. version: hash of all files, 16 hexadecimal digits."""
+    """The base maps and those of each overlay. version: hash of all files, 16 hexadecimal digits. memory: what
+    values became before; it goes with the maps."""
 
     version: str
     base: Program
     overlays: Mapping[str, Program]
     warnings: tuple[Problem, ...] = ()
+    memory: Memory = field(default_factory=Memory, repr=False, compare=False)
 
     def program(self, overlay: str) -> Program | None:
         """The maps of an overlay, the base for ""; None where nothing has that name."""
@@ -67,7 +70,7 @@ class MapSet:
                 raise Refused(Finding("no-map", "MSH[1]-9[1].1.1", FINDINGS["no-map"]))
             clock = {"received": _instant(received), "moment": _instant(_at(moment))}
             values = settings(source.production, source.medication_list, source.switches)
-            run = Run(scope, trigger, clock, values)
+            run = Run(scope, trigger, clock, values, self.memory.of(source))
             root = group(message)
             scope.account.findings.extend((*message.warnings, *root.warnings))
             found.rule.run(Frame(run, root), None)

@@ -101,10 +101,11 @@ class Finding:
     text: str
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """One element of the result and where it came from.
 
     A struct, not a dataclass: a message has hundreds of steps, and frozen dataclasses take many times as long.
+    In JSON a list of its members in their order, those at the end that are as by default left out.
 
     intent: key. path: FHIRPath of the element. positions: of what was read. rule: `file:line`. using: the
     datatype function, "" for none. table: `name:code`, "" for none. raw: what was read; value: what it became.

@@ -33,22 +33,41 @@ class Use(msgspec.Struct, frozen=True):
     table: str = ""
 
 
+class Spoken(msgspec.Struct, frozen=True):
+    """One mention of a further resource, as `Scope.resource` was told of it."""
+
+    key: str
+    resource: Mapping[str, Any]
+    identities: tuple[Identity, ...]
+    write: str
+    lists: Mapping[str, str]
+    keep: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Account:
     """What functions said while they ran; the caller reads it afterwards.
 
-    intents: further resources by their key, one for each key.
+    intents: further resources by their key, one for each key. spoken: each mention of them, in its turn.
     """
 
     uses: list[Use] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     intents: dict[str, Intent] = field(default_factory=dict)
+    spoken: list[Spoken] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Looks:
+    """further: a function looked at more of the message than its value, since this was last set to False."""
+
+    further: bool = False
 
 
 class Scope:
     """One evaluation. `tables`: all code tables, those of the source's overlay already laid over the base."""
 
-    __slots__ = ("_intent", "_path", "account", "message", "source", "tables")
+    __slots__ = ("_intent", "_message", "_path", "account", "looks", "source", "tables")
 
     def __init__(
         self,
@@ -59,32 +78,41 @@ class Scope:
         *,
         path: str = "",
         intent: str = "",
+        looks: Looks | None = None,
     ) -> None:
         self.source = source
-        self.message = message
+        self._message = message
+        self.looks = Looks() if looks is None else looks
         self.tables = tables() if code_tables is None else code_tables
         self.account = Account() if account is None else account
         self._path = path
         self._intent = intent
 
+    @property
+    def message(self) -> Message:
+        """The whole message; what a function makes then holds for this message alone."""
+        self.looks.further = True
+        return self._message
+
     def at(self, path: str) -> Scope:
         """The same evaluation, one element further down."""
         return Scope(
             self.source,
-            self.message,
+            self._message,
             self.tables,
             self.account,
             path=joined(self._path, path),
             intent=self._intent,
+            looks=self.looks,
         )
 
     def of(self, intent: str) -> Scope:
         """The same evaluation, for a further resource with this key."""
-        return Scope(self.source, self.message, self.tables, self.account, intent=intent)
+        return Scope(self.source, self._message, self.tables, self.account, intent=intent, looks=self.looks)
 
     def apart(self) -> Scope:
         """The same evaluation with an account of its own: `take` it in when it is known where it belongs."""
-        return Scope(self.source, self.message, self.tables)
+        return Scope(self.source, self._message, self.tables, looks=self.looks)
 
     def take(self, other: Scope, path: str = "") -> None:
         """What was said apart, one element further down."""
@@ -130,6 +158,8 @@ class Scope:
 
         What a later mention in the message says of a resource fills the gaps that an earlier one left.
         """
+        mention = Spoken(key, resource, tuple(identities), write, lists or {}, tuple(keep))
+        self.account.spoken.append(mention)
         before = self.account.intents.get(key)
         said = {**resource, **before.resource} if before else dict(resource)
         known = tuple(dict.fromkeys((*(before.identities if before else ()), *identities)))
@@ -143,8 +173,8 @@ class Scope:
 
     def siblings(self, value: Repetition, number: int) -> tuple[Repetition, ...]:
         """Every repetition of a field of the value's segment; none for a value that is in no segment."""
-        ordinal = value.value().position.ordinal
-        return self.message.segments[ordinal - 1].repetitions(number) if ordinal else ()
+        message, ordinal = self.message, value.value().position.ordinal
+        return message.segments[ordinal - 1].repetitions(number) if ordinal else ()
 
 
 def joined(path: str, further: str) -> str:

@@ -58,6 +58,9 @@ def settings_or_exit(*, demo: bool = False) -> Settings:
         raise click.ClickException(str(error)) from None
 
 
+_SEVERAL = "worker"  # may run several times: its work is claimed. Others have a port or a file of their own.
+
+
 @click.command()
 @click.argument("parts", nargs=-1)
 @click.option("--demo", is_flag=True, help="Synthetic patients, demonstration logins, the demo EHR.")
@@ -68,7 +71,7 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
 
     Parts: web (FHIR API, sign-in, console), worker (what follows a commit), mllp (HL7 v2 messages), app (the
     SMART app), app-worker (finds discharges). With one name this process is the part, for containers and
-    service managers.
+    service managers. A worker that is named twice runs in two processes, which share the work.
 
     A new or older database is migrated first, a newer one is refused. One line says what is ready and where.
     Stop with Ctrl-C or SIGTERM: requests under way are finished, at most 5 seconds.
@@ -77,6 +80,8 @@ def serve(parts: tuple[str, ...], demo: bool, no_data: bool, prepared: bool) -> 
     for part in parts:
         if part not in known:
             raise click.BadParameter(f"no part {part!r}; there are: {', '.join(sorted(known))}")
+        if parts.count(part) > 1 and part != _SEVERAL:
+            raise click.BadParameter(f"{part} can run once here; {_SEVERAL} may be named several times")
     settings = settings_or_exit(demo=demo)
     if settings.demo:
         os.environ["BATON_DEMO"] = "1"  # the parts inherit it

@@ -1,13 +1,17 @@
-"""What a process asks of the kernel: to die with its parent, however that ends, and enough open files."""
+"""What a process asks of the kernel and of Python: to die with its parent, however that ends, enough files, and
+to look for garbage where there may be some."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# New objects before the young ones are looked at, and looks before one at older ones and at all.
+_GARBAGE = (10_000, 20, 50)
 
 
 def die_with_parent(expected_parent: int | None = None) -> None:
@@ -20,6 +24,14 @@ def die_with_parent(expected_parent: int | None = None) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if expected_parent is not None and os.getppid() != expected_parent:
         os._exit(1)
+
+
+def settle() -> None:
+    """Have the garbage collector leave alone what is there now, because it stays, and look less often at the
+    rest: hundreds of thousands of objects of tables and maps would be walked through again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
 
 
 def open_connections(most: int = 8_192) -> int:

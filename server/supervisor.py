@@ -40,7 +40,7 @@ class _Child:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs `command(part)` for every part until it is told to stop.
+    """Runs `command(part)` for every part until it is told to stop; a part that is named twice, twice.
 
     say: prints one line for people. command: the argv that runs a part in the foreground.
     """
@@ -48,7 +48,7 @@ class Supervisor:
     parts: Sequence[str]
     command: Callable[[str], list[str]]
     say: Callable[[str], None]
-    _children: dict[str, _Child] = field(default_factory=dict)
+    _children: list[_Child] = field(default_factory=list)
     _stopping: bool = False
 
     def start(self) -> None:
@@ -56,9 +56,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
-        for part in self.parts:
-            self._children[part] = _Child(part)
-            self._spawn(self._children[part])
+        self._children = [_Child(part) for part in self.parts]
+        for child in self._children:
+            self._spawn(child)
 
     def wait(self, each_round: Callable[[], object] = lambda: None) -> int:
         """Watch the parts until a signal stops them. Returns the exit status.
@@ -75,7 +75,7 @@ class Supervisor:
         """Ask every part to drain, wait DRAIN_SECONDS, end the rest. Returns 0, or 1 if one had to be ended."""
         self._stopping = True
         self.say("stopping")
-        living = [(child.part, child.process) for child in self._children.values() if child.process]
+        living = [(child.part, child.process) for child in self._children if child.process]
         for _, process in living:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -106,7 +106,7 @@ class Supervisor:
             self._plan_restart(child, f"could not be started ({error.__class__.__name__})")
 
     def _restart_ended(self) -> None:
-        for child in self._children.values():
+        for child in self._children:
             if child.runs:
                 continue
             if child.restart_at is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mappings.hl7v2.value import NULL, Value
 
@@ -142,6 +142,36 @@ class Repetition:
         inner = (self._separators[1], b"")
         within = (*self._within, component)
         return Repetition(self._segment, inner, self.field, self.repetition, plain, start, within)
+
+    @property
+    def likeness(self) -> tuple[Any, ...]:
+        """What is the same of another one that reads the same: all but where in the message it stands."""
+        content, plain = self._segment.content, self._plain
+        separators = content.separators
+        return (
+            plain,
+            self.raw,
+            self._segment.name,
+            self.field,
+            self.repetition,
+            self._within,
+            self._separators,
+            separators.escape,
+            separators.repetition,
+            content.codec,
+        )
+
+    def leaf(self, component: int, subcomponent: int, start: int, end: int, text: str) -> Value:
+        """A value in it of which everything is known: component and subcomponent as its position tells them."""
+        if self._within:
+            return Value(self._segment, self.field, self.repetition, component, subcomponent, start, end, text)
+        key = component, subcomponent
+        found = self._read.get(key)
+        if found is None:
+            found = self._read[key] = Value(
+                self._segment, self.field, self.repetition, component, subcomponent, start, end, text
+            )
+        return found
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well."""

@@ -79,6 +79,7 @@ class Value:
         subcomponent: int,
         start: int,
         end: int,
+        text: str | None = None,
     ) -> None:
         self._segment = segment
         self.field = field
@@ -87,7 +88,7 @@ class Value:
         self.subcomponent = subcomponent
         self.start = start
         self.end = end
-        self._text: str | None = None
+        self._text = text
         self._said: str | None = None
         self._place: str | None = None
 

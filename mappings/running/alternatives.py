@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mappings.datatypes.function import Function
 from mappings.datatypes.reading import LONGEST, as_code, as_uri, said, words
 from mappings.running.conditions import Condition
-from mappings.running.run import copied
+from mappings.running.memory import copied
 from mappings.running.source_path import SourcePath
 from mappings.scope import Use
 from mappings.tables import Table, TableRow

@@ -10,7 +10,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mappings.result import Finding, Identity, Merge, Step
+from mappings.running import memory
 from mappings.running.element import Draft
+from mappings.running.memory import Known, copied
 from mappings.scope import Scope, joined
 
 if TYPE_CHECKING:
@@ -33,13 +35,14 @@ class Run:
 
     drafts: by key, in the order in which they were begun. read: places of leaves that something was made of.
     filled: the repetitions with content of the fields that were looked at, by the segment's ordinal and the
-    field.
+    field. known: what values of the source became before.
     """
 
     scope: Scope
     trigger: str
     clock: Mapping[str, str]
     settings: Mapping[str, str]
+    known: Known = field(default_factory=dict)
     drafts: dict[str, Draft] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
@@ -70,7 +73,7 @@ class Run:
             return copied(known[0]), known[1]
         account = self.scope.account
         before = len(account.uses)
-        value = function(reading, self.scope, table)
+        value = memory.made(self.known, function, reading, self.scope, table)
         uses = tuple(account.uses[before:])
         del account.uses[before:]
         # The reading is kept with what was made of it: an id is another's once the object is gone.
@@ -149,13 +152,6 @@ class Run:
                     value_at(whole, use.path),
                 )
             )
-
-
-def copied(value: Any) -> Any:
-    """FHIR JSON that may be changed without changing what it was copied from."""
-    if isinstance(value, dict):
-        return {name: copied(member) for name, member in value.items()}
-    return [copied(member) for member in value] if isinstance(value, list) else value
 
 
 @lru_cache(4096)

@@ -58,7 +58,10 @@ class SourcePath:
             return []
         run = frame.run
         if len(segments) == 1:
-            found = run.repetitions(segments[0], self.field)
+            segment = segments[0]
+            found = run.filled.get((segment.ordinal, self.field))  # looked at before, as most are
+            if found is None:
+                found = run.repetitions(segment, self.field)
         else:
             found = [one for segment in segments for one in run.repetitions(segment, self.field)]
         if not found:

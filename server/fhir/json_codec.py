@@ -114,6 +114,12 @@ def _decoded(data: bytes, kind: type, max_nesting: int, max_bytes: int | None, m
     return value
 
 
+def decode_stored(data: bytes) -> dict[str, Any]:
+    """What `encode` wrote for the store, as `decode` has it: its limits were kept when it came."""
+    value: dict[str, Any] = _decode(data)
+    return value
+
+
 def has_more_elements(value: Any, most: int) -> bool:
     """Whether a decoded object or list has more than `most` elements, at all its levels together.
 

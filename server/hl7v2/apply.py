@@ -63,7 +63,7 @@ class Applier:
 
     def __init__(self, context: Context, identities: Hl7v2Identities) -> None:
         limits = replace(context.limits, bundle_entries=2 * MOVED_AT_ONCE + context.limits.bundle_entries)
-        self._context = replace(context, limits=limits, blind_writes=True, of_record=True)
+        self._context = replace(context, limits=limits, blind_writes=True, of_record=True, compared=True)
         self._identities = identities
         self._principal = Principal(client_id="baton-hl7v2", scopes=parse_scopes("system/*.cruds"))
 

@@ -13,6 +13,7 @@ from threading import Lock
 from mappings.engine import MappingErrors, MapSet
 from mappings.reload import LiveMaps, State
 from server.errors import FhirError
+from server.process import settle
 
 
 def overlays_of(home: Path) -> Path:
@@ -42,6 +43,7 @@ class CurrentMaps:
         if live is None:
             with self._lock:
                 live = self._live = self._live or self._read()
+                settle()
         return live.state
 
     def _read(self) -> LiveMaps:

@@ -151,6 +151,14 @@ class Drafts:
             self._drafts[key] = Draft(resource_type, id, current, Known(resource_type, id))
         return self._drafts[key]
 
+    def _new(self, resource_type: str) -> Draft:
+        """A resource under an id that nothing has: there is nothing to read."""
+        id = self._new_id()
+        draft = self._drafts[resource_type, id] = Draft(
+            resource_type, id, Current(None), Known(resource_type, id)
+        )
+        return draft
+
     def said_of_provenance(self) -> Json | None:
         """What the map says of where all this comes from, None for nothing. It is no resource like the others:
         there is a new one for what is written, and none for a message that writes nothing."""
@@ -196,7 +204,7 @@ class Drafts:
             id = self._numbered(intent.key)
         if not id and intent.write == "retire":
             return
-        draft = made or self.draft(resource_type, id or self._new_id())
+        draft = made or (self.draft(resource_type, id) if id else self._new(resource_type))
         if draft.asked is None and not draft.there:
             draft.asked = intent
         if found.known is not None:

@@ -14,7 +14,7 @@ from typing import Any
 from mappings.result import Identity, Intent
 from server.fhir.compartments import in_patient_compartment
 from server.fhir.hashing import token_hash
-from server.fhir.json_codec import decode
+from server.fhir.json_codec import decode_stored
 from server.fhir.references import LOCAL
 from server.fhir.search_parameters import parameter
 from server.fhir.search_query import Clause, SearchQuery, TokenValue
@@ -43,7 +43,7 @@ class Current:
     def content(self) -> Json | None:
         """What it says, decoded when it is asked for; None where there is nothing."""
         if self._content is None and self.there:
-            self._content = content(decode(self._body))
+            self._content = content(decode_stored(self._body))
         return self._content
 
 

@@ -21,6 +21,8 @@ class Mapping:
 
     def __init__(self, sources: Sources, maps: Callable[[], MapSet]) -> None:
         self._sources, self._maps = sources, maps
+        # As maps see them; the same object as long as nothing of the source changes, which maps remember it by.
+        self._seen: dict[str, tuple[KnownSource | None, Source]] = {}
 
     def __call__(self, received: Received) -> Mapped:
         """What the map of a message says. Raises: Refused unreadable; FhirError not-ready while the settings of
@@ -28,12 +30,20 @@ class Mapping:
         source = self._source(received.source)
         if source is not None and source.broken:
             raise FhirError("not-ready", "the settings of the source cannot be used")
-        return run(self._maps(), source.mapping if source else Source(received.source), received)
+        return run(self._maps(), self._as_seen(received.source, source), received)
 
     def parks(self, source: str) -> bool:
         """Whether a message of the source that is given up holds its keys."""
         known = self._source(source)
         return known is not None and known.settings.on_error == "park"
+
+    def _as_seen(self, name: str, source: KnownSource | None) -> Source:
+        before = self._seen.get(name)
+        if before is not None and (before[0] is source or before[0] == source):
+            return before[1]
+        seen = source.mapping if source is not None else Source(name)
+        self._seen[name] = (source, seen)
+        return seen
 
     def _source(self, name: str) -> KnownSource | None:
         self._sources.refresh()

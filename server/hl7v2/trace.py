@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
-from mappings.result import Mapped
+from mappings.result import Mapped, Step
 from server.hl7v2.drafts import Outcome
 
+_MEMBERS = Step.__struct_fields__
+_DEFAULTS = dict(zip(_MEMBERS[-len(Step.__struct_defaults__) :], Step.__struct_defaults__, strict=True))
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -27,6 +29,11 @@ def trace(mapped: Mapped, outcomes: Sequence[Outcome] = ()) -> bytes:
 
 
 def read_trace(text: bytes) -> dict[str, Any]:
-    """The inverse, of plain objects."""
+    """The inverse, of plain objects; also of a text of before, whose steps were objects."""
     found: dict[str, Any] = msgspec.json.decode(text)
+    found["steps"] = [one if isinstance(one, dict) else _object(one) for one in found["steps"]]
     return found
+
+
+def _object(step: Sequence[Any]) -> dict[str, Any]:
+    return _DEFAULTS | dict(zip(_MEMBERS, step, strict=False))

@@ -72,7 +72,8 @@ class Context:
     software_version: named in the CapabilityStatement. blind_writes: existing resources may be replaced without
     If-Match whatever their type; for what is loaded or mapped, never for what comes over HTTP.
     of_record: what is written tells of what happened in the system that keeps it (an HL7 v2 feed: an order was
-    cancelled there), so lifecycles do not judge it.
+    cancelled there), so lifecycles do not judge it. compared: an update with If-Match says something else than
+    the version it names, which was looked at, so it is not compared once more.
     """
 
     store: Store
@@ -86,6 +87,7 @@ class Context:
     software_version: str = ""
     blind_writes: bool = False
     of_record: bool = False
+    compared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ def update(call: Call[Writer]) -> InteractionResponse:
             check_writable(created, _before(created, current))
         version, index = store_version(created, body, request.id, current, "PUT")
         return answer_version(call.context, request, version, 201, patients=index.compartments)
-    if same_content(body, current):
+    is_compared = call.context.compared and bool(request.if_match)
+    if not is_compared and same_content(body, current):
         return answer_version(call.context, request, current, 200, issues=(_UNCHANGED,))
     check_writable(call, current)
     version, index = store_version(call, body, request.id, current, "PUT")

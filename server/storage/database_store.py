@@ -183,6 +183,7 @@ class DatabaseWriter(DatabaseReader):
         self._defined: dict[str, tuple[SearchParameter, ...]] = {}
         self._most = 0
         self._begun: set[str] = set()
+        self._ahead: dict[tuple[str, str], StoredVersion | None] = {}
 
     def reaches(
         self,
@@ -204,9 +205,14 @@ class DatabaseWriter(DatabaseReader):
         return False
 
     def read(self, resource_type: str, id: str, visible: Visibility) -> StoredVersion | None:
+        if self._ahead and (resource_type, id) in self._ahead and visible.whole(resource_type):
+            return self._ahead.pop((resource_type, id))
         # Read in order to be written. Held first and read then, so that it is seen as its last writer left it.
         resources.hold(self._connection, resource_type, id)
         return super().read(resource_type, id, visible)
+
+    def read_ahead(self, identities: Collection[tuple[str, str]]) -> None:
+        self._ahead = resources.held(self._connection, identities)
 
     def put(self, new: NewVersion) -> None:
         resources.put(self._connection, new)

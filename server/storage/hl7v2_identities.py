@@ -101,14 +101,17 @@ class Hl7v2Identities:
         Raises: VersionConflict where another transaction has said in between what a new identity is.
         """
         with self._database.joining() as connection:
-            for hash, known in sorted(new, key=lambda pair: pair[0]):
-                added = connection.execute(
+            # All are sent before any is answered: that is one way to the database and back.
+            added = [
+                connection.execute(
                     "INSERT INTO hl7v2_identity (hash, resource_type, resource_id, moment, rank)"
                     " VALUES (:hash, :type, :id, :moment, :rank) ON CONFLICT (hash) DO NOTHING",
                     _values(known) | {"hash": hash},
                 )
-                if not added.rowcount:
-                    raise VersionConflict
+                for hash, known in sorted(new, key=lambda pair: pair[0])
+            ]
+            if not all(one.rowcount for one in added):
+                raise VersionConflict
             for known in sorted(touched, key=lambda known: (known.resource_type, known.id)):
                 connection.execute(
                     "UPDATE hl7v2_identity SET moment = :moment, rank = :rank"

@@ -104,14 +104,16 @@ def remove_relations(connection: Connection, rid: int) -> None:
 def _write(
     connection: Connection, statements: tuple[_Statements, ...], rid: int, index: IndexRows, new: bool
 ) -> None:
-    for table, columns, delete, select in statements:
-        rows = table.rows(index)
-        if new:
-            if rows:
+    if new:
+        for table, columns, _, _ in statements:
+            if rows := table.rows(index):
                 connection.insert(table.name, columns, [(rid, *row) for row in rows])
-            continue
-        wanted = set(rows)
-        present = set(connection.execute(select, {"rid": rid}).fetchall())
+        return
+    # All are asked before any is answered: that is one way to the database and back.
+    asked = [connection.execute(select, {"rid": rid}) for *_, select in statements]
+    stored = [set(answer.fetchall()) for answer in asked]
+    for (table, columns, delete, _), present in zip(statements, stored, strict=True):
+        wanted = set(table.rows(index))
         if wanted == present:
             continue
         if present:
@@ -135,11 +137,6 @@ def write_tokens(connection: Connection, rid: int, wanted: frozenset[int], prese
 
 def compartment_hashes(index: IndexRows) -> frozenset[int]:
     return frozenset(reference_hash(f"Patient/{patient}") for patient in index.compartments)
-
-
-def present_compartments(connection: Connection, rid: int) -> frozenset[int]:
-    rows = connection.execute("SELECT patient FROM compartment WHERE rid = :rid", {"rid": rid}).fetchall()
-    return frozenset(row[0] for row in rows)
 
 
 def write_compartments(

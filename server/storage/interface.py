@@ -401,6 +401,10 @@ class Reader(Protocol):
 class Writer(Reader, Protocol):
     """One write transaction: everything or nothing. It reads what it wrote."""
 
+    def read_ahead(self, identities: Collection[tuple[str, str]]) -> None:
+        """Read the current versions of what is about to be written (type, id), all by one statement: the next
+        `read` of each is answered by it, so nothing may write it in between."""
+
     def put(self, new: NewVersion) -> None:
         """Write the version, its history row, the difference of its index rows and its outbox row.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,6 @@ from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.index_tables import (
     compartment_hashes,
-    present_compartments,
     remove_relations,
     write_compartments,
     write_relations,
@@ -46,6 +46,8 @@ WHERE rid = :rid
 _UPDATE = f"{_DELETE} AND {OF_NOW}"
 _CURRENT = """
 SELECT rid, type, id, version, settled_version, patient, body, tokens FROM resource WHERE self_hash = :self"""
+_COMPARTMENTS = """
+SELECT c.patient FROM compartment c JOIN resource r ON r.rid = c.rid WHERE r.self_hash = :self"""
 _NEW_VERSION = """
 INSERT INTO version (rid, version, type, updated, method, patient, body)
 VALUES (:rid, :version, :type, :updated, :method, :patient, NULL)
@@ -55,6 +57,8 @@ _KEEP_BODY = "UPDATE version SET body = :body WHERE rid = :rid AND version = :ve
 _READ = """
 SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted FROM resource r
 WHERE r.self_hash = :self AND r.type = :type AND r.id = :id"""
+_SEVERAL = """
+SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted FROM resource r WHERE r.self_hash"""
 _VREAD = """
 SELECT r.type, r.id, v.version, v.updated, coalesce(v.body, r.body), v.method, v.method = 'DELETE'
 FROM resource r JOIN version v ON v.rid = r.rid
@@ -111,6 +115,23 @@ def hold(connection: Connection, resource_type: str, id: str) -> None:
         connection.execute(f"SELECT 1 FROM resource WHERE self_hash = :self {lock}", {"self": self_hash})
 
 
+def held(
+    connection: Connection, identities: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], StoredVersion | None]:
+    """The current versions of resources (type, id), None for what is not there; nobody else writes them until
+    this transaction ends. Taken hold of in the order of their identities, as `hold` is called for several."""
+    found: dict[tuple[str, str], StoredVersion | None] = dict.fromkeys(identities)
+    if not found:
+        return found
+    hashes = {reference_hash(f"{resource_type}/{id}") for resource_type, id in found}
+    parameters = Parameters(connection.dialect)
+    sql = f"{_SEVERAL} {parameters.among(sorted(hashes))} ORDER BY r.type, r.id {connection.dialect.for_update}"
+    for row in connection.execute(sql, parameters.values).fetchall():
+        if row[:2] in found:
+            found[row[:2]] = stored_version(row)
+    return found
+
+
 def put(connection: Connection, new: NewVersion) -> None:
     """Write a version with its history row, the difference of its index rows and its outbox row.
 
@@ -154,7 +175,7 @@ def _create(
     """Write the first version of a resource. values: its row's, to which the rid is added."""
     created = connection.execute(_INSERT, values).fetchall()
     if not created:
-        _current(connection, new, values["self_hash"])
+        _expected(new, _ask_current(connection, {"self": values["self_hash"]}).fetchone())
         raise VersionConflict
     rid = values["rid"] = created[0][0]
     write_tokens(connection, rid, index.tokens, frozenset())
@@ -172,9 +193,12 @@ def _replace(
     values: dict[str, Any],
 ) -> None:
     """Write the next version of a resource. values: its row's, to which the rid is added."""
-    current = _current(connection, new, values["self_hash"])
+    # Both are asked before one is answered: that is one way to the database and back.
+    which = {"self": values["self_hash"]}
+    asked, within = _ask_current(connection, which), connection.execute(_COMPARTMENTS, which)
+    current = _expected(new, asked.fetchone())
     rid = values["rid"] = current[0]
-    before = present_compartments(connection, rid)
+    before = frozenset(row[0] for row in within.fetchall())
     if new.method == "DELETE":
         compartments, values["patient"] = before, current[5]
     if compartments == before:
@@ -201,13 +225,13 @@ def _note(connection: Connection, values: dict[str, Any]) -> None:
     add_event(connection, values)
 
 
-def _current(connection: Connection, new: NewVersion, self_hash: int) -> tuple[Any, ...]:
-    """The row of the version that is to be replaced, held until the transaction ends.
+def _ask_current(connection: Connection, which: dict[str, Any]) -> Any:
+    """Ask for the row of the version that is to be replaced, held until the transaction ends."""
+    return connection.execute(f"{_CURRENT} {connection.dialect.for_update}", which)
 
-    Raises: as `put`.
-    """
-    sql = f"{_CURRENT} {connection.dialect.for_update}"
-    row: tuple[Any, ...] | None = connection.execute(sql, {"self": self_hash}).fetchone()
+
+def _expected(new: NewVersion, row: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    """The row, which is the one that a version is to follow. Raises: as `put`."""
     if row is not None and row[1:3] != (new.resource_type, new.id):
         raise FhirError("conflict", "This id cannot be used; choose another one.")
     if row is None or row[3] != new.expected_version:

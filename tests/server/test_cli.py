@@ -211,3 +211,9 @@ def test_the_doctor_sees_keys_that_others_may_read(baton: Callable[..., Result],
     answer = baton("doctor")
     assert answer.exit_code == 2
     assert "signing.json; chmod 600" in answer.output
+
+
+def test_a_part_that_has_a_port_is_not_started_twice(baton: Callable[..., Result]) -> None:
+    refused = baton("serve", "web", "web")
+    assert refused.exit_code == 2
+    assert "web can run once here; worker may be named several times" in refused.output

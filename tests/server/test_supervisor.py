@@ -77,6 +77,20 @@ def test_a_part_that_ends_is_started_again(supervised) -> None:
     assert len(pids(two)) == 1
 
 
+def test_a_part_that_is_named_twice_runs_twice_and_both_are_watched(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "pids"), "one", "one"])
+    file = tmp_path / "pids.one"
+    try:
+        assert until(lambda: len(pids(file)) == 2)
+        for count, pid in enumerate(pids(file), 3):
+            os.kill(pid, signal.SIGKILL)
+            assert until(lambda count=count: len(pids(file)) == count)
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+    assert not any(alive(pid) for pid in pids(file))
+
+
 def test_sigterm_stops_every_part(supervised) -> None:
     process, files = supervised
     process.terminate()

@@ -1,0 +1,88 @@
+"""What values became before (mappings/running/memory.py): a message says the same, whatever came before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mappings.authoring import golden
+from mappings.engine import MapSet
+from mappings.hl7v2.message import parse
+from mappings.result import Source
+from mappings.running.memory import Memory, copied
+
+TESTS = golden.find([Path(__file__).with_name("golden")])
+ADMISSION = (
+    b"MSH|^~\\&|A|B|||20260301||ADT^A01^ADT_A01|1|P|2.5.1\rEVN|A01|20260301\rPID|1||1^^^W^MR||Doe^Ana\r"
+    b"PV1|1|I|WARD1^2^A^HOSP||||1001^Doe^Synthetic^^^^MD^^NPI\r"
+)
+
+
+def _with_memory(maps: MapSet, memory: Memory) -> MapSet:
+    return MapSet(maps.version, maps.base, maps.overlays, memory=memory)
+
+
+def _first(maps: MapSet, test: golden.GoldenTest) -> object:
+    return test.run(_with_memory(maps, Memory()))
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda test: test.path.stem)
+def test_a_message_that_came_before_gives_the_same_again(test, maps) -> None:
+    remembering = _with_memory(maps, Memory())
+    assert [test.run(remembering) for _ in range(2)] == [_first(maps, test)] * 2
+
+
+def test_all_messages_one_after_the_other_give_what_each_gives_alone(maps) -> None:
+    memory = Memory()
+    source = Source("one", "UTC")
+    for test in (*TESTS, *TESTS):
+        message = parse(test.message)
+        after_others = _with_memory(maps, memory).run(message, source, received=test.received)
+        alone = _with_memory(maps, Memory()).run(parse(test.message), source, received=test.received)
+        assert after_others == alone, test.path.stem
+
+
+def test_a_value_that_stands_elsewhere_is_told_with_its_own_place(maps) -> None:
+    remembering, source = _with_memory(maps, Memory()), Source("one", "UTC")
+    received = golden.RECEIVED
+    remembering.run(parse(ADMISSION), source, received=received)
+    moved = ADMISSION.replace(b"\rPID|1", b"\rPID|1||8\rZZZ|1\rPID|2")
+    again = remembering.run(parse(moved), source, received=received)
+    assert again == _with_memory(maps, Memory()).run(parse(moved), source, received=received)
+
+
+def test_what_is_remembered_is_not_what_a_result_holds(maps) -> None:
+    remembering, source = _with_memory(maps, Memory()), Source("one", "UTC")
+    for _ in range(2):
+        found = remembering.run(parse(ADMISSION), source, received=golden.RECEIVED)
+        patient = next(one for one in found.intents if one.resource["resourceType"] == "Patient")
+        assert patient.resource["name"] == [{"family": "Doe", "given": ["Ana"]}]
+        patient.resource["name"][0]["given"].append("changed by who applies it")
+
+
+def test_another_source_has_a_memory_of_its_own(maps) -> None:
+    remembering = _with_memory(maps, Memory())
+    systems = {"W": "urn:oid:1.2.3"}
+    for source in (Source("one"), Source("one", systems=systems), Source("one")):
+        found = remembering.run(parse(ADMISSION), source, received=golden.RECEIVED)
+        alone = _with_memory(maps, Memory()).run(parse(ADMISSION), source, received=golden.RECEIVED)
+        assert found == alone
+
+
+def test_only_so_many_values_and_sources_are_kept(maps, monkeypatch) -> None:
+    monkeypatch.setattr("mappings.running.memory._MOST", 5)
+    monkeypatch.setattr("mappings.running.memory._MOST_SOURCES", 2)
+    memory = Memory()
+    sources = [Source(f"source {number}") for number in range(4)]
+    for source in sources:
+        _with_memory(maps, memory).run(parse(ADMISSION), source, received=golden.RECEIVED)
+        assert len(memory.of(source)) <= 5
+    assert len(memory._sources) <= 2
+
+
+def test_a_copy_shares_nothing_that_can_change() -> None:
+    value = {"a": [{"b": "c"}], "d": True}
+    copy = copied(value)
+    copy["a"][0]["b"] = "x"
+    assert value == {"a": [{"b": "c"}], "d": True}
