@@ -221,6 +221,7 @@ class Concepts:
             kind=row[3],
             active=bool(row[4]),
             properties=(
+                *(self._drug_properties(code) if info.url == RXNORM and info.is_default else ()),
                 *((Property(info.kind, row[3], "code"),) if info.kind and row[3] else ()),
                 *(
                     Property(*found)
@@ -237,6 +238,30 @@ class Concepts:
             children=tuple(Relation(*found) for found in down),
             relations=tuple(relation for relation in up if relation.name != IS_A),
         )
+
+    def _drug_properties(self, rxcui: str) -> list[Property]:
+        """What a drug's name and relations come to (`release`), as properties of its concept."""
+        row = self._db.one("select body from drug where code = ?", rxcui)
+        if row is None:
+            return []
+        _, components, product, brand, form, release, route, package, _ = json.loads(row[0])
+        strengths = (
+            f"{name} {value} {unit}" + (f"/{per}" if per else "")
+            for _, name, value, unit, per in components
+            if value and unit
+        )
+        told = (
+            ("brand", brand),
+            ("dose-form", form),
+            ("release", release),
+            ("route", route),
+            ("package", package),
+        )
+        return [
+            *(Property("strength", strength, "string") for strength in strengths),
+            *(Property(name, value, "string") for name, value in told if value),
+            *([Property("generic-product", product, "code")] if product and product != rxcui else []),
+        ]
 
     def designations(self, system: str, code: str, version: str | None = None) -> tuple[Designation, ...]:
         """Further names of a concept; empty for a code that the file does not have."""
