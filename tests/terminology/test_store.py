@@ -59,6 +59,7 @@ def test_threads_read_at_the_same_time(built: Path) -> None:
     assert sorted(map(str, found)) == sorted(["314076", "104377", "197885", "861007"] * 8)
 
 
+@pytest.mark.slow
 def test_the_commands_build_and_look_up(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_HOME", str(tmp_path))
     (tmp_path / "terminology").symlink_to(built.parent)
