@@ -7,21 +7,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from terminology import store
+from terminology import editions, store, tables
 from terminology.cli import terminology
-from terminology.release import content_hash
 from terminology.rxnorm import RxNorm
 from terminology.store import Store
 
 
-@pytest.fixture(scope="module")
-def built(pytestconfig: pytest.Config) -> Path:
-    return store.open_store(pytestconfig.cache.mkdir("terminology")).path
-
-
 def test_the_name_of_the_file_carries_what_it_was_built_from(built: Path) -> None:
-    assert content_hash()[:12] in built.name
-    assert content_hash()[:12] in Store(built).version()
+    assert built.name == f"terminology-{editions.base()}.sqlite"
+    assert Store(built).version() == f"rxnorm-2025-11+{_drug_tables()[:12]}"
+
+
+def _drug_tables() -> str:
+    return tables.content_hash("rxnorm/", "drug_classes/", "units.tsv")
 
 
 def test_a_file_that_is_there_is_only_opened(built: Path) -> None:
@@ -37,12 +35,12 @@ def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(store, "_fill", fail)
     with pytest.raises(OSError, match="no space"):
         store.build(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_readers_cannot_write(built: Path) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        Store(built)._all("insert into meta values ('a', 'b')")
+        Store(built)._db.all("insert into meta values ('a', 'b')")
 
 
 def test_threads_read_at_the_same_time(built: Path) -> None:
@@ -61,6 +59,7 @@ def test_threads_read_at_the_same_time(built: Path) -> None:
     assert sorted(map(str, found)) == sorted(["314076", "104377", "197885", "861007"] * 8)
 
 
+@pytest.mark.slow
 def test_the_commands_build_and_look_up(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_HOME", str(tmp_path))
     (tmp_path / "terminology").symlink_to(built.parent)
@@ -74,5 +73,5 @@ def test_the_commands_build_and_look_up(built: Path, tmp_path: Path, monkeypatch
     answer = runner.invoke(terminology, ["build"])
     assert answer.exit_code == 0
     new = tmp_path / "elsewhere" / "terminology" / built.name
-    assert [path.name for path in new.parent.iterdir()] == [built.name]
+    assert {path.name for path in new.parent.iterdir()} == {built.name, ".lock"}
     assert Store(new).drug("314076") == Store(built).drug("314076")
