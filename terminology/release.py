@@ -188,6 +188,8 @@ class Release:
             drug.product = linked[0] if linked else self._generic_by_name.get(generic_name.lower())
         else:
             drug.product = rxcui
+        if not all(component[0] for component in drug.components):
+            drug.components = []
         if not drug.components:
             for component in self.parents[drug.product or rxcui]["consists_of"]:
                 drug.components += self._component(component, self.concepts[component][1], {}).components

@@ -5,14 +5,17 @@ Source: nlm.nih.gov/research/umls/rxnorm/docs/techdoc.html (term types and relat
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
+from terminology.lexicon import Lexicon
 from terminology.names import DrugText, WrittenStrength, fold, read_drug_text
 from terminology.store import Store, open_store
 
@@ -80,6 +83,12 @@ class NameMatch:
     """What all candidates contain; empty where the vocabulary cannot say."""
     exact: bool
     """The text is a name of the concept but for case and spacing; else it was read into parts."""
+    of_strength: bool = False
+    """The concepts are products with the strength that the text states."""
+    form_named: bool = True
+    """The text says in what form it comes, or names a brand; else a single product is an inference."""
+    corrections: tuple[tuple[str, str], ...] = ()
+    """Words that were read as another: (as written, as read)."""
 
 
 class RxNorm:
@@ -92,6 +101,7 @@ class RxNorm:
         self.drug = lru_cache(maxsize=8192)(self._drug)
         self.by_name = lru_cache(maxsize=4096)(self._by_name)
         self.classes = lru_cache(maxsize=4096)(self._classes)
+        self._names = lru_cache(maxsize=16384)(self._find_names)
 
     def _concept(self, rxcui: str) -> Concept | None:
         """The concept of an RxCUI; None if this release does not have it (it is a fragment)."""
@@ -147,7 +157,8 @@ class RxNorm:
 
         An exact name wins. Else the text is read into names, strengths, form and release, and every
         product that agrees with all of it is a candidate; with no strength the ingredients are all
-        that is known. More than one candidate is never narrowed by preference.
+        that is known. More than one candidate is never narrowed by preference. A word that is not
+        known may be a misspelt one, if only one word can be meant (`spelling`).
         """
         exact = [Concept(*row) for row in self._store.named(fold(text))]
         keys = {self._ingredient_key(concept) for concept in exact}
@@ -156,14 +167,49 @@ class RxNorm:
             drug = self.drug(best.rxcui)
             named = tuple(c.ingredient for c in drug.components if c.ingredient) if drug else ()
             return NameMatch((best,), named, exact=True)
-        return self._read(text)
+        return self._read(text) or self._read_misspelt(text)
+
+    @cached_property
+    def _lexicon(self) -> Lexicon:
+        return Lexicon(self._store)
+
+    def _read_misspelt(self, text: str) -> NameMatch | None:
+        """The text with its unknown words as known ones that lie near, if that can mean one drug only.
+
+        A stated strength has to be one of the drug's: that is what tells near words apart. Without
+        a strength no second word may lie near.
+        """
+        words = fold(text).split()
+        unread = list(dict.fromkeys(read_drug_text(text, self._names).unread))
+        if not 0 < len(unread) <= _MOST_MISSPELT:
+            return None
+        near = [self._lexicon.spelling.near(word) for word in unread]
+        if not all(near) or math.prod(map(len, near)) > _MOST_READINGS:
+            return None
+        found: list[tuple[int, NameMatch]] = []
+        for choice in itertools.product(*near):
+            meant_by = dict(zip(unread, (word for _, word in choice), strict=True))
+            meant = " ".join(meant_by.get(word, word) for word in words)
+            if match := self._read(meant):
+                stated = bool(read_drug_text(meant, self._names).strengths)
+                if match.of_strength if stated else math.prod(map(len, near)) == 1:
+                    slips = sum(slips for slips, _ in choice)
+                    found.append((slips, replace(match, corrections=tuple(meant_by.items()))))
+        if len({match.ingredients for _, match in found}) != 1:
+            return None
+        concepts = {concept for _, match in found for concept in match.concepts}
+        nearest = min(found, key=lambda pair: pair[0])[1]
+        return replace(nearest, concepts=tuple(sorted(concepts, key=lambda concept: concept.rxcui)))
 
     def _ingredient_key(self, concept: Concept) -> frozenset[str]:
         drug = self.drug(concept.rxcui)
         return frozenset(c.ingredient.rxcui for c in drug.components if c.ingredient) if drug else frozenset()
 
-    def _names(self, folded: str) -> tuple[str, ...]:
-        return tuple(code for code, tty, _ in self._store.named(folded) if tty in ("IN", "PIN", "MIN", "BN"))
+    def _find_names(self, folded: str) -> tuple[str, ...]:
+        """Codes of the ingredients and brands of a name; a brand without a code is known by its products."""
+        named = self._store.named(folded)
+        found = tuple(code for code, tty, _ in named if tty in ("IN", "PIN", "MIN", "BN"))
+        return found or self._lexicon.branded.get(folded, ())
 
     def _read(self, text: str) -> NameMatch | None:
         read = read_drug_text(text, self._names)
@@ -189,14 +235,21 @@ class RxNorm:
             for drug in self.products(sorted(by_rxcui))
             if drug.brand == (min(brands) if brands else None) and _agrees(drug, read, salts)
         ]
+        if not candidates and 0 < len(read.strengths) < len(read.names) and not brands:
+            return None  # A word beside the drug is a name of its own: a salt written as another.
         if not read.strengths or not candidates:
             only = generic[0].concept if len(named) == 1 and generic else None
-            branded = named[0].concept if len(named) == 1 and brands else None
+            branded = named[0].concept if len(named) == 1 and brands and not named[0].product else None
             concept = only or branded
             return NameMatch((concept,) if concept else (), ingredients, exact=False)
-        return NameMatch(tuple(drug.concept for drug in candidates), ingredients, exact=False)
+        concepts = tuple(drug.concept for drug in candidates)
+        named_form = bool(brands or read.forms)
+        return NameMatch(concepts, ingredients, exact=False, of_strength=True, form_named=named_form)
 
 
+_MOST_MISSPELT = 2
+_MOST_READINGS = 32
+"""Unknown words of a text, and readings of them, that are tried: more could mean anything."""
 _SPECIFIC = {"SCD": 0, "SBD": 0, "GPCK": 1, "BPCK": 1, "SCDC": 2, "IN": 3, "MIN": 3, "PIN": 4, "BN": 5}
 
 

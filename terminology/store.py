@@ -125,6 +125,11 @@ class Store:
             folded,
         )
 
+    def of_types(self, *types: str) -> list[tuple[str, str, str]]:
+        """All concepts of some term types: (code, tty, name), by code."""
+        marks = ", ".join("?" * len(types))
+        return self._all(f"select code, tty, name from concept where tty in ({marks}) order by code", *types)
+
     def drug(self, code: str) -> list[Any] | None:
         found = self._one("select body from drug where code = ?", code)
         return json.loads(found[0]) if found else None

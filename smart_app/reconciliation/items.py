@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -18,6 +19,7 @@ from smart_app.reconciliation.records import (
     Sig,
     Source,
 )
+from smart_app.reconciliation.schedule import mean_rate
 from smart_app.reconciliation.sig import NO_UNIT, ordered, read_sig
 from smart_app.reconciliation.sig_text import NOT_UNDERSTOOD, parse_sig
 from smart_app.reconciliation.words import amount_words, dosage_words
@@ -70,6 +72,8 @@ def item(
     kind = str(resource.get("resourceType"))
     medication = normalise(_concept(resource, medications), terminology)
     spoken = spoken_dosages(resource, medication)
+    if medication.inferred and _counts(spoken, medication.form or ""):
+        medication = replace(medication, inferred=False)
     sig = _settle(read_sig([dosage for dosage, _ in spoken]), medication)
     sig = replace(sig, text="; ".join(dict.fromkeys(words for _, words in spoken if words)))
     if resource.get("modifierExtension"):
@@ -79,7 +83,10 @@ def item(
         sig = replace(sig, complex=(*sig.complex, "the dose is stated in two ways that disagree"))
     per_day: tuple[IngredientAmount, ...] = ()
     if sig.per_day is not None and not sig.complex:
-        per_day = tuple(replace(amount, value=amount.value * sig.per_day) for amount in per_dose)
+        per_day = _times(per_dose, sig.per_day)
+    elif sig.steps and (rates := mean_rate(sig.steps)):
+        each = [_times(_per_dose(s.dose, medication), r) for s, r in zip(sig.steps, rates, strict=True)]
+        per_day = _sum(each)
     period = _period(resource, kind)
     return Item(
         reference=reference,
@@ -108,6 +115,21 @@ def spoken_dosages(resource: Mapping[str, Any], medication: Medication) -> list[
     dosages = ordered([d for d in raw if isinstance(d, Mapping)] if isinstance(raw, list) else [])
     sigs = [_settle(read_sig([dosage]), medication) for dosage in dosages]
     return [(d, _said(sig, medication)) for d, sig in zip(dosages, sigs, strict=True)]
+
+
+_COUNTED = re.compile(r"\b(tab|tbl|cap|patch|supp|lozenge)", re.IGNORECASE)
+
+
+def _counts(spoken: Sequence[tuple[Mapping[str, Any], str]], form: str) -> bool:
+    """Whether the instruction counts what the form is: "1 tablet" says that it comes in tablets."""
+    said = " ".join(f"{_units(dosage)} {dosage.get('text') or ''}" for dosage, _ in spoken)
+    counted = {word.lower().replace("tbl", "tab") for word in _COUNTED.findall(said)}
+    return bool(counted) and all(word in form.lower() for word in counted)
+
+
+def _units(dosage: Mapping[str, Any]) -> str:
+    doses = (_mapping(each.get("doseQuantity")) for each in _many(dosage.get("doseAndRate")))
+    return " ".join(str(dose.get(key) or "") for dose in doses for key in ("unit", "code"))
 
 
 def _said(sig: Sig, medication: Medication) -> str:
@@ -158,7 +180,9 @@ def _concept(
 
 
 def _settle(sig: Sig, medication: Medication) -> Sig:
-    """A dose without a unit counts dosage units where the product has them; else it is not known."""
+    """What only the product tells: what a dose without a unit counts, and that a patch goes through the skin."""
+    if medication.route == "transdermal" and sig.route == "topical":
+        sig = replace(sig, route=medication.route)
     if sig.dose is None or sig.dose.unit != "1":
         return sig
     if medication.strengths and all(strength.per is None for strength in medication.strengths):
@@ -187,6 +211,18 @@ def _per_dose(dose: Amount | None, medication: Medication) -> tuple[IngredientAm
 def _scaled(ingredient: str, value: Decimal, unit: str, times: Decimal) -> IngredientAmount:
     canonical = canonical_amount(value, unit) or (Fraction(value), unit)
     return IngredientAmount(ingredient, canonical[0] * Fraction(times), canonical[1])
+
+
+def _times(amounts: tuple[IngredientAmount, ...], rate: Fraction) -> tuple[IngredientAmount, ...]:
+    return tuple(replace(amount, value=amount.value * rate) for amount in amounts)
+
+
+def _sum(each: list[tuple[IngredientAmount, ...]]) -> tuple[IngredientAmount, ...]:
+    """The amounts of several steps together; empty if one is unknown or another unit."""
+    kinds = {tuple((amount.ingredient, amount.unit) for amount in amounts) for amounts in each}
+    if len(kinds) != 1:
+        return ()
+    return tuple(replace(same[0], value=sum(a.value for a in same)) for same in zip(*each, strict=True))
 
 
 def _disagree(sig: Sig, medication: Medication, per_dose: tuple[IngredientAmount, ...]) -> bool:

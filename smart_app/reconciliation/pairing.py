@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import lap
 import numpy
-from scipy.optimize import linear_sum_assignment
 
 from smart_app.reconciliation.compare import compare, route, same_product
 from smart_app.reconciliation.records import DifferenceKind, DrugLookup, Item
@@ -34,6 +34,7 @@ _WEIGHTS = {
     DifferenceKind.DURATION: 1,
 }
 _FORBIDDEN = 10**12
+"""Far above any sum of costs, and an integer that a double holds exactly, as are all costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +123,14 @@ def pair_up(
     }
     pairs = []
     for rows, columns in _clusters(edges):
-        costs = numpy.full((len(rows), len(columns)), _FORBIDDEN, dtype=numpy.int64)
+        costs = numpy.full((len(rows), len(columns)), _FORBIDDEN, dtype=numpy.float64)
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
                 if (row, column) in edges:
                     costs[i, j] = _cost(before[row], after[column], edges[row, column]) + abs(i - j)
-        for i, j in zip(*linear_sum_assignment(costs), strict=True):
-            if costs[i, j] < _FORBIDDEN:
+        _, column_of, _ = lap.lapjv(costs, extend_cost=True)
+        for i, j in enumerate(column_of):
+            if j >= 0 and costs[i, j] < _FORBIDDEN:
                 row, column = rows[i], columns[j]
                 pairs.append(Pair(before[row], after[column], edges[row, column]))
     return pairs

@@ -12,6 +12,7 @@ from typing import Any
 
 from smart_app.reconciliation.dosage_json import concept_words, decimal, mapping
 from smart_app.reconciliation.records import Amount, Sig
+from smart_app.reconciliation.schedule import schedule_of
 from smart_app.reconciliation.sig_text import NOT_UNDERSTOOD, parse_sig
 from smart_app.reconciliation.timing import coded_timing, read_timing
 from smart_app.reconciliation.vocabulary import routes
@@ -39,6 +40,7 @@ def read_sig(dosages: Sequence[Mapping[str, Any]]) -> Sig:
     same_route = {sig.route for sig in sigs}
     return Sig(
         text=text,
+        steps=schedule_of(sigs),
         as_needed=sigs[0].as_needed if len({sig.as_needed for sig in sigs}) == 1 else None,
         route=sigs[0].route if len(same_route) == 1 else None,
         complex=tuple(dict.fromkeys(["several dosage instructions", *reasons])),
@@ -89,6 +91,7 @@ def _one(dosage: Mapping[str, Any]) -> Sig:
         as_needed_for=for_what or read.as_needed_for,
         duration_days=duration if duration is not None else read.duration_days,
         route=_more_precise(coded.route, read.route),
+        steps=() if structured else read.steps,
         beside=_beside(dosage, written),
         unread=structured and NOT_UNDERSTOOD in read.complex,
         complex=tuple(dict.fromkeys(reasons)),
