@@ -160,14 +160,17 @@ class RxNorm:
         that is known. More than one candidate is never narrowed by preference. A word that is not
         known may be a misspelt one, if only one word can be meant (`spelling`).
         """
+        return self._exact(text) or self._read(text) or self._read_misspelt(text)
+
+    def _exact(self, text: str) -> NameMatch | None:
         exact = [Concept(*row) for row in self._store.named(fold(text))]
         keys = {self._ingredient_key(concept) for concept in exact}
-        if exact and len(keys) == 1:
-            best = min(exact, key=lambda concept: (_SPECIFIC.get(concept.tty, 9), concept.rxcui))
-            drug = self.drug(best.rxcui)
-            named = tuple(c.ingredient for c in drug.components if c.ingredient) if drug else ()
-            return NameMatch((best,), named, exact=True)
-        return self._read(text) or self._read_misspelt(text)
+        if len(keys) != 1:
+            return None
+        best = min(exact, key=lambda concept: (_SPECIFIC.get(concept.tty, 9), concept.rxcui))
+        drug = self.drug(best.rxcui)
+        named = tuple(c.ingredient for c in drug.components if c.ingredient) if drug else ()
+        return NameMatch((best,), named, exact=True)
 
     @cached_property
     def _lexicon(self) -> Lexicon:
@@ -190,11 +193,11 @@ class RxNorm:
         for choice in itertools.product(*near):
             meant_by = dict(zip(unread, (word for _, word in choice), strict=True))
             meant = " ".join(meant_by.get(word, word) for word in words)
-            if match := self._read(meant):
-                stated = bool(read_drug_text(meant, self._names).strengths)
-                if match.of_strength if stated else math.prod(map(len, near)) == 1:
-                    slips = sum(slips for slips, _ in choice)
-                    found.append((slips, replace(match, corrections=tuple(meant_by.items()))))
+            match = self._exact(meant) or self._read(meant)
+            stated = bool(read_drug_text(meant, self._names).strengths)
+            if match and (match.exact or match.of_strength if stated else math.prod(map(len, near)) == 1):
+                slips = sum(slips for slips, _ in choice)
+                found.append((slips, replace(match, exact=False, corrections=tuple(meant_by.items()))))
         if len({match.ingredients for _, match in found}) != 1:
             return None
         concepts = {concept for _, match in found for concept in match.concepts}

@@ -53,8 +53,10 @@ MEDICATION_TYPES = frozenset(_DOSAGES)
 
 def same_amount(one: Fraction | Decimal, other: Fraction | Decimal) -> bool:
     """Equal within the rounding of strengths on labels."""
+    if type(one) is type(other) and one == other:
+        return True
     a, b = Fraction(one), Fraction(other)
-    return a == b or abs(a - b) <= _TOLERANCE * max(abs(a), abs(b))
+    return abs(a - b) <= _TOLERANCE * max(abs(a), abs(b))
 
 
 def item(
@@ -180,7 +182,7 @@ def _concept(
 
 
 def _settle(sig: Sig, medication: Medication) -> Sig:
-    """What only the product tells: what a dose without a unit counts, and that a patch goes through the skin."""
+    """What only the product tells: what a dose without a unit counts, that a patch acts through the skin."""
     if medication.route == "transdermal" and sig.route == "topical":
         sig = replace(sig, route=medication.route)
     if sig.dose is None or sig.dose.unit != "1":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from smart_app.reconciliation.records import Amount, Sig
 from smart_app.reconciliation.schedule import read_schedule
@@ -43,6 +44,7 @@ class _Reading:
     unread: list[str] = field(default_factory=list)
 
 
+@lru_cache(maxsize=4096)
 def parse_sig(text: str) -> Sig:
     """Read one written instruction; an empty one is simply unknown, one of several steps has `steps`."""
     sig = _parse(text)
@@ -143,12 +145,23 @@ def _amount(words: list[str], index: int, reading: _Reading) -> int:
         high = number(_at(words, after + 1))
         after += 2 if high is not None else 0
     if (unit := canonical_unit(_at(words, after))) is None or _at(words, after) in ("1", ""):
-        return 0
+        return _bare_count(words, index, reading) if high is None else 0
     reading.amounts.append(Amount(_decimal(count * unit.factor), unit.unit))
     if high is not None:
         reading.high = Amount(_decimal(high * unit.factor), unit.unit)
         reading.complex.append("a range of doses")
     return after + 1
+
+
+def _bare_count(words: list[str], index: int, reading: _Reading) -> int:
+    """`1 po bid`, `take 1 daily`: what is counted only the product tells. `2 daily` may be twice one."""
+    following = phrases().get(_at(words, index + 1), ())
+    kinds = {p.kind for p in following if tuple(words[index + 1 : index + 1 + len(p.words)]) == p.words}
+    first = index == 0 or words[index - 1] in ("take", "give", "chew", "swallow")
+    if not first or not ("route" in kinds or (kinds & {"rate", "when"} and words[index] == "1")):
+        return 0
+    reading.amounts.append(Amount(_decimal(Fraction(words[index])), "1"))
+    return index + 1
 
 
 def _phrase(words: list[str], index: int, reading: _Reading) -> int:

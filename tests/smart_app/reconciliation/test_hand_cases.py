@@ -1,10 +1,10 @@
 """Cases written by hand from the written requirements alone. Covers: each line of `hand_cases/*.toml`.
 
-A line of a case is `DRUG | what | what ...`: a dose (`1 tablet`), a rate (`2/d`, `1/72h`, `1/mo`), a timing code
-(`code BID`), a time of day (`at HS`), a course (`for 7 d`), a route, `prn`, `sig TEXT`, `status X`, `as TYPE`,
-`link b1` (based on that line), `id X` (business identifier), `source X` (another list of that side). `++` parts
-several dosages. An expectation is `KIND LINES : DIFFERENCES`; no colon says there are none, `?` that only the
-pairing is stated, `b1|b2` that either will do.
+A line of a case is `DRUG | what | what ...`: a dose (`1 tablet`), a rate (`2/d`, `1/72h`, `1/mo`), a
+timing code (`code BID`), a time of day (`at HS`), a course (`for 7 d`), a route, `prn`, `sig TEXT`,
+`status X`, `as TYPE`, `link b1` (based on that line), `id X` (business identifier), `source X` (another
+list of that side). `++` parts several dosages. An expectation is `KIND LINES : DIFFERENCES`; no colon
+says there are none, `?` that only the pairing is stated, `b1|b2` that either will do.
 """
 
 from __future__ import annotations
