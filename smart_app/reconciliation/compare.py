@@ -6,7 +6,7 @@ two lines are the same product, or its brand, with the same regimen.
 
 from __future__ import annotations
 
-from smart_app.reconciliation.items import same_amount, understood_dose
+from smart_app.reconciliation.amounts import same_amount, understood_dose
 from smart_app.reconciliation.records import (
     Amount,
     Difference,
@@ -205,9 +205,8 @@ def _incomplete(before: Item, after: Item) -> Difference | None:
     if dose_differs(before, after) is None and before.sig.dose and after.sig.dose:
         for side, line in zip(gaps, (before, after), strict=True):
             side.append(f"a dose that can be compared ({amount_words(line.sig.dose, line.medication)})")
-    one, other = route(before), route(after)
-    for side, mine, theirs in ((gaps[0], one, other), (gaps[1], other, one)):
-        if mine is None and theirs is not None:
+    for side, line, facing in zip(gaps, (before, after), (after, before), strict=True):
+        if route(line) is None and route(facing) is not None and _route_matters(line, facing):
             side.append("the route")
     if fold(before.sig.text) != fold(after.sig.text):
         for side, line in zip(gaps, (before, after), strict=True):
@@ -225,6 +224,11 @@ def _incomplete(before: Item, after: Item) -> Difference | None:
         other_words or "complete",
         " ".join(["Not enough is stated to call them the same.", *lacking]),
     )
+
+
+def _route_matters(line: Item, facing: Item) -> bool:
+    """A route that only the other form implies (a pen's, beside a vial) is part of the difference in form."""
+    return facing.sig.route is not None or line.medication.form == facing.medication.form
 
 
 def _gaps(line: Item) -> list[str]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
+from smart_app.reconciliation.amounts import per_dose_amounts, stated_twice_differently, times, total
 from smart_app.reconciliation.normalise import normalise
 from smart_app.reconciliation.records import (
     Amount,
@@ -22,8 +22,8 @@ from smart_app.reconciliation.records import (
 from smart_app.reconciliation.schedule import mean_rate
 from smart_app.reconciliation.sig import NO_UNIT, ordered, read_sig
 from smart_app.reconciliation.sig_text import NOT_UNDERSTOOD, parse_sig
-from smart_app.reconciliation.words import amount_words, dosage_words
-from terminology.units import EACH, canonical_amount
+from smart_app.reconciliation.words import dosage_words
+from terminology.units import EACH
 
 _DOSAGES = {
     "MedicationRequest": "dosageInstruction",
@@ -45,18 +45,7 @@ _DATES = {
     "MedicationStatement": ("dateAsserted", "effectiveDateTime"),
     "MedicationDispense": ("whenHandedOver", "whenPrepared"),
 }
-_TOLERANCE = Fraction(1, 1000)
-"""Two amounts within a thousandth are the same: strengths are rounded on labels."""
-
 MEDICATION_TYPES = frozenset(_DOSAGES)
-
-
-def same_amount(one: Fraction | Decimal, other: Fraction | Decimal) -> bool:
-    """Equal within the rounding of strengths on labels."""
-    if type(one) is type(other) and one == other:
-        return True
-    a, b = Fraction(one), Fraction(other)
-    return abs(a - b) <= _TOLERANCE * max(abs(a), abs(b))
 
 
 def item(
@@ -80,15 +69,15 @@ def item(
     sig = replace(sig, text="; ".join(dict.fromkeys(words for _, words in spoken if words)))
     if resource.get("modifierExtension"):
         sig = replace(sig, complex=(*sig.complex, "an extension that changes its meaning"))
-    per_dose = _per_dose(sig.dose, medication)
-    if sig.dose_again and _disagree(sig, medication, per_dose):
+    per_dose = per_dose_amounts(sig.dose, medication)
+    if sig.dose_again and stated_twice_differently(sig, medication, per_dose):
         sig = replace(sig, complex=(*sig.complex, "the dose is stated in two ways that disagree"))
     per_day: tuple[IngredientAmount, ...] = ()
     if sig.per_day is not None and not sig.complex:
-        per_day = _times(per_dose, sig.per_day)
+        per_day = times(per_dose, sig.per_day)
     elif sig.steps and (rates := mean_rate(sig.steps)):
-        each = [_times(_per_dose(s.dose, medication), r) for s, r in zip(sig.steps, rates, strict=True)]
-        per_day = _sum(each)
+        each = [times(per_dose_amounts(s.dose, medication), r) for s, r in zip(sig.steps, rates, strict=True)]
+        per_day = total(each)
     period = _period(resource, kind)
     return Item(
         reference=reference,
@@ -192,54 +181,6 @@ def _settle(sig: Sig, medication: Medication) -> Sig:
     return replace(sig, complex=(*sig.complex, NO_UNIT))
 
 
-def _per_dose(dose: Amount | None, medication: Medication) -> tuple[IngredientAmount, ...]:
-    """The amount of each ingredient in one dose; empty unless it follows from what is known."""
-    if dose is None or not medication.ingredients:
-        return ()
-    strengths = medication.strengths
-    if dose.unit == EACH and strengths and all(strength.per == "h" for strength in strengths):
-        # A patch: what it gives an hour is its dose.
-        return tuple(_scaled(s.ingredient, s.value, f"{s.unit}/h", dose.value) for s in strengths)
-    if strengths and all((strength.per or EACH) == dose.unit for strength in strengths):
-        return tuple(_scaled(s.ingredient, s.value, s.unit, dose.value) for s in strengths)
-    stated = canonical_amount(dose.value, dose.unit)
-    if len(medication.ingredients) == 1 and stated and stated[1] in ("mg", "[iU]", "meq", "mmol"):
-        units = {unit[1] for s in strengths if (unit := canonical_amount(s.value, s.unit))}
-        if not units or units == {stated[1]}:
-            return (IngredientAmount(medication.ingredients[0].rxcui, stated[0], stated[1]),)
-    return ()
-
-
-def _scaled(ingredient: str, value: Decimal, unit: str, times: Decimal) -> IngredientAmount:
-    canonical = canonical_amount(value, unit) or (Fraction(value), unit)
-    return IngredientAmount(ingredient, canonical[0] * Fraction(times), canonical[1])
-
-
-def _times(amounts: tuple[IngredientAmount, ...], rate: Fraction) -> tuple[IngredientAmount, ...]:
-    return tuple(replace(amount, value=amount.value * rate) for amount in amounts)
-
-
-def _sum(each: list[tuple[IngredientAmount, ...]]) -> tuple[IngredientAmount, ...]:
-    """The amounts of several steps together; empty if one is unknown or another unit."""
-    kinds = {tuple((amount.ingredient, amount.unit) for amount in amounts) for amounts in each}
-    if len(kinds) != 1:
-        return ()
-    return tuple(replace(same[0], value=sum(a.value for a in same)) for same in zip(*each, strict=True))
-
-
-def _disagree(sig: Sig, medication: Medication, per_dose: tuple[IngredientAmount, ...]) -> bool:
-    again = sig.dose_again
-    if again is None or sig.dose is None:
-        return False
-    if again.unit == sig.dose.unit:
-        return again.value != sig.dose.value
-    other = _per_dose(again, medication)
-    if not other or not per_dose:
-        return len(medication.ingredients) < 2
-    pairs = zip(other, per_dose, strict=False)
-    return any(a.unit != b.unit or not same_amount(a.value, b.value) for a, b in pairs)
-
-
 def _identifiers(resource: Mapping[str, Any]) -> tuple[str, ...]:
     """Business identifiers with a system; one without says nothing about another list."""
     found = _many(resource.get("identifier"))
@@ -298,13 +239,3 @@ def _indication(resource: Mapping[str, Any]) -> str | None:
 def _days_supply(resource: Mapping[str, Any]) -> Decimal | None:
     value = _mapping(resource.get("daysSupply")).get("value")
     return Decimal(str(value)) if isinstance(value, int | float | Decimal) else None
-
-
-def understood_dose(line: Item) -> str:
-    """The dose in words: the amount of the ingredients where it is known, else as it was stated."""
-    if not line.per_dose:
-        return amount_words(line.sig.dose, line.medication)
-    return " / ".join(
-        amount_words(Amount(Decimal(a.value.numerator) / Decimal(a.value.denominator), a.unit))
-        for a in line.per_dose
-    )

@@ -13,7 +13,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Protocol
 
-from terminology.rxnorm import Concept, Drug, NameMatch
+from terminology.drugs import Concept, Drug, NameMatch
 
 ALGORITHM_VERSION = "2.0.0"
 """Changes whenever the same input may give another output."""
@@ -134,6 +134,23 @@ class Medication:
         return frozenset(ingredient.rxcui for ingredient in self.ingredients)
 
 
+class SigBasis(StrEnum):
+    """From what an instruction was understood, the surest first."""
+
+    CODES = "codes"
+    CODES_AND_TEXT = "codes-and-text"
+    TEXT = "text"
+    NOTHING = "nothing"
+
+
+SIG_CONFIDENCE = {
+    SigBasis.CODES: Decimal("1"),
+    SigBasis.CODES_AND_TEXT: Decimal("0.95"),
+    SigBasis.TEXT: Decimal("0.9"),
+    SigBasis.NOTHING: Decimal("0"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of a schedule: a stage of a taper, or the days of the week on which one amount is taken."""
@@ -173,6 +190,14 @@ class Sig:
     """The structure is complete, but the text beside it was not understood: it may say more."""
     complex: tuple[str, ...] = ()
     """Why this sig is not comparable: taper, sliding scale, as directed, dose range, not understood."""
+    basis: SigBasis = field(default=SigBasis.NOTHING, compare=False)
+    """Where dose and frequency come from; no part of equality: two charts may say the same in two ways."""
+
+    @property
+    def confidence(self) -> Decimal:
+        """0 (nothing understood) to 1 (coded); half of it where the instruction is not comparable."""
+        sure = SIG_CONFIDENCE[self.basis]
+        return sure / 2 if self.complex else sure
 
     @property
     def is_complete(self) -> bool:

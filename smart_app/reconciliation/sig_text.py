@@ -17,6 +17,8 @@ from smart_app.reconciliation.vocabulary import WEEK, phrases
 from terminology.units import canonical_unit
 
 NOT_UNDERSTOOD = "not understood"
+_LONGEST = 1000
+"""Characters of an instruction that is still one; a letter pasted into the field is not read."""
 
 _HOURS = {"hour": 1, "hours": 1, "hr": 1, "hrs": 1, "h": 1}
 _DAYS = {"day": 1, "days": 1, "week": 7, "weeks": 7, "wk": 7, "month": 30, "months": 30}
@@ -47,6 +49,8 @@ class _Reading:
 @lru_cache(maxsize=4096)
 def parse_sig(text: str) -> Sig:
     """Read one written instruction; an empty one is simply unknown, one of several steps has `steps`."""
+    if len(text) > _LONGEST:
+        return Sig(text=text, complex=(NOT_UNDERSTOOD,))
     sig = _parse(text)
     if sig.complex and (found := read_schedule(text, _parse)):
         kind, steps = found

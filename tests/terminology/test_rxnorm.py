@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from terminology.rxnorm import Precision, RxNorm, ndc11_forms
+from terminology.drugs import Precision
+from terminology.rxnorm import RxNorm, ndc11_forms
 
 ANCHORS = {
     "314076": "lisinopril 10 MG Oral Tablet",

@@ -358,7 +358,8 @@ NAMED: list[tuple[str, dict[str, Any], str, str, set[str]]] = [
     ("the text names another drug", coded("hydroxyzine 25 mg tablet", (RXNORM, HYDRALAZINE_25, None)), HYDRALAZINE_25, APART, set()),
     ("the text names another strength", coded("lisinopril 20 mg tablet", (RXNORM, LISINOPRIL_10, None)), LISINOPRIL_10, CHANGED, {"incomplete"}),
     ("the text names another release", coded("metoprolol tartrate 50 mg tablet", (RXNORM, SUCCINATE_50, None)), SUCCINATE_50, CHANGED, {"incomplete"}),
-    ("the text names a brand nobody knows", coded("Coumadin 5 mg", (RXNORM, LISINOPRIL_10, None)), LISINOPRIL_10, CHANGED, {"incomplete"}),
+    ("the text names a brand nobody knows", coded("Blopress 8 mg", (RXNORM, LISINOPRIL_10, None)), LISINOPRIL_10, CHANGED, {"incomplete"}),
+    ("the text names another drug by an old brand", coded("Coumadin 5 mg", (RXNORM, LISINOPRIL_10, None)), LISINOPRIL_10, APART, set()),
     ("a code nobody knows beside a brand", coded("Lasix 40 mg tablet", (RXNORM, "99999999", None)), FUROSEMIDE_40, IDENTICAL, {"brand"}),
     ("a code of another system", coded("furosemide 40 MG Oral Tablet", ("http://snomed.info/sct", FUROSEMIDE_40, None)), FUROSEMIDE_40, IDENTICAL, set()),
     ("no name at all", {"medicationCodeableConcept": {}}, FUROSEMIDE_40, APART, set()),
@@ -367,8 +368,7 @@ NAMED: list[tuple[str, dict[str, Any], str, str, set[str]]] = [
     ("Depakote ER and delayed divalproex", coded("Depakote ER 250 mg"), DIVALPROEX_DR_250, CHANGED, {"brand", "release"}),
     # Argued: SR is not a number of hours; the text fits several extended products.
     ("bupropion SR as text and XL", coded("bupropion SR 150 mg"), BUPROPION_XL_150, CHANGED, {"incomplete"}),
-    # Argued: nobody told the vocabulary that ASA is aspirin; better asked once too often.
-    ("an abbreviation beside its code", coded("ASA 81", (RXNORM, ASPIRIN_81, None)), ASPIRIN_81, CHANGED, {"incomplete"}),
+    ("an abbreviation beside its code", coded("ASA 81", (RXNORM, ASPIRIN_81, None)), ASPIRIN_81, IDENTICAL, set()),
     ("a shortened name beside its code", coded("LISINOP 10MG TB", (RXNORM, LISINOPRIL_10, None)), LISINOPRIL_10, IDENTICAL, set()),
 ]  # fmt: skip
 
