@@ -62,11 +62,13 @@ def item(
     """
     kind = str(resource.get("resourceType"))
     medication = normalise(_concept(resource, medications), terminology)
-    spoken = spoken_dosages(resource, medication)
-    if medication.inferred and _counts(spoken, medication.form or ""):
+    dosages = _dosages(resource)
+    each = [_settle(read_sig([dosage]), medication) for dosage in dosages]
+    if medication.inferred and _counts(dosages, medication.form or ""):
         medication = replace(medication, inferred=False)
-    sig = _settle(read_sig([dosage for dosage, _ in spoken]), medication)
-    sig = replace(sig, text="; ".join(dict.fromkeys(words for _, words in spoken if words)))
+    sig = each[0] if len(each) == 1 else _settle(read_sig(dosages), medication)
+    spoken = [_said(one, medication) for one in each]
+    sig = replace(sig, text="; ".join(dict.fromkeys(words for words in spoken if words)))
     if resource.get("modifierExtension"):
         sig = replace(sig, complex=(*sig.complex, "an extension that changes its meaning"))
     per_dose = per_dose_amounts(sig.dose, medication)
@@ -102,18 +104,22 @@ def item(
 
 def spoken_dosages(resource: Mapping[str, Any], medication: Medication) -> list[tuple[Mapping[str, Any], str]]:
     """The dosages of a resource in their sequence, each in words: its text, its codes, or both."""
-    raw = resource.get(_DOSAGES[str(resource.get("resourceType"))])
-    dosages = ordered([d for d in raw if isinstance(d, Mapping)] if isinstance(raw, list) else [])
+    dosages = _dosages(resource)
     sigs = [_settle(read_sig([dosage]), medication) for dosage in dosages]
     return [(d, _said(sig, medication)) for d, sig in zip(dosages, sigs, strict=True)]
+
+
+def _dosages(resource: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    raw = resource.get(_DOSAGES[str(resource.get("resourceType"))])
+    return ordered([d for d in raw if isinstance(d, Mapping)] if isinstance(raw, list) else [])
 
 
 _COUNTED = re.compile(r"\b(tab|tbl|cap|patch|supp|lozenge)", re.IGNORECASE)
 
 
-def _counts(spoken: Sequence[tuple[Mapping[str, Any], str]], form: str) -> bool:
+def _counts(dosages: Sequence[Mapping[str, Any]], form: str) -> bool:
     """Whether the instruction counts what the form is: "1 tablet" says that it comes in tablets."""
-    said = " ".join(f"{_units(dosage)} {dosage.get('text') or ''}" for dosage, _ in spoken)
+    said = " ".join(f"{_units(dosage)} {dosage.get('text') or ''}" for dosage in dosages)
     counted = {word.lower().replace("tbl", "tab") for word in _COUNTED.findall(said)}
     return bool(counted) and all(word in form.lower() for word in counted)
 

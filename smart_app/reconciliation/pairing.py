@@ -143,6 +143,10 @@ def pair_up(
     }
     pairs = []
     for rows, columns in _clusters(edges):
+        if len(rows) == len(columns) == 1:
+            edge = rows[0], columns[0]
+            pairs.append(Pair(before[edge[0]], after[edge[1]], edges[edge]))
+            continue
         costs = numpy.full((len(rows), len(columns)), _FORBIDDEN, dtype=numpy.float64)
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
