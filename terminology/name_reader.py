@@ -13,7 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
 
-from terminology.drugs import Component, Concept, Drug, NameMatch
+from terminology.drug_records import Component, Concept, Drug, NameMatch
 from terminology.lexicon import Lexicon
 from terminology.names import DrugText, WrittenStrength, fold, read_drug_text
 from terminology.store import Store

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
-from terminology.drugs import Component, Concept, Drug, Precision
+from terminology.drug_records import Component, Concept, Drug, Precision
 from terminology.name_reader import NameReader
 from terminology.store import Store, open_store
 

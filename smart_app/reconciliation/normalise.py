@@ -21,7 +21,7 @@ from smart_app.reconciliation.records import (
     Medication,
     Strength,
 )
-from terminology.drugs import Concept, Drug, NameMatch, Precision
+from terminology.drug_records import Concept, Drug, NameMatch, Precision
 from terminology.systems import NDC, RXNORM
 
 _PRECISION = {Precision.PRODUCT: 0, Precision.COMPONENT: 1, Precision.FORM: 2, Precision.INGREDIENT: 3}

@@ -13,7 +13,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Protocol
 
-from terminology.drugs import Concept, Drug, NameMatch
+from terminology.drug_records import Concept, Drug, NameMatch
 
 ALGORITHM_VERSION = "2.0.0"
 """Changes whenever the same input may give another output."""

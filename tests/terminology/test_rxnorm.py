@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from terminology.drugs import Precision
+from terminology.drug_records import Precision
 from terminology.rxnorm import RxNorm, ndc11_forms
 
 ANCHORS = {

@@ -64,11 +64,11 @@ def test_every_other_product_has_the_code_and_name_of_the_vocabulary(rxnorm: RxN
 
 
 def test_a_slip_of_the_pen_changes_one_long_word() -> None:
+    name = "metformin hydrochloride 500 MG Oral Tablet"
     for seed in range(50):
-        wrong = slip("metformin hydrochloride 500 MG Oral Tablet", Random(seed))
-        if wrong is not None:
-            words = zip(wrong.split(), ["metformin", "hydrochloride", "500", "MG", "Oral", "Tablet"], strict=True)
-            assert sum(one != other for one, other in words) == 1
+        if (wrong := slip(name, Random(seed))) is not None:
+            pairs = zip(wrong.split(), name.split(), strict=True)
+            assert sum(one != other for one, other in pairs) == 1
     assert slip("salt 5 MG Oral Tablet", Random(1)) is None
 
 
