@@ -78,8 +78,8 @@ def item(
     if sig.per_day is not None and not sig.complex:
         per_day = times(per_dose, sig.per_day)
     elif sig.steps and (rates := mean_rate(sig.steps)):
-        each = [times(per_dose_amounts(s.dose, medication), r) for s, r in zip(sig.steps, rates, strict=True)]
-        per_day = total(each)
+        taken = [times(per_dose_amounts(s.dose, medication), r) for s, r in zip(sig.steps, rates, strict=True)]
+        per_day = total(taken)
     period = _period(resource, kind)
     return Item(
         reference=reference,
