@@ -111,7 +111,7 @@ def understand(lines: list[dict[str, Any]], rxnorm: RxNorm) -> None:
 @click.option("--check", is_flag=True, help="Exit with 1 when a bar is missed.")
 def main(rounds: int, check: bool) -> None:
     rxnorm = open_rxnorm(terminology_directory())
-    lines, bundle, one_drug = entries(Random(1)), forty(Random(2)), forty(Random(3), one_drug=True)  # noqa: S311
+    lines, bundle, one_drug = entries(Random(1)), forty(Random(2)), forty(Random(3), one_drug=True)
     cold = milliseconds(lambda: understand(lines, rxnorm), 1)[0] / len(lines)
     medians = {
         "one entry": statistics.median(milliseconds(lambda: understand(lines, rxnorm), rounds)) / len(lines),
