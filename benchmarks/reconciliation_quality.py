@@ -1,6 +1,6 @@
 """Measure the matcher on generated discharges and write the table into docs/reconciliation.md.
 
-    python benchmarks/reconciliation_quality.py [--seed 20261121] [--count 2000] [--check]
+    python benchmarks/reconciliation_quality.py [--seed 20261121] [--count 5000] [--check]
 
 Exit status 1 when a false identical occurs or a figure falls below its floor.
 """
@@ -12,8 +12,7 @@ from pathlib import Path
 
 import click
 
-from smart_app.discharge_cases.cases import discharge_cases
-from smart_app.discharge_cases.edits import EDITS
+from smart_app.discharge_cases.cases import CASE_EDITS, discharge_cases
 from smart_app.discharge_cases.score import Score
 from smart_app.reconciliation.explain import explain
 from smart_app.reconciliation.records import ALGORITHM_VERSION
@@ -22,7 +21,7 @@ from terminology.rxnorm import open_rxnorm
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "reconciliation.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-FLOORS = {"precision": 0.995, "recall": 0.98, "named_right": 0.97}
+FLOORS = {"precision": 0.995, "recall": 0.99, "named_right": 0.98}
 
 
 def measure(seed: int, count: int) -> tuple[Score, float, str]:
@@ -56,7 +55,7 @@ def table(score: Score, seed: int, terminology: str) -> str:
     ]
     lines += [
         f"| {edit} | {score.groups[edit]} | {score.kinds_right[edit]} | {score.differences_right[edit]} |"
-        for edit in EDITS
+        for edit in CASE_EDITS
     ]
     lines += ["", f"Every miss ({len(score.misses)}):", ""]
     lines += [
@@ -76,7 +75,7 @@ def write(section: str) -> None:
 
 @click.command()
 @click.option("--seed", type=int, default=20261121, show_default=True)
-@click.option("--count", type=click.IntRange(min=1), default=2000, show_default=True)
+@click.option("--count", type=click.IntRange(min=1), default=5000, show_default=True)
 @click.option("--check", is_flag=True, help="Only measure; leave the document as it is.")
 def main(seed: int, count: int, check: bool) -> None:
     score, seconds, terminology = measure(seed, count)

@@ -35,6 +35,11 @@ def _words() -> dict[str, tuple[str, str]]:
     return {row["word"]: (row["kind"], row["value"]) for row in csv.DictReader(lines, delimiter="\t")}
 
 
+def known_words() -> frozenset[str]:
+    """Words that say something about a drug and are no name: forms, releases, routes, abbreviations."""
+    return frozenset(_words())
+
+
 @dataclass(frozen=True, slots=True)
 class WrittenStrength:
     """An amount in canonical units; `per` is the canonical denominator. `%` keeps its unit."""

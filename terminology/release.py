@@ -188,7 +188,10 @@ class Release:
             ]
             if all(component[0] for component in components):
                 return components
-            known = {name.lower(): rxcui for rxcui, name, *_ in self._parts_by_relation(product)}
+            related = self._parts_by_relation(product)
+            known = {name.lower(): rxcui for rxcui, name, *_ in related}
+            if related and not {name.lower() for _, name, *_ in components} & known.keys():
+                return related  # The name begins with more than a quantity: "1 MG Dose 1.5 ML semaglutide".
             return [
                 (rxcui or known.get(name.lower()), name, value, unit, per)
                 for rxcui, name, value, unit, per in components

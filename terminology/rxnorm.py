@@ -6,80 +6,13 @@ Source: nlm.nih.gov/research/umls/rxnorm/docs/techdoc.html (term types and relat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
-from terminology.names import DrugText, WrittenStrength, fold, read_drug_text
+from terminology.drug_records import Component, Concept, Drug, Precision
+from terminology.name_reader import NameReader
 from terminology.store import Store, open_store
-
-
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """A concept: `tty` is RxNorm's term type (IN, PIN, SCDC, SCD, SBD, BN, GPCK ...) or EPC for a class."""
-
-    rxcui: str
-    tty: str
-    name: str
-
-
-class Precision(StrEnum):
-    """How much of a drug a concept fixes."""
-
-    PRODUCT = "product"
-    COMPONENT = "component"
-    FORM = "form"
-    INGREDIENT = "ingredient"
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One ingredient of a drug with its strength. `ingredient` is None where the vocabulary has no IN."""
-
-    ingredient: Concept | None
-    name: str
-    """As the drug's name has it, so with its salt: `metoprolol succinate`."""
-    value: Decimal | None = None
-    unit: str | None = None
-    """UCUM numerator."""
-    per: str | None = None
-    """UCUM denominator, None where the strength is that of one dosage unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drug:
-    """What a concept says about a drug, a brand folded to its generic product."""
-
-    concept: Concept
-    precision: Precision
-    components: tuple[Component, ...]
-    product: Concept | None = None
-    """The SCD (or GPCK) behind it; None below product precision."""
-    brand: str | None = None
-    form: str | None = None
-    release: str | None = None
-    route: str | None = None
-    package: str | None = None
-    """Quantity of a package that is part of the product: `10 mL`, `60 actuations`."""
-    inferred: bool = False
-    """True when the product was inferred from a strength that only one product has."""
-
-
-@dataclass(frozen=True, slots=True)
-class NameMatch:
-    """Concepts a text may name: one, or several among which the text does not decide.
-
-    None at all: the ingredients are known, a product of that strength and form is not.
-    """
-
-    concepts: tuple[Concept, ...]
-    ingredients: tuple[Concept, ...]
-    """What all candidates contain; empty where the vocabulary cannot say."""
-    exact: bool
-    """The text is a name of the concept but for case and spacing; else it was read into parts."""
 
 
 class RxNorm:
@@ -90,7 +23,7 @@ class RxNorm:
         self.version = store.version()
         self.concept = lru_cache(maxsize=8192)(self._concept)
         self.drug = lru_cache(maxsize=8192)(self._drug)
-        self.by_name = lru_cache(maxsize=4096)(self._by_name)
+        self.by_name = lru_cache(maxsize=4096)(NameReader(store, self.drug, self.products).read)
         self.classes = lru_cache(maxsize=4096)(self._classes)
 
     def _concept(self, rxcui: str) -> Concept | None:
@@ -141,100 +74,6 @@ class RxNorm:
         """Every product (SCD, SBD, packs) with exactly these ingredients (RxCUIs of INs), by RxCUI."""
         codes = self._store.products("+".join(sorted(set(ingredients))))
         return tuple(drug for code in codes if (drug := self.drug(code)))
-
-    def _by_name(self, text: str) -> NameMatch | None:
-        """Concepts that a text names; None if a word of it is not understood or nothing is named.
-
-        An exact name wins. Else the text is read into names, strengths, form and release, and every
-        product that agrees with all of it is a candidate; with no strength the ingredients are all
-        that is known. More than one candidate is never narrowed by preference.
-        """
-        exact = [Concept(*row) for row in self._store.named(fold(text))]
-        keys = {self._ingredient_key(concept) for concept in exact}
-        if exact and len(keys) == 1:
-            best = min(exact, key=lambda concept: (_SPECIFIC.get(concept.tty, 9), concept.rxcui))
-            drug = self.drug(best.rxcui)
-            named = tuple(c.ingredient for c in drug.components if c.ingredient) if drug else ()
-            return NameMatch((best,), named, exact=True)
-        return self._read(text)
-
-    def _ingredient_key(self, concept: Concept) -> frozenset[str]:
-        drug = self.drug(concept.rxcui)
-        return frozenset(c.ingredient.rxcui for c in drug.components if c.ingredient) if drug else frozenset()
-
-    def _names(self, folded: str) -> tuple[str, ...]:
-        return tuple(code for code, tty, _ in self._store.named(folded) if tty in ("IN", "PIN", "MIN", "BN"))
-
-    def _read(self, text: str) -> NameMatch | None:
-        read = read_drug_text(text, self._names)
-        if read.unread or not read.names:
-            return None
-        named = [drug for codes in read.names for code in codes if (drug := self.drug(code))]
-        if not named or any(not any(self.drug(code) for code in codes) for codes in read.names):
-            return None
-        brands = {drug.brand for drug in named if drug.brand}
-        generic = [drug for drug in named if not drug.brand]
-        by_rxcui = {
-            component.ingredient.rxcui: component.ingredient
-            for drug in named
-            for component in drug.components
-            if component.ingredient
-        }
-        if brands and (len(brands) > 1 or any(_key(d) != set(by_rxcui) for d in named if d.brand)):
-            return None
-        ingredients = tuple(by_rxcui[code] for code in sorted(by_rxcui))
-        salts = {c.name.lower() for drug in generic for c in drug.components if drug.concept.tty == "PIN"}
-        candidates = [
-            drug
-            for drug in self.products(sorted(by_rxcui))
-            if drug.brand == (min(brands) if brands else None) and _agrees(drug, read, salts)
-        ]
-        if not read.strengths or not candidates:
-            only = generic[0].concept if len(named) == 1 and generic else None
-            branded = named[0].concept if len(named) == 1 and brands else None
-            concept = only or branded
-            return NameMatch((concept,) if concept else (), ingredients, exact=False)
-        return NameMatch(tuple(drug.concept for drug in candidates), ingredients, exact=False)
-
-
-_SPECIFIC = {"SCD": 0, "SBD": 0, "GPCK": 1, "BPCK": 1, "SCDC": 2, "IN": 3, "MIN": 3, "PIN": 4, "BN": 5}
-
-
-def _key(drug: Drug) -> set[str]:
-    return {component.ingredient.rxcui for component in drug.components if component.ingredient}
-
-
-def _agrees(drug: Drug, read: DrugText, salts: set[str]) -> bool:
-    """Nothing that was read contradicts the drug; strengths agree one to one, percent as g per 100."""
-    names = {component.name.lower() for component in drug.components}
-    if salts and not salts <= names:
-        return False
-    form = drug.form or ""
-    if not all(any(word in form for word in words.split("|")) for words in read.forms):
-        return False
-    if read.routes and drug.route not in read.routes:
-        return False
-    if read.releases and not any((drug.release or "").startswith(release) for release in read.releases):
-        return False
-    if read.hours is not None and f"{read.hours} h" not in (drug.release or ""):
-        return False
-    stated = sorted(_stated(strength) for strength in read.strengths)
-    actual = sorted(_actual(component) for component in drug.components)
-    return not stated or stated == actual
-
-
-def _stated(strength: WrittenStrength) -> tuple[Fraction, str, str]:
-    if strength.unit == "%":
-        return strength.value * 10, "mg", "mL"
-    return strength.value, strength.unit, strength.per or ""
-
-
-def _actual(component: Component) -> tuple[Fraction, str, str]:
-    if component.value is None:
-        return Fraction(0), "", ""
-    if component.per == "mg" and component.unit == "mg":
-        return Fraction(component.value) * 1000, "mg", "mL"
-    return Fraction(component.value), component.unit or "", component.per or ""
 
 
 def ndc11_forms(ndc: str) -> tuple[str, ...]:

@@ -114,6 +114,16 @@ class Store:
             folded,
         )
 
+    def of_types(self, *types: str) -> list[tuple[str, str, str]]:
+        """All concepts of some term types: (code, tty, name), by code."""
+        marks = ", ".join("?" * len(types))
+        return self._db.all(
+            f"select code, kind, display from concept where kind in ({marks}) and cs ="
+            " (select id from code_system where url = ? and is_default) order by code",
+            *types,
+            RXNORM,
+        )
+
     def drug(self, code: str) -> list[Any] | None:
         """The fields of `rxnorm.Drug` in order, as JSON has them; None for what resolves to no ingredient."""
         found = self._db.one("select body from drug where code = ?", code)

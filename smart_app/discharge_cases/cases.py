@@ -9,15 +9,20 @@ from random import Random
 from typing import Any
 
 from smart_app.discharge_cases import formulary
+from smart_app.discharge_cases.combined import COMBINED
 from smart_app.discharge_cases.edits import EDITS, Edit
 from smart_app.discharge_cases.formulary import Product
 from smart_app.discharge_cases.lines import SYNTHETIC, Line, allergy, fill, resource
 from smart_app.discharge_cases.regimen import RATES, Regimen
+from smart_app.discharge_cases.special import SPECIAL
 
 ADMITTED, DISCHARGED, FILLED, EVALUATED = "2026-03-02", "2026-03-06", "2026-03-09", "2026-03-10T12:00:00Z"
 """Fixed days of every generated case; only their order matters."""
 _PATIENT = "Patient/synthetic"
 _LINES = (3, 9)
+_SPECIAL_LINES = (0, 1, 1, 2)
+CASE_EDITS = (*EDITS, *COMBINED, *SPECIAL)
+"""Names of all edits that a case may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ def discharge_case(seed: int, medications: Sequence[str] = ()) -> Case:
     random = Random(seed)  # noqa: S311 - reproducible test data, not a secret
     chosen = _draw(random, medications, random.randint(*_LINES))
     edits = [edit for product in chosen if (edit := _edit(product, random))]
+    edits += _special(random, frozenset().union(*(product.kin for product in chosen)))
     texts = [line.text.lower() for edit in edits for line in edit.before if line.text]
     edits = [e for i, e in enumerate(edits) if e.name != "unmapped" or _first_of_text(edits, i, texts)]
     return _case(seed, edits, random)
@@ -74,14 +80,28 @@ def _edit(product: Product, random: Random) -> Edit | None:
     regimen = Regimen(Decimal(random.choice([1, 1, 1, 2])), *random.choice(RATES[:3]))
     if product.ingredients == ("methotrexate",):
         regimen = Regimen(Decimal(4), 1, 7)
-    names = list(EDITS)
+    known = EDITS | COMBINED
+    names = list(known)
     random.shuffle(names)
     if formulary.parts(product) and random.random() < 0.6:
         names.insert(0, "split")
+    elif random.random() < 0.2:
+        names.insert(0, "combination")
     for name in names:
-        if edit := EDITS[name](product, regimen, random):
+        if edit := known[name](product, regimen, random):
             return edit
     return None
+
+
+def _special(random: Random, kin: frozenset[str]) -> list[Edit]:
+    """Up to two edits of insulins, patches and the like, unrelated to the others."""
+    found: list[Edit] = []
+    for name in random.sample(sorted(SPECIAL), random.choice(_SPECIAL_LINES)):
+        special = SPECIAL[name](random)
+        if special and not special.kin & kin:
+            found.append(special.edit)
+            kin |= special.kin
+    return found
 
 
 def _case(seed: int, edits: Sequence[Edit], random: Random) -> Case:

@@ -30,6 +30,8 @@ class Product:
     brand_rxcui: str
     brand_name: str
     ndc11: str
+    strength_rxcui: str
+    """The SCDC: ingredient and strength without a form; empty for combinations."""
 
     @property
     def unit_word(self) -> str:
@@ -61,6 +63,7 @@ def products() -> tuple[Product, ...]:
             brand_rxcui=row["brand_rxcui"],
             brand_name=row["brand_name"],
             ndc11=row["ndc11"],
+            strength_rxcui=row["strength_rxcui"],
         )
         for row in _rows("products.tsv")
     )

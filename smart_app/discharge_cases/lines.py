@@ -38,7 +38,7 @@ class Line:
     text: str = ""
     given: dict[str, Any] | None = None
     """A CodeableConcept as a chart has it, in place of product and text."""
-    instruction: dict[str, Any] | None = None
+    instruction: dict[str, Any] | list[dict[str, Any]] | None = None
     status: str = "active"
     statement: bool = False
 
@@ -62,6 +62,8 @@ class Line:
         return _coded(RXNORM, product.rxcui, product.name)
 
     def dosages(self) -> list[dict[str, Any]]:
+        if isinstance(self.instruction, list):
+            return self.instruction
         if self.instruction is not None:
             return [self.instruction] if self.instruction else []
         if self.product is None or self.regimen is None:

@@ -6,7 +6,7 @@ two lines are the same product, or its brand, with the same regimen.
 
 from __future__ import annotations
 
-from smart_app.reconciliation.items import same_amount, understood_dose
+from smart_app.reconciliation.amounts import same_amount, understood_dose
 from smart_app.reconciliation.records import (
     Amount,
     Difference,
@@ -21,6 +21,7 @@ from smart_app.reconciliation.words import (
     amount_words,
     duration_words,
     rate_words,
+    steps_words,
     when_words,
 )
 from terminology.names import fold
@@ -81,7 +82,9 @@ def compare(before: Item, after: Item) -> tuple[Difference, ...]:
 
 
 def dose_differs(before: Item, after: Item) -> bool | None:
-    """Whether one administration differs in amount; None if that cannot be said."""
+    """Whether one administration, or a schedule, differs in amount; None if that cannot be said."""
+    if before.sig.steps and after.sig.steps:
+        return None if before.sig.steps == after.sig.steps else True
     if before.sig.dose is None or after.sig.dose is None:
         return None
     if before.per_dose and after.per_dose:
@@ -117,6 +120,8 @@ def _regimen(before: Item, after: Item) -> list[Difference]:
 
 
 def _doses(before: Item, after: Item) -> tuple[str, str]:
+    if before.sig.steps and after.sig.steps:
+        return steps_words(before.sig, before.medication), steps_words(after.sig, after.medication)
     if before.per_dose and after.per_dose:
         return understood_dose(before), understood_dose(after)
     return (
@@ -154,17 +159,18 @@ def _product(before: Item, after: Item) -> list[Difference]:
         found.append(difference(DifferenceKind.FORM, one.form, other.form))
     if one.release and other.release and one.release != other.release:
         found.append(difference(DifferenceKind.RELEASE, one.release, other.release))
+    if one.product and other.product and one.brand != other.brand:
+        found.append(difference(DifferenceKind.BRAND, one.brand or "generic", other.brand or "generic"))
     if same_product(before, after):
-        if one.brand != other.brand:
-            found.append(difference(DifferenceKind.BRAND, one.brand or "generic", other.brand or "generic"))
         return found
     if not one.strengths or not other.strengths:
         return found
     if one.strengths != other.strengths:
-        # A dose that differs says it all; else the same amount comes in other tablets.
-        if not dose_differs(before, after):
+        # A dose that differs says it all; else the same amount comes in other tablets. What one tablet
+        # and one millilitre contain is not two strengths but two forms.
+        if not dose_differs(before, after) and _measures(before) == _measures(after):
             found.append(difference(DifferenceKind.STRENGTH, strength_words(before), strength_words(after)))
-    elif not found and one.product and other.product:
+    elif not {each.kind for each in found} - {DifferenceKind.BRAND} and one.product and other.product:
         salts = _salts(before), _salts(after)
         packages = one.package, other.package
         if salts[0] != salts[1]:
@@ -174,6 +180,10 @@ def _product(before: Item, after: Item) -> list[Difference]:
         else:
             found.append(difference(DifferenceKind.FORM, one.name, other.name))
     return found
+
+
+def _measures(line: Item) -> set[str | None]:
+    return {strength.per for strength in line.medication.strengths}
 
 
 def _salts(line: Item) -> str:
@@ -195,9 +205,8 @@ def _incomplete(before: Item, after: Item) -> Difference | None:
     if dose_differs(before, after) is None and before.sig.dose and after.sig.dose:
         for side, line in zip(gaps, (before, after), strict=True):
             side.append(f"a dose that can be compared ({amount_words(line.sig.dose, line.medication)})")
-    one, other = route(before), route(after)
-    for side, mine, theirs in ((gaps[0], one, other), (gaps[1], other, one)):
-        if mine is None and theirs is not None:
+    for side, line, facing in zip(gaps, (before, after), (after, before), strict=True):
+        if route(line) is None and route(facing) is not None and _route_matters(line, facing):
             side.append("the route")
     if fold(before.sig.text) != fold(after.sig.text):
         for side, line in zip(gaps, (before, after), strict=True):
@@ -217,15 +226,22 @@ def _incomplete(before: Item, after: Item) -> Difference | None:
     )
 
 
+def _route_matters(line: Item, facing: Item) -> bool:
+    """A route that only the other form implies (a pen's, beside a vial) is part of the difference in form."""
+    return facing.sig.route is not None or line.medication.form == facing.medication.form
+
+
 def _gaps(line: Item) -> list[str]:
     gaps = []
     if line.medication.product is None:
         gaps.append("the exact product")
     elif line.medication.mapping.method in (MappingMethod.AMBIGUOUS, MappingMethod.CONTRADICTION):
         gaps.append("a product without doubt")
-    if line.sig.dose is None:
+    elif line.medication.inferred:
+        gaps.append("the dose form")
+    if line.sig.dose is None and not line.sig.steps:
         gaps.append("the dose")
-    if line.sig.per_day is None:
+    if line.sig.per_day is None and not line.sig.steps:
         gaps.append("the frequency")
     if line.sig.as_needed is None:
         gaps.append("whether it is taken as needed")

@@ -9,7 +9,8 @@ from typing import Any
 
 def mapping(value: object) -> Mapping[str, Any]:
     """The value if it is an object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    # JSON comes as dict: the check for any other mapping costs ten times as much.
+    return value if isinstance(value, (dict, Mapping)) else {}
 
 
 def decimal(value: object) -> Decimal | None:

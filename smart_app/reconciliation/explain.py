@@ -12,7 +12,16 @@ from smart_app.reconciliation.current import why_not_current
 from smart_app.reconciliation.items import MEDICATION_TYPES, item
 from smart_app.reconciliation.match import reconcile
 from smart_app.reconciliation.pairing import linked
-from smart_app.reconciliation.records import Collected, DrugLookup, Item, LeftOut, Reconciliation, Side, Source
+from smart_app.reconciliation.records import (
+    Collected,
+    DrugLookup,
+    Group,
+    Item,
+    LeftOut,
+    Reconciliation,
+    Side,
+    Source,
+)
 
 _LABELS = {Side.BEFORE: "Before", Side.AFTER: "After"}
 _DISPENSE = "MedicationDispense/"
@@ -133,14 +142,20 @@ def explain(bundle: Mapping[str, Any], terminology: DrugLookup) -> dict[str, Any
     )
 
 
+def _references(group: Group, lines: Iterable[Item], side: Side) -> list[str]:
+    """The lines of one side, then the records of the same side's Lists that say the same of them."""
+    folded = (item.reference for item in group.evidence if item.source.side is side)
+    return [*(line.reference for line in lines), *folded]
+
+
 def explained(reconciliation: Reconciliation) -> dict[str, Any]:
     """The groups, alerts and versions as plain JSON values."""
     return {
         "groups": [
             {
                 "kind": group.kind.value,
-                "before": [line.reference for line in group.before],
-                "after": [line.reference for line in group.after],
+                "before": _references(group, group.before, Side.BEFORE),
+                "after": _references(group, group.after, Side.AFTER),
                 "differences": [found.kind.value for found in group.differences],
                 "reason": group.reason,
             }

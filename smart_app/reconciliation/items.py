@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
+from smart_app.reconciliation.amounts import per_dose_amounts, stated_twice_differently, times, total
 from smart_app.reconciliation.normalise import normalise
 from smart_app.reconciliation.records import (
     Amount,
@@ -18,10 +19,11 @@ from smart_app.reconciliation.records import (
     Sig,
     Source,
 )
+from smart_app.reconciliation.schedule import mean_rate
 from smart_app.reconciliation.sig import NO_UNIT, ordered, read_sig
 from smart_app.reconciliation.sig_text import NOT_UNDERSTOOD, parse_sig
-from smart_app.reconciliation.words import amount_words, dosage_words
-from terminology.units import EACH, canonical_amount
+from smart_app.reconciliation.words import dosage_words
+from terminology.units import EACH
 
 _DOSAGES = {
     "MedicationRequest": "dosageInstruction",
@@ -43,16 +45,7 @@ _DATES = {
     "MedicationStatement": ("dateAsserted", "effectiveDateTime"),
     "MedicationDispense": ("whenHandedOver", "whenPrepared"),
 }
-_TOLERANCE = Fraction(1, 1000)
-"""Two amounts within a thousandth are the same: strengths are rounded on labels."""
-
 MEDICATION_TYPES = frozenset(_DOSAGES)
-
-
-def same_amount(one: Fraction | Decimal, other: Fraction | Decimal) -> bool:
-    """Equal within the rounding of strengths on labels."""
-    a, b = Fraction(one), Fraction(other)
-    return a == b or abs(a - b) <= _TOLERANCE * max(abs(a), abs(b))
 
 
 def item(
@@ -69,17 +62,24 @@ def item(
     """
     kind = str(resource.get("resourceType"))
     medication = normalise(_concept(resource, medications), terminology)
-    spoken = spoken_dosages(resource, medication)
-    sig = _settle(read_sig([dosage for dosage, _ in spoken]), medication)
-    sig = replace(sig, text="; ".join(dict.fromkeys(words for _, words in spoken if words)))
+    dosages = _dosages(resource)
+    each = [_settle(read_sig([dosage]), medication) for dosage in dosages]
+    if medication.inferred and _counts(dosages, medication.form or ""):
+        medication = replace(medication, inferred=False)
+    sig = each[0] if len(each) == 1 else _settle(read_sig(dosages), medication)
+    spoken = [_said(one, medication) for one in each]
+    sig = replace(sig, text="; ".join(dict.fromkeys(words for words in spoken if words)))
     if resource.get("modifierExtension"):
         sig = replace(sig, complex=(*sig.complex, "an extension that changes its meaning"))
-    per_dose = _per_dose(sig.dose, medication)
-    if sig.dose_again and _disagree(sig, medication, per_dose):
+    per_dose = per_dose_amounts(sig.dose, medication)
+    if sig.dose_again and stated_twice_differently(sig, medication, per_dose):
         sig = replace(sig, complex=(*sig.complex, "the dose is stated in two ways that disagree"))
     per_day: tuple[IngredientAmount, ...] = ()
     if sig.per_day is not None and not sig.complex:
-        per_day = tuple(replace(amount, value=amount.value * sig.per_day) for amount in per_dose)
+        per_day = times(per_dose, sig.per_day)
+    elif sig.steps and (rates := mean_rate(sig.steps)):
+        taken = [times(per_dose_amounts(s.dose, medication), r) for s, r in zip(sig.steps, rates, strict=True)]
+        per_day = total(taken)
     period = _period(resource, kind)
     return Item(
         reference=reference,
@@ -104,10 +104,29 @@ def item(
 
 def spoken_dosages(resource: Mapping[str, Any], medication: Medication) -> list[tuple[Mapping[str, Any], str]]:
     """The dosages of a resource in their sequence, each in words: its text, its codes, or both."""
-    raw = resource.get(_DOSAGES[str(resource.get("resourceType"))])
-    dosages = ordered([d for d in raw if isinstance(d, Mapping)] if isinstance(raw, list) else [])
+    dosages = _dosages(resource)
     sigs = [_settle(read_sig([dosage]), medication) for dosage in dosages]
     return [(d, _said(sig, medication)) for d, sig in zip(dosages, sigs, strict=True)]
+
+
+def _dosages(resource: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    raw = resource.get(_DOSAGES[str(resource.get("resourceType"))])
+    return ordered([d for d in raw if isinstance(d, Mapping)] if isinstance(raw, list) else [])
+
+
+_COUNTED = re.compile(r"\b(tab|tbl|cap|patch|supp|lozenge)", re.IGNORECASE)
+
+
+def _counts(dosages: Sequence[Mapping[str, Any]], form: str) -> bool:
+    """Whether the instruction counts what the form is: "1 tablet" says that it comes in tablets."""
+    said = " ".join(f"{_units(dosage)} {dosage.get('text') or ''}" for dosage in dosages)
+    counted = {word.lower().replace("tbl", "tab") for word in _COUNTED.findall(said)}
+    return bool(counted) and all(word in form.lower() for word in counted)
+
+
+def _units(dosage: Mapping[str, Any]) -> str:
+    doses = (_mapping(each.get("doseQuantity")) for each in _many(dosage.get("doseAndRate")))
+    return " ".join(str(dose.get(key) or "") for dose in doses for key in ("unit", "code"))
 
 
 def _said(sig: Sig, medication: Medication) -> str:
@@ -158,48 +177,14 @@ def _concept(
 
 
 def _settle(sig: Sig, medication: Medication) -> Sig:
-    """A dose without a unit counts dosage units where the product has them; else it is not known."""
+    """What only the product tells: what a dose without a unit counts, that a patch acts through the skin."""
+    if medication.route == "transdermal" and sig.route == "topical":
+        sig = replace(sig, route=medication.route)
     if sig.dose is None or sig.dose.unit != "1":
         return sig
     if medication.strengths and all(strength.per is None for strength in medication.strengths):
         return replace(sig, dose=Amount(sig.dose.value, EACH))
     return replace(sig, complex=(*sig.complex, NO_UNIT))
-
-
-def _per_dose(dose: Amount | None, medication: Medication) -> tuple[IngredientAmount, ...]:
-    """The amount of each ingredient in one dose; empty unless it follows from what is known."""
-    if dose is None or not medication.ingredients:
-        return ()
-    strengths = medication.strengths
-    if dose.unit == EACH and strengths and all(strength.per == "h" for strength in strengths):
-        # A patch: what it gives an hour is its dose.
-        return tuple(_scaled(s.ingredient, s.value, f"{s.unit}/h", dose.value) for s in strengths)
-    if strengths and all((strength.per or EACH) == dose.unit for strength in strengths):
-        return tuple(_scaled(s.ingredient, s.value, s.unit, dose.value) for s in strengths)
-    stated = canonical_amount(dose.value, dose.unit)
-    if len(medication.ingredients) == 1 and stated and stated[1] in ("mg", "[iU]", "meq", "mmol"):
-        units = {unit[1] for s in strengths if (unit := canonical_amount(s.value, s.unit))}
-        if not units or units == {stated[1]}:
-            return (IngredientAmount(medication.ingredients[0].rxcui, stated[0], stated[1]),)
-    return ()
-
-
-def _scaled(ingredient: str, value: Decimal, unit: str, times: Decimal) -> IngredientAmount:
-    canonical = canonical_amount(value, unit) or (Fraction(value), unit)
-    return IngredientAmount(ingredient, canonical[0] * Fraction(times), canonical[1])
-
-
-def _disagree(sig: Sig, medication: Medication, per_dose: tuple[IngredientAmount, ...]) -> bool:
-    again = sig.dose_again
-    if again is None or sig.dose is None:
-        return False
-    if again.unit == sig.dose.unit:
-        return again.value != sig.dose.value
-    other = _per_dose(again, medication)
-    if not other or not per_dose:
-        return len(medication.ingredients) < 2
-    pairs = zip(other, per_dose, strict=False)
-    return any(a.unit != b.unit or not same_amount(a.value, b.value) for a, b in pairs)
 
 
 def _identifiers(resource: Mapping[str, Any]) -> tuple[str, ...]:
@@ -260,13 +245,3 @@ def _indication(resource: Mapping[str, Any]) -> str | None:
 def _days_supply(resource: Mapping[str, Any]) -> Decimal | None:
     value = _mapping(resource.get("daysSupply")).get("value")
     return Decimal(str(value)) if isinstance(value, int | float | Decimal) else None
-
-
-def understood_dose(line: Item) -> str:
-    """The dose in words: the amount of the ingredients where it is known, else as it was stated."""
-    if not line.per_dose:
-        return amount_words(line.sig.dose, line.medication)
-    return " / ".join(
-        amount_words(Amount(Decimal(a.value.numerator) / Decimal(a.value.denominator), a.unit))
-        for a in line.per_dose
-    )

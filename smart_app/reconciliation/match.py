@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from smart_app.reconciliation.alerts import alerts_of, not_checked, rules_version
+from smart_app.reconciliation.amounts import same_amount
 from smart_app.reconciliation.compare import compare, difference, same_product
-from smart_app.reconciliation.items import same_amount
 from smart_app.reconciliation.pairing import (
     ALONE,
     LIKENESS,

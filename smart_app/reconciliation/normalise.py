@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Json
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +21,7 @@ from smart_app.reconciliation.records import (
     Medication,
     Strength,
 )
-from terminology.rxnorm import Concept, Drug, NameMatch, Precision
+from terminology.drug_records import Concept, Drug, NameMatch, Precision
 from terminology.systems import NDC, RXNORM
 
 _PRECISION = {Precision.PRODUCT: 0, Precision.COMPONENT: 1, Precision.FORM: 2, Precision.INGREDIENT: 3}
@@ -29,6 +30,7 @@ _CODED = Decimal("1")
 _INFERRED = Decimal("0.9")
 _NAMED = Decimal("0.95")
 _READ = Decimal("0.8")
+_CORRECTED = Decimal("0.7")
 _SEVERAL = Decimal("0.5")
 
 
@@ -95,7 +97,18 @@ def _from_codes(
     if drug.inferred and drug.product:
         confidence = _INFERRED
         words += f", which names no form; {drug.product.name} is the only product with that strength"
-    return _medication(drug, Mapping(method, confidence, words + "."), original)
+    found = _medication(drug, Mapping(method, confidence, words + "."), original)
+    said = any(_says_product(text, drug, terminology) for text in texts)
+    return replace(found, inferred=False) if said else found
+
+
+def _says_product(text: str, drug: Drug, terminology: DrugLookup) -> bool:
+    """Whether a text beside the code names the form that the code leaves open."""
+    match = terminology.by_name(text)
+    if match is None or not match.form_named or len(match.concepts) != 1:
+        return False
+    named = terminology.drug(match.concepts[0].rxcui)
+    return named is not None and not named.inferred and named.product == drug.product
 
 
 def _contradicted(
@@ -179,10 +192,10 @@ def _amounts(drug: Drug) -> list[tuple[str, str, str, str]]:
 def _from_name(match: NameMatch, text: str, original: str, terminology: DrugLookup) -> Medication:
     drugs = [drug for concept in match.concepts if (drug := terminology.drug(concept.rxcui))]
     if len(match.concepts) == 1 and len(drugs) == 1 and match.ingredients:
-        method = MappingMethod.EXACT_NAME if match.exact else MappingMethod.NORMALISED_NAME
-        confidence = _NAMED if match.exact else _READ
-        read = Mapping(method, confidence, f"“{text}” was read as {drugs[0].concept.name}.")
-        return _medication(drugs[0], read, original)
+        method, confidence = _how(match)
+        read = Mapping(method, confidence, f"“{text}” was read as {drugs[0].concept.name}.{_slips(match)}")
+        found = _medication(drugs[0], read, original)
+        return found if match.form_named or not found.product else replace(found, inferred=True)
     if not match.ingredients:
         return _unmapped(original, MappingMethod.UNMAPPED, f"The ingredients of “{text}” are not known.")
     names = " and ".join(ingredient.name for ingredient in match.ingredients)
@@ -191,7 +204,10 @@ def _from_name(match: NameMatch, text: str, original: str, terminology: DrugLook
     else:
         words = f"“{text}” may be any of {len(match.concepts)} products of {names}."
     several = Mapping(
-        MappingMethod.AMBIGUOUS, _SEVERAL, words, tuple(concept.rxcui for concept in match.concepts)
+        MappingMethod.AMBIGUOUS,
+        _SEVERAL,
+        words + _slips(match),
+        tuple(concept.rxcui for concept in match.concepts),
     )
     return Medication(
         name=original,
@@ -204,6 +220,19 @@ def _from_name(match: NameMatch, text: str, original: str, terminology: DrugLook
         release=_common([drug.release for drug in drugs]),
         route=_common([drug.route for drug in drugs]),
     )
+
+
+def _how(match: NameMatch) -> tuple[MappingMethod, Decimal]:
+    """How a name that means one thing was understood, and how sure that is."""
+    if match.exact:
+        return MappingMethod.EXACT_NAME, _NAMED
+    if match.corrections:
+        return MappingMethod.MISSPELT_NAME, _CORRECTED
+    return MappingMethod.NORMALISED_NAME, _READ
+
+
+def _slips(match: NameMatch) -> str:
+    return "".join(f" “{written}” was taken for {meant}." for written, meant in match.corrections)
 
 
 def _by_code(concepts: Sequence[Concept]) -> list[Concept]:
@@ -251,6 +280,7 @@ def _medication(drug: Drug, mapping: Mapping, original: str) -> Medication:
         release=drug.release,
         route=drug.route,
         package=drug.package,
+        inferred=drug.inferred and drug.product is not None,
     )
 
 

@@ -8,11 +8,12 @@ Source: domain 3.3
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import lap
 import numpy
-from scipy.optimize import linear_sum_assignment
 
 from smart_app.reconciliation.compare import compare, route, same_product
 from smart_app.reconciliation.records import DifferenceKind, DrugLookup, Item
@@ -34,6 +35,7 @@ _WEIGHTS = {
     DifferenceKind.DURATION: 1,
 }
 _FORBIDDEN = 10**12
+"""Far above any sum of costs, and an integer that a double holds exactly, as are all costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,29 @@ def tiers_between(
     before: Sequence[Item], after: Sequence[Item], terminology: DrugLookup
 ) -> dict[tuple[str, str], int]:
     """The tier of every two lines that belong together in some way, by their references."""
+    facing: dict[str, list[int]] = defaultdict(list)
+    for index, other in enumerate(after):
+        for trait in _traits(other, terminology):
+            facing[trait].append(index)
+    tiers: dict[tuple[str, str], int] = {}
+    for one in before:
+        for index in {index for trait in _traits(one, terminology) for index in facing.get(trait, ())}:
+            if (found := tier(one, after[index], terminology)) is not None:
+                tiers[one.reference, after[index].reference] = found
+    return tiers
+
+
+def _traits(item: Item, terminology: DrugLookup) -> set[str]:
+    """What two lines must have in common, one thing at least, to belong together in any way."""
+    ingredients = item.medication.ingredient_key
+    classes = (found.name for key in ingredients for found in terminology.classes(key))
+    words = fold(item.medication.original)
     return {
-        (one.reference, other.reference): found
-        for one in before
-        for other in after
-        if (found := tier(one, other, terminology)) is not None
+        *(f"record {name}" for name in (item.reference, *item.based_on)),
+        *(f"identifier {name}" for name in item.identifiers),
+        *(f"ingredient {key}" for key in ingredients),
+        *(f"class {name}" for name in classes),
+        *([f"words {words}"] if words else []),
     }
 
 
@@ -114,21 +134,27 @@ def pair_up(
     tiers: Mapping[tuple[str, str], int],
 ) -> list[Pair]:
     """The cheapest pairs among the tiers of one stage; both sequences in canonical order."""
+    rows_of = {one.reference: row for row, one in enumerate(before)}
+    columns_of = {other.reference: column for column, other in enumerate(after)}
     edges = {
-        (row, column): found
-        for row, one in enumerate(before)
-        for column, other in enumerate(after)
-        if (found := tiers.get((one.reference, other.reference), ALONE)) in stage
+        (rows_of[one], columns_of[other]): found
+        for (one, other), found in tiers.items()
+        if found in stage and one in rows_of and other in columns_of
     }
     pairs = []
     for rows, columns in _clusters(edges):
-        costs = numpy.full((len(rows), len(columns)), _FORBIDDEN, dtype=numpy.int64)
+        if len(rows) == len(columns) == 1:
+            edge = rows[0], columns[0]
+            pairs.append(Pair(before[edge[0]], after[edge[1]], edges[edge]))
+            continue
+        costs = numpy.full((len(rows), len(columns)), _FORBIDDEN, dtype=numpy.float64)
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
                 if (row, column) in edges:
                     costs[i, j] = _cost(before[row], after[column], edges[row, column]) + abs(i - j)
-        for i, j in zip(*linear_sum_assignment(costs), strict=True):
-            if costs[i, j] < _FORBIDDEN:
+        _, column_of, _ = lap.lapjv(costs, extend_cost=True)
+        for i, j in enumerate(column_of):
+            if j >= 0 and costs[i, j] < _FORBIDDEN:
                 row, column = rows[i], columns[j]
                 pairs.append(Pair(before[row], after[column], edges[row, column]))
     return pairs

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from smart_app.reconciliation.amounts import same_amount
 from smart_app.reconciliation.compare import same_product, strength_words
-from smart_app.reconciliation.items import same_amount
 from smart_app.reconciliation.pairing import LINKED, Pair, shared_classes
 from smart_app.reconciliation.records import Difference, DifferenceKind, DrugLookup, Item
 

@@ -13,9 +13,9 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Protocol
 
-from terminology.rxnorm import Concept, Drug, NameMatch
+from terminology.drug_records import Concept, Drug, NameMatch
 
-ALGORITHM_VERSION = "1.1.0"
+ALGORITHM_VERSION = "2.0.0"
 """Changes whenever the same input may give another output."""
 
 
@@ -57,6 +57,7 @@ class MappingMethod(StrEnum):
     NDC = "ndc"
     EXACT_NAME = "exact-name"
     NORMALISED_NAME = "normalised-name"
+    MISSPELT_NAME = "misspelt-name"
     AMBIGUOUS = "ambiguous"
     CONTRADICTION = "contradiction"
     UNMAPPED = "unmapped"
@@ -120,6 +121,8 @@ class Medication:
     """Route implied by the form: oral, topical, inhalation ...; None when the form does not say."""
     package: str | None = None
     """Package quantity that is part of the product: "10 mL", "60 actuations"."""
+    inferred: bool = False
+    """Product and form are those of the only product of that strength: the source names no form."""
 
     @property
     def is_mapped(self) -> bool:
@@ -129,6 +132,34 @@ class Medication:
     def ingredient_key(self) -> frozenset[str]:
         """RxCUIs of the ingredients, a combination compared as a set."""
         return frozenset(ingredient.rxcui for ingredient in self.ingredients)
+
+
+class SigBasis(StrEnum):
+    """From what an instruction was understood, the surest first."""
+
+    CODES = "codes"
+    CODES_AND_TEXT = "codes-and-text"
+    TEXT = "text"
+    NOTHING = "nothing"
+
+
+SIG_CONFIDENCE = {
+    SigBasis.CODES: Decimal("1"),
+    SigBasis.CODES_AND_TEXT: Decimal("0.95"),
+    SigBasis.TEXT: Decimal("0.9"),
+    SigBasis.NOTHING: Decimal("0"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a schedule: a stage of a taper, or the days of the week on which one amount is taken."""
+
+    dose: Amount | None
+    per_day: Fraction | None
+    """Administrations a day, over the whole week: three days a week 3/7."""
+    when: tuple[str, ...] = ()
+    duration_days: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +184,20 @@ class Sig:
     """In the vocabulary of `Medication.route`; None when the source does not say."""
     beside: tuple[str, ...] = ()
     """What is said beside dose, timing and text, folded: additional and patient instructions. Only compared."""
+    steps: tuple[Step, ...] = ()
+    """A taper or amounts by day of the week, as far as it was understood; then `complex` says so."""
     unread: bool = False
     """The structure is complete, but the text beside it was not understood: it may say more."""
     complex: tuple[str, ...] = ()
     """Why this sig is not comparable: taper, sliding scale, as directed, dose range, not understood."""
+    basis: SigBasis = field(default=SigBasis.NOTHING, compare=False)
+    """Where dose and frequency come from; no part of equality: two charts may say the same in two ways."""
+
+    @property
+    def confidence(self) -> Decimal:
+        """0 (nothing understood) to 1 (coded); half of it where the instruction is not comparable."""
+        sure = SIG_CONFIDENCE[self.basis]
+        return sure / 2 if self.complex else sure
 
     @property
     def is_complete(self) -> bool:

@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from smart_app.reconciliation.dosage_json import concept_words, decimal, mapping
-from smart_app.reconciliation.records import Amount, Sig
+from smart_app.reconciliation.records import Amount, Sig, SigBasis
+from smart_app.reconciliation.schedule import schedule_of
 from smart_app.reconciliation.sig_text import NOT_UNDERSTOOD, parse_sig
 from smart_app.reconciliation.timing import coded_timing, read_timing
 from smart_app.reconciliation.vocabulary import routes
@@ -39,6 +40,8 @@ def read_sig(dosages: Sequence[Mapping[str, Any]]) -> Sig:
     same_route = {sig.route for sig in sigs}
     return Sig(
         text=text,
+        steps=schedule_of(sigs),
+        basis=max((sig.basis for sig in sigs), key=list(SigBasis).index),
         as_needed=sigs[0].as_needed if len({sig.as_needed for sig in sigs}) == 1 else None,
         route=sigs[0].route if len(same_route) == 1 else None,
         complex=tuple(dict.fromkeys(["several dosage instructions", *reasons])),
@@ -89,10 +92,22 @@ def _one(dosage: Mapping[str, Any]) -> Sig:
         as_needed_for=for_what or read.as_needed_for,
         duration_days=duration if duration is not None else read.duration_days,
         route=_more_precise(coded.route, read.route),
+        steps=() if structured else read.steps,
         beside=_beside(dosage, written),
         unread=structured and NOT_UNDERSTOOD in read.complex,
+        basis=_basis(coded, read),
         complex=tuple(dict.fromkeys(reasons)),
     )
+
+
+def _basis(coded: Sig, read: Sig) -> SigBasis:
+    """What dose and frequency were taken from: the codes, the text, or one from each."""
+    if coded.dose is not None and coded.per_day is not None:
+        return SigBasis.CODES
+    from_text = read.dose is not None or read.per_day is not None or bool(read.steps)
+    if coded.dose is not None or coded.per_day is not None:
+        return SigBasis.CODES_AND_TEXT if from_text else SigBasis.CODES
+    return SigBasis.TEXT if from_text else SigBasis.NOTHING
 
 
 def _more(dosage: Mapping[str, Any]) -> list[str]:

@@ -5,26 +5,23 @@ Every word has to be accounted for. What is left over makes the sig `complex`; n
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from smart_app.reconciliation.records import Amount, Sig
-from smart_app.reconciliation.vocabulary import phrases
+from smart_app.reconciliation.schedule import read_schedule
+from smart_app.reconciliation.sig_words import number, plain_words
+from smart_app.reconciliation.vocabulary import WEEK, phrases
 from terminology.units import canonical_unit
 
 NOT_UNDERSTOOD = "not understood"
+_LONGEST = 1000
+"""Characters of an instruction that is still one; a letter pasted into the field is not read."""
 
-_NUMBER_WORDS = {
-    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
-    "eight": "8", "nine": "9", "ten": "10", "twelve": "12", "half": "0.5",
-}  # fmt: skip
 _HOURS = {"hour": 1, "hours": 1, "hr": 1, "hrs": 1, "h": 1}
 _DAYS = {"day": 1, "days": 1, "week": 7, "weeks": 7, "wk": 7, "month": 30, "months": 30}
-_TOKEN = re.compile(r"\d+(?:\.\d+)?(?:/\d+)?|\.\d+|[a-zµμ%\[\]{}']+|[-/:(),;]")
-_SAID_TWICE = re.compile(r"\b([a-z]+) \((\d+)\)")
-_TIME = re.compile(r"\bat (\d{1,2})(?::(\d{2}))? ?([ap])m\b")
 
 
 @dataclass(slots=True)
@@ -49,38 +46,25 @@ class _Reading:
     unread: list[str] = field(default_factory=list)
 
 
+@lru_cache(maxsize=4096)
 def parse_sig(text: str) -> Sig:
-    """Read one written instruction; an empty one is simply unknown."""
-    reading = _Reading()
-    lowered = text.lower().replace("½", " 1/2").replace("¼", " 1/4").replace("–", "-").replace("×", "x")
-    lowered = re.sub(r"(?<=\d),(?=\d{3}\b)", "", lowered)
-    lowered = re.sub(r"\b(?:[a-z]\.){2,}", lambda found: found[0].replace(".", "") + " ", lowered)
-    lowered = _SAID_TWICE.sub(
-        lambda found: found[2] if _NUMBER_WORDS.get(found[1]) == found[2] else found[0], lowered
-    )
-    lowered = _TIME.sub(lambda found: _clock(found, reading), lowered)
-    lowered = re.sub(r"(?<=[a-z])\.", " ", lowered).replace("1 and 1/2", "1.5").replace("1 1/2", "1.5")
-    lowered = re.sub(r"\b(one|two|three) and (?:a half|one half|1/2)", r"\1.5", lowered)
-    lowered = re.sub(r"\b(one|two|three)\.5", lambda m: _NUMBER_WORDS[m[1]] + ".5", lowered)
-    lowered = re.sub(r"\bhalf (?:a |of a )?(?=tab|cap)", "0.5 ", lowered).replace("one 0.5", "0.5")
-    words = [_NUMBER_WORDS.get(word, word) for word in _TOKEN.findall(lowered)]
+    """Read one written instruction; an empty one is simply unknown, one of several steps has `steps`."""
+    if len(text) > _LONGEST:
+        return Sig(text=text, complex=(NOT_UNDERSTOOD,))
+    sig = _parse(text)
+    if sig.complex and (found := read_schedule(text, _parse)):
+        kind, steps = found
+        return Sig(text=text, steps=steps, route=sig.route, complex=(kind,))
+    return sig
+
+
+def _parse(text: str) -> Sig:
+    words, times = plain_words(text)
+    reading = _Reading(times=times)
     index = 0
     while index < len(words):
         index = _step(words, index, reading)
     return _sig(text, reading)
-
-
-def _clock(found: re.Match[str], reading: _Reading) -> str:
-    hour = int(found[1]) % 12 + (12 if found[3] == "p" else 0)
-    reading.times.add(f"{hour:02d}:{found[2] or '00'}:00")
-    return " "
-
-
-def _number(word: str) -> Fraction | None:
-    try:
-        return Fraction(word) if word[0].isdigit() or word[0] == "." else None
-    except (ValueError, ZeroDivisionError):
-        return None
 
 
 def _decimal(value: Fraction) -> Decimal:
@@ -106,18 +90,18 @@ def _every(words: list[str], index: int, reading: _Reading) -> int:
     word = words[index]
     if word not in ("every", "q"):
         return 0
-    number = _number(_at(words, index + 1) or "x")
-    if number is None or number == 0:
+    count = number(_at(words, index + 1))
+    if count is None or count == 0:
         return 0
     after = index + 2
-    if _at(words, after) in ("-", "to") and _number(_at(words, after + 1) or "x") is not None:
+    if _at(words, after) in ("-", "to") and number(_at(words, after + 1)) is not None:
         reading.complex.append("a range of intervals")
         after += 2
     unit = _at(words, after)
     if unit in _HOURS:
-        reading.rates.append(Fraction(24) / number)
+        reading.rates.append(Fraction(24) / count)
     elif unit in _DAYS or unit == "d":
-        reading.rates.append(Fraction(1) / (number * _DAYS.get(unit, 1)))
+        reading.rates.append(Fraction(1) / (count * _DAYS.get(unit, 1)))
     else:
         return 0
     return after + 1
@@ -125,8 +109,8 @@ def _every(words: list[str], index: int, reading: _Reading) -> int:
 
 def _times(words: list[str], index: int, reading: _Reading) -> int:
     """`3 times a day`, `2 times per week`, `3 x daily`."""
-    number = _number(words[index])
-    if number is None or _at(words, index + 1) not in ("times", "time", "x"):
+    count = number(words[index])
+    if count is None or _at(words, index + 1) not in ("times", "time", "x"):
         return 0
     after = index + 2
     if _at(words, after) == "daily":
@@ -137,40 +121,51 @@ def _times(words: list[str], index: int, reading: _Reading) -> int:
         days, after = _DAYS[words[after + 1]], after + 2
     else:
         return 0
-    reading.rates.append(number / days)
+    reading.rates.append(count / days)
     return after
 
 
 def _duration(words: list[str], index: int, reading: _Reading) -> int:
     """`for 7 days`, `x 10 days`."""
-    number = _number(_at(words, index + 1) or "x")
-    if words[index] not in ("for", "x") or number is None:
+    count = number(_at(words, index + 1))
+    if words[index] not in ("for", "x") or count is None:
         return 0
     after = index + 2
     if _at(words, after) == "more":
         after += 1
     if (unit := _at(words, after)) not in _DAYS:
         return 0
-    reading.duration = number * _DAYS[unit]
+    reading.duration = count * _DAYS[unit]
     return after + 1
 
 
 def _amount(words: list[str], index: int, reading: _Reading) -> int:
     """`2 tablets`, `1-2 puffs`, `500 mg`."""
-    number = _number(words[index])
-    if number is None:
+    count = number(words[index])
+    if count is None:
         return 0
     after, high = index + 1, None
     if _at(words, after) in ("-", "to", "or"):
-        high = _number(_at(words, after + 1) or "x")
+        high = number(_at(words, after + 1))
         after += 2 if high is not None else 0
     if (unit := canonical_unit(_at(words, after))) is None or _at(words, after) in ("1", ""):
-        return 0
-    reading.amounts.append(Amount(_decimal(number * unit.factor), unit.unit))
+        return _bare_count(words, index, reading) if high is None else 0
+    reading.amounts.append(Amount(_decimal(count * unit.factor), unit.unit))
     if high is not None:
         reading.high = Amount(_decimal(high * unit.factor), unit.unit)
         reading.complex.append("a range of doses")
     return after + 1
+
+
+def _bare_count(words: list[str], index: int, reading: _Reading) -> int:
+    """`1 po bid`, `take 1 daily`: what is counted only the product tells. `2 daily` may be twice one."""
+    following = phrases().get(_at(words, index + 1), ())
+    kinds = {p.kind for p in following if tuple(words[index + 1 : index + 1 + len(p.words)]) == p.words}
+    first = index == 0 or words[index - 1] in ("take", "give", "chew", "swallow")
+    if not first or not ("route" in kinds or (kinds & {"rate", "when"} and words[index] == "1")):
+        return 0
+    reading.amounts.append(Amount(_decimal(Fraction(words[index])), "1"))
+    return index + 1
 
 
 def _phrase(words: list[str], index: int, reading: _Reading) -> int:
@@ -193,8 +188,12 @@ def _phrase(words: list[str], index: int, reading: _Reading) -> int:
             reading.meals.add(phrase.value)
         case "day":
             reading.days.add(phrase.value)
+            last = phrase.value
             while (following := _next_day(words, after)) is not None:
-                reading.days.add(words[following][:3])
+                if _at(words, following - 1) in ("-", "to", "through"):
+                    reading.days.update(_days_between(last, words[following][:3]))
+                last = words[following][:3]
+                reading.days.add(last)
                 after = following + 1
         case "route":
             reading.routes.add(phrase.value)
@@ -206,7 +205,7 @@ def _phrase(words: list[str], index: int, reading: _Reading) -> int:
         case "prn":
             reading.as_needed = True
             start = after + 1 if _at(words, after) == "for" else after
-            if start > after and _number(_at(words, start) or "x") is None:
+            if start > after and number(_at(words, start)) is None:
                 after = next((i for i in range(start, len(words)) if _ends_reason(words, i)), len(words))
             else:
                 start = after
@@ -238,7 +237,7 @@ _ONE_MOMENT = tuple({precise, rough} for precise, rough in _WITHIN.items())
 
 def _ends_reason(words: list[str], index: int) -> bool:
     """Whether the reason after `as needed for` is over: a stop, a number, or a phrase that says something."""
-    if words[index] in ",;(" or _number(words[index]) is not None:
+    if words[index] in ",;(" or number(words[index]) is not None:
         return True
     return any(
         tuple(words[index : index + len(phrase.words)]) == phrase.words and phrase.kind != "noise"
@@ -247,13 +246,19 @@ def _ends_reason(words: list[str], index: int) -> bool:
 
 
 def _next_day(words: list[str], index: int) -> int | None:
-    """Where the next day of an enumeration stands: `, Wednesday and Friday`."""
-    while _at(words, index) in (",", "and", "on"):
+    """Where the next day of an enumeration stands: `, Wednesday and Friday`, `/Wed/Fri`, `- Fri`."""
+    if _at(words, index) in ("-", "to", "through"):
         index += 1
-    return index if _at(words, index).removesuffix("s") in _WEEKDAYS else None
+    else:
+        while _at(words, index) in (",", "/", "and", "on"):
+            index += 1
+    return index if any(p.kind == "day" for p in phrases().get(_at(words, index), ())) else None
 
 
-_WEEKDAYS = frozenset({"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"})
+def _days_between(first: str, last: str) -> list[str]:
+    """`mon` to `fri`, over the end of the week if need be."""
+    start, length = WEEK.index(first), (WEEK.index(last) - WEEK.index(first)) % 7
+    return [WEEK[(start + day) % 7] for day in range(length)]
 
 
 _SHORT_WHEN = {"evening": "EVE", "afternoon": "AFT", "bedtime": "HS", "night": "NIGHT", "noon": "NOON"}

@@ -32,6 +32,10 @@ class Phrase:
     value: str
 
 
+WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""FHIR days of week, in their order."""
+
+
 @cache
 def timing_codes() -> dict[str, TimingCode]:
     """By code, in capitals."""

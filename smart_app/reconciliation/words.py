@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from smart_app.reconciliation.records import Amount, Item, Medication, Sig
+from smart_app.reconciliation.vocabulary import WEEK
 
 _UNITS = {
     "{each}": "",
@@ -117,6 +118,8 @@ def dosage_words(sig: Sig, medication: Medication | None = None) -> str:
 
     What these words cannot say (a range of frequencies, a maximum) is named in brackets.
     """
+    if sig.steps:
+        return steps_words(sig, medication)
     parts = [_dose_words(sig, medication)] if sig.dose else []
     parts += [sig.route] if sig.route else []
     parts += [rate_words(sig.per_day)] if sig.per_day is not None else []
@@ -127,6 +130,18 @@ def dosage_words(sig: Sig, medication: Medication | None = None) -> str:
     words = "; ".join([" ".join(parts), *sig.beside]) if parts else "; ".join(sig.beside)
     unsaid = [why for why in sig.complex if why != _RANGE or sig.dose_high is None]
     return f"{words} ({'; '.join(unsaid)})".strip() if unsaid else words
+
+
+def steps_words(sig: Sig, medication: Medication | None = None) -> str:
+    """`40 mg once daily for 3 days, then 20 mg once daily`; side by side: `1 tablet on Mondays; ...`."""
+    taper = any(step.duration_days is not None for step in sig.steps)
+    said = []
+    for step in sig.steps:
+        rate = [] if step.per_day is None or set(step.when) & set(WEEK) else [rate_words(step.per_day)]
+        when = [when_words(step.when)] if step.when else []
+        length = [duration_words(step.duration_days)] if step.duration_days is not None else []
+        said.append(" ".join([amount_words(step.dose, medication), *rate, *when, *length]))
+    return (", then " if taper else "; ").join(said)
 
 
 _RANGE = "a range of doses"

@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from terminology.rxnorm import Precision, RxNorm, ndc11_forms
+from terminology.drug_records import Precision
+from terminology.rxnorm import RxNorm, ndc11_forms
 
 ANCHORS = {
     "314076": "lisinopril 10 MG Oral Tablet",
@@ -176,10 +177,52 @@ def test_a_tie_is_never_picked(rxnorm: RxNorm, text: str, ingredient: str) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["grandma's blue pill", "lisinoprill 10 mg", "lisinopril 10 mg or something", "", "10 mg", "tablet", "/"],
+    ["grandma's blue pill", "lsnoprl 10 mg", "lisinopril 10 mg or something", "", "10 mg", "tablet", "/"],
 )
 def test_a_text_with_a_word_that_is_not_understood_names_nothing(rxnorm: RxNorm, text: str) -> None:
     assert rxnorm.by_name(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("lisinoprill 10 mg", "lisinopril 10 MG"),
+        ("metfromin hydrochloride 500 MG Oral Tablet", "metformin hydrochloride 500 MG Oral Tablet"),
+        ("spironolactne 25 mg tablet", "spironolactone 25 MG Oral Tablet"),
+        ("Celebrax 200 mg capsule", "celecoxib 200 MG Oral Capsule [Celebrex]"),
+    ],
+)
+def test_a_slip_of_the_pen_is_read_as_the_one_drug_it_can_mean(rxnorm: RxNorm, text: str, meant: str) -> None:
+    match = rxnorm.by_name(text)
+    assert match is not None
+    assert [concept.name for concept in match.concepts] == [meant]
+    assert match.corrections
+    assert not match.exact
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Two slips from hydralazine, three from hydroxyzine; both come in 25 mg.
+        "hydroxalazine 25 mg tablet",
+        # One slip from prednisone, two from prednisolone; both come in 10 mg.
+        "prednissone 10 mg tablet",
+        # The first letter has to be right.
+        "tisinopril 10 mg",
+        # Near lisinopril, but that does not come in 12 mg.
+        "lisinoprill 12 mg",
+    ],
+)
+def test_a_word_between_two_drugs_or_without_their_strength_is_not_guessed(rxnorm: RxNorm, text: str) -> None:
+    assert rxnorm.by_name(text) is None
+
+
+def test_a_brand_without_a_code_is_known_by_its_products(rxnorm: RxNorm) -> None:
+    alone, with_strength = rxnorm.by_name("Lipitor"), rxnorm.by_name("lipitor 40 mg tab")
+    assert alone is not None
+    assert with_strength is not None
+    assert (alone.concepts, [found.name for found in alone.ingredients]) == ((), ["atorvastatin"])
+    assert [found.name for found in with_strength.concepts] == ["atorvastatin 40 MG Oral Tablet [Lipitor]"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from click.testing import CliRunner
 from fhir.resources.R4B import get_fhir_model_class
 
 from smart_app.discharge_cases.__main__ import write
-from smart_app.discharge_cases.cases import discharge_case, discharge_cases
-from smart_app.discharge_cases.edits import EDITS
+from smart_app.discharge_cases.cases import CASE_EDITS, discharge_case, discharge_cases
+from smart_app.discharge_cases.combined import slip
 from smart_app.discharge_cases.formulary import by_rxcui, parts, products
+from smart_app.discharge_cases.special import specials
 from smart_app.discharge_cases.story import discharge_story
 from terminology.rxnorm import RxNorm, open_rxnorm
 
@@ -43,6 +45,33 @@ def test_every_product_has_the_code_name_and_ingredients_of_the_vocabulary(rxnor
         assert rxnorm.concept(rxcui) is not None, product.name
 
 
+def test_every_other_product_has_the_code_and_name_of_the_vocabulary(rxnorm: RxNorm) -> None:
+    for special in specials():
+        drug = rxnorm.drug(special.rxcui)
+        assert drug is not None
+        assert drug.concept.name == special.name
+        assert all(component.ingredient for component in drug.components)
+        for code, name in special.brands:
+            brand = rxnorm.drug(code)
+            assert brand is not None
+            assert (brand.concept.name, brand.product) == (name, drug.concept)
+    for product in products():
+        if product.strength_rxcui:
+            strength = rxnorm.concept(product.strength_rxcui)
+            assert strength is not None
+            assert strength.tty == "SCDC"
+            assert strength.name.lower() in product.name.lower()
+
+
+def test_a_slip_of_the_pen_changes_one_long_word() -> None:
+    name = "metformin hydrochloride 500 MG Oral Tablet"
+    for seed in range(50):
+        if (wrong := slip(name, Random(seed))) is not None:
+            pairs = zip(wrong.split(), name.split(), strict=True)
+            assert sum(one != other for one, other in pairs) == 1
+    assert slip("salt 5 MG Oral Tablet", Random(1)) is None
+
+
 def test_the_same_seed_gives_the_same_case() -> None:
     one, again, other = discharge_case(7), discharge_case(7), discharge_case(8)
     assert json.dumps(one.bundle) == json.dumps(again.bundle)
@@ -52,7 +81,7 @@ def test_the_same_seed_gives_the_same_case() -> None:
 
 def test_every_edit_occurs_and_every_answer_points_at_lines_of_the_bundle() -> None:
     seen: Counter[str] = Counter()
-    for case in discharge_cases(3, 150):
+    for case in discharge_cases(3, 200):
         there = {f"{e['resource']['resourceType']}/{e['resource']['id']}" for e in case.bundle["entry"]}
         listed = [
             entry["item"]["reference"]
@@ -65,7 +94,7 @@ def test_every_edit_occurs_and_every_answer_points_at_lines_of_the_bundle() -> N
             seen[group["edit"]] += 1
             assert set(group["before"]) | set(group["after"]) <= set(listed)
             assert set(group["evidence"]) <= there
-    assert set(seen) == set(EDITS)
+    assert set(seen) == set(CASE_EDITS)
 
 
 def test_no_two_edits_of_a_case_concern_related_drugs() -> None:

@@ -171,3 +171,59 @@ def test_parts_of_a_sig_are_read_in_any_wording(
     sig = parse_sig(f"{verb} {dose[0]} {route} {rate[0]}{' as needed' if needed else ''}")
     assert sig.dose == Amount(Decimal(dose[1]), "{each}")
     assert (sig.per_day, sig.route, sig.as_needed, sig.complex) == (rate[1], "oral", needed, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "dose", "per_day"),
+    [
+        ("Take 1 tablet (20 mg total) by mouth daily.", "1 {each}", 1),
+        ("Take 1 tablet (500 mg total) by mouth 2 (two) times daily with meals.", "1 {each}", 2),
+        ("Take 0.5 tablets (12.5 mg total) by mouth 2 (two) times a day", "0.5 {each}", 2),
+        ("Take one-half tablet by mouth daily", "0.5 {each}", 1),
+        ("take 1 tablet by oral route 2 times every day", "1 {each}", 2),
+        ("1 tablet(s) by mouth twice daily", "1 {each}", 2),
+        ("Inject 0.4 mL (40 mg total) into the skin every 12 (twelve) hours", "0.4 mL", 2),
+        ("Inhale 2 puffs into the lungs every 6 (six) hours", "2 {actuat}", 4),
+        ("Place 1 patch onto the skin every third day", "1 {each}", Fraction(1, 3)),
+        ("Take 6 tablets by mouth every Monday", "6 {each}", Fraction(1, 7)),
+        ("1 tab Mon-Fri", "1 {each}", Fraction(5, 7)),
+        ("1 tab po qd for blood pressure", "1 {each}", 1),
+        ("Take 1 tablet by mouth daily. Do not crush or chew.", "1 {each}", 1),
+        ("1 po bid", "1 1", 2),
+    ],
+)
+def test_what_charts_commonly_say_is_understood_whole(text: str, dose: str, per_day: Fraction | int) -> None:
+    sig = parse_sig(text)
+    assert sig.dose is not None
+    assert (f"{sig.dose.value} {sig.dose.unit}", sig.per_day, sig.complex) == (dose, per_day, ())
+
+
+@pytest.mark.parametrize("text", ["2 daily", "1 tablet " + "daily " * 400, "1 drop OD daily"])
+def test_what_may_mean_two_things_is_not_understood(text: str) -> None:
+    assert "not understood" in parse_sig(text).complex
+
+
+@pytest.mark.parametrize(
+    ("dosage", "basis", "confidence"),
+    [
+        (
+            {
+                "doseAndRate": [{"doseQuantity": {"value": 1, "unit": "tablet"}}],
+                "timing": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}},
+            },
+            "codes",
+            "1",
+        ),
+        (
+            {"doseAndRate": [{"doseQuantity": {"value": 1, "unit": "tablet"}}], "text": "daily"},
+            "codes-and-text",
+            "0.95",
+        ),
+        ({"text": "1 tablet daily"}, "text", "0.9"),
+        ({"text": "1 to 2 tablets daily"}, "text", "0.45"),
+        ({"text": "as directed"}, "nothing", "0"),
+    ],
+)
+def test_a_sig_says_what_it_was_understood_from(dosage: dict[str, Any], basis: str, confidence: str) -> None:
+    sig = read_sig([dosage])
+    assert (sig.basis, sig.confidence) == (basis, Decimal(confidence))
