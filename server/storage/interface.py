@@ -11,7 +11,8 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from server.fhir.custom_parameters import CustomParameters
 from server.fhir.index_rows import IndexRows
@@ -30,6 +31,9 @@ from server.storage.partners import PartnerStore
 from server.storage.relationships import Relationships
 from server.storage.sign_in import SignInStore
 from server.storage.worker_rows import WorkerRows
+
+if TYPE_CHECKING:
+    from server.storage.definitions import StoredDefinitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +347,12 @@ class Reader(Protocol):
         Raises: as `search`.
         """
 
+    def definitions(self, visible: Visibility) -> AbstractContextManager[StoredDefinitions]:
+        """The value sets, code systems and concept maps that are known here, and stored where it is visible.
+
+        Inside the block looking them up raises: FhirError too-costly, as a search.
+        """
+
     def members(self, record: Record, visible: Visibility, count: int, after: Position | None) -> RecordPage:
         """A page of what belongs to a record, the Patient or Encounter itself left out, in an order that no
         write changes.
@@ -424,7 +434,12 @@ class Writer(Reader, Protocol):
 
 
 class Store(Protocol):
-    """What `open_store` gives. Safe to share between threads, and across fork."""
+    """What `open_store` gives. Safe to share between threads, and across fork.
+
+    vocabulary: the folder of the terminology's file, None where none is used.
+    """
+
+    vocabulary: Path | None
 
     @property
     def authorization(self) -> AuthorizationStore:
