@@ -27,7 +27,6 @@ class Words:
         return False
 
 
-def words(text: str) -> Words | None:
-    """The words of a text, None where it has none."""
-    begun = tuple(dict.fromkeys(fold(text).split()))
-    return Words(text, begun) if begun else None
+def words(text: str) -> Words:
+    """The words of a text."""
+    return Words(text, tuple(dict.fromkeys(fold(text).split())))

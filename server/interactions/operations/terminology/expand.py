@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.errors import FhirError
 from server.fhir.json_codec import encode
 from server.interactions.call import Call
 from server.interactions.operations.definition import Arguments
@@ -69,12 +68,8 @@ def expand(call: Call[Reader], arguments: Arguments) -> InteractionResponse:
 
 def _wanted(arguments: Arguments) -> Wanted:
     one = arguments.one
-    text = one("filter")
-    asked = words(text) if text is not None else None
-    if text is not None and asked is None:
-        raise FhirError("invalid-search", "the filter has no word", "")
     return Wanted(
-        words=asked,
+        words=words(one("filter")) if one("filter") is not None else None,
         offset=one("offset") or 0,
         count=one("count"),
         active=bool(one("activeOnly")),
