@@ -1,64 +1,25 @@
-"""The shipped RxNorm tables read and joined: every concept that says something about a drug, resolved.
+"""What RxNorm says about each drug, resolved from the concepts and relations of a release.
 
-Pure but for reading the package's own data. What the tables cannot resolve stays unresolved.
+Reads the file that is being built, so that a release of any size is resolved alike and memory grows with
+its drugs alone. What the release cannot resolve stays unresolved.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import hashlib
 import re
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.resources import files
 
 from terminology.dose_form import DoseForm, dose_forms, package_of, release_of, trailing_form
+from terminology.tables import rows
 from terminology.units import canonical_unit
 
-_DATA = files("terminology") / "data"
-_TABLES = {
-    "concepts": "rxnorm/concepts.tsv.gz",
-    "relations": "rxnorm/relations.tsv.gz",
-    "ndc": "rxnorm/ndc11.tsv.gz",
-    "drugs": "rxnorm/drugs_flat.tsv.gz",
-    "dose_forms": "rxnorm/dose_forms.tsv",
-    "aliases": "rxnorm/ingredient_aliases.tsv",
-    "units": "units.tsv",
-    "class_members": "drug_classes/class_members.tsv.gz",
-    "classes": "drug_classes/classes.tsv",
-    "fda_classes": "drug_classes/fda_ndc_pharm_class_by_ingredient_2019.tsv.gz",
-}
-RELEASE = "rxnorm-2025-11"
 _STRENGTH = re.compile(r"^(?P<name>.+?) (?P<value>[0-9.]+) (?P<unit>[A-Z%/-]+)$")
 _BRAND = re.compile(r"^(?P<generic>.+) \[(?P<brand>[^\]]+)\]$")
 _GROUPED_FORM = frozenset({"SCDF", "SCDFP", "SBDF", "SBDFP", "SCDG", "SCDGP", "SBDG"})
 _FILLER = "inert ingredients"
-
-
-def content_hash() -> str:
-    """SHA-256 over every shipped table, in a fixed order; names the built file."""
-    digest = hashlib.sha256()
-    for name in sorted(_TABLES.values()):
-        digest.update(name.encode())
-        digest.update((_DATA / name).read_bytes())
-    return digest.hexdigest()
-
-
-def code_hash() -> str:
-    """SHA-256 over the code that turns the tables into rows: another reading is another file."""
-    digest = hashlib.sha256()
-    for module in ("dose_form.py", "names.py", "release.py", "store.py", "units.py"):
-        digest.update((files("terminology") / module).read_bytes())
-    return digest.hexdigest()
-
-
-def rows(table: str) -> Iterator[dict[str, str]]:
-    """Rows of one shipped table by its short name."""
-    raw = (_DATA / _TABLES[table]).read_bytes()
-    text = (gzip.decompress(raw) if _TABLES[table].endswith(".gz") else raw).decode("utf-8")
-    return csv.DictReader(text.splitlines(), delimiter="\t")
 
 
 ComponentRow = tuple[str | None, str, str | None, str | None, str | None]
@@ -98,19 +59,40 @@ def _strength(value: str, unit: str) -> tuple[str | None, str | None, str | None
 
 
 class Release:
-    """The tables joined. Build once, read `drugs`, drop."""
+    """One version of RxNorm, joined. Build once, read `drugs`, drop."""
 
-    def __init__(self) -> None:
-        self.concepts = {row["rxcui"]: (row["tty"], row["name"]) for row in rows("concepts")}
-        self.parents: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-        self.children: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for row in rows("relations"):
-            self.parents[row["rxcui1"]][row["rela"]].append(row["rxcui2"])
-            self.children[row["rxcui2"], row["rela"]].append(row["rxcui1"])
+    def __init__(self, database: sqlite3.Connection, system: int) -> None:
+        self._database = database
+        self._system = system
+        self.concepts: dict[str, tuple[str, str]] = {
+            code: (kind, display)
+            for code, kind, display in database.execute(
+                "select code, kind, display from concept where cs = ? order by code", (system,)
+            )
+        }
         self._ingredient_by_name = self._index_ingredient_names()
         self._generic_by_name = {
             name.lower(): rxcui for rxcui, (tty, name) in self.concepts.items() if tty in ("SCD", "GPCK")
         }
+
+    def _parents(self, rxcui: str, rel: str) -> list[str]:
+        """What a concept stands in a relation to."""
+        found = self._database.execute(
+            "select p.code from concept c join edge on child = c.id join concept p on p.id = parent"
+            " where c.cs = ? and c.code = ? and rel = ? order by p.code",
+            (self._system, rxcui, rel),
+        )
+        return [code for (code,) in found]
+
+    def _children(self, rxcui: str, rel: str) -> list[str]:
+        """What stands in a relation to a concept."""
+        found = self._database.execute(
+            "select c.code from concept p join edge on parent = p.id and rel = ?3"
+            " join concept c on c.id = child"
+            " where p.cs = ?1 and p.code = ?2 order by c.code",
+            (self._system, rxcui, rel),
+        )
+        return [code for (code,) in found]
 
     def _index_ingredient_names(self) -> dict[str, str]:
         """Names of ingredients -> IN; a salt goes to its IN where a component states both."""
@@ -118,10 +100,10 @@ class Release:
         for rxcui, (tty, _) in self.concepts.items():
             if tty != "SCDC":
                 continue
-            bases, salts = (self.parents[rxcui][r] for r in ("has_ingredient", "has_precise_ingredient"))
+            bases, salts = (self._parents(rxcui, r) for r in ("has_ingredient", "has_precise_ingredient"))
             if len(bases) == len(salts) == 1 and salts[0] in self.concepts:
                 found.setdefault(self.concepts[salts[0]][1].lower(), bases[0])
-        found.update((row["name"], row["rxcui"]) for row in rows("aliases"))
+        found.update((row["name"], row["rxcui"]) for row in rows("rxnorm/ingredient_aliases.tsv"))
         return found
 
     def _ingredient(self, name: str) -> str | None:
@@ -137,7 +119,7 @@ class Release:
     def drugs(self) -> Iterator[DrugRow]:
         """Every concept that resolves to ingredients, products first."""
         products: dict[str, DrugRow] = {}
-        for row in rows("drugs"):
+        for row in rows("rxnorm/drugs_flat.tsv.gz"):
             products[row["rxcui"]] = self._product(row)
         yield from products.values()
         by_brand: dict[str, set[str]] = defaultdict(set)
@@ -184,12 +166,12 @@ class Release:
         generic_name = named["generic"] if named else row["name"]
         if row["tty"] == "SBD":
             drug.brand = drug.brand or (named["brand"] if named else None)
-            linked = self.parents[rxcui]["tradename_of"]
+            linked = self._parents(rxcui, "tradename_of")
             drug.product = linked[0] if linked else self._generic_by_name.get(generic_name.lower())
         else:
             drug.product = rxcui
         if not drug.components:
-            for component in self.parents[drug.product or rxcui]["consists_of"]:
+            for component in self._parents(drug.product or rxcui, "consists_of"):
                 drug.components += self._component(component, self.concepts[component][1], {}).components
         form = row["dose_form"] if row["dose_form"] in dose_forms() else trailing_form(generic_name)
         self._form(form or "", row["prefix"], drug)
@@ -197,14 +179,14 @@ class Release:
 
     def _component(self, rxcui: str, name: str, products: dict[str, DrugRow]) -> DrugRow:
         drug = DrugRow(rxcui, "component")
-        bases = self.parents[rxcui]["has_ingredient"]
+        bases = self._parents(rxcui, "has_ingredient")
         for part in name.split(" / "):
             if found := _STRENGTH.match(part):
                 base = self._ingredient(found["name"]) or (bases[0] if len(bases) == 1 else None)
                 drug.components.append((base, found["name"], *_strength(found["value"], found["unit"])))
         only = [
             product
-            for product in self.children[rxcui, "consists_of"]
+            for product in self._children(rxcui, "consists_of")
             if product in products and len(products[product].components) == len(drug.components)
         ]
         if len(only) == 1:
@@ -220,7 +202,7 @@ class Release:
             drug.product = rxcui
         elif named:
             drug.product = self._generic_by_name.get(named["generic"].lower())
-        parts = [products[part] for part in self.parents[rxcui]["contains"] if part in products]
+        parts = [products[part] for part in self._parents(rxcui, "contains") if part in products]
         inside = {
             component[0]: (component[0], component[1], None, None, None)
             for part in parts
@@ -241,13 +223,3 @@ class Release:
             self._form(form, "", drug)
             drug.components = self._named(generic.removesuffix(" " + form))
         return drug
-
-    def classes(self) -> Iterator[tuple[str, str, str]]:
-        """(ingredient, class id, class name) of established pharmacologic classes, FDA and DailyMed."""
-        names = {row["class_id"]: row["class_name"] for row in rows("classes")}
-        for row in rows("class_members"):
-            if row["class_type"] == "EPC" and row["class_id"] in names:
-                yield row["rxcui"], row["class_id"], names[row["class_id"]]
-        for row in rows("fda_classes"):
-            if row["type"] == "EPC" and row["class_id"]:
-                yield row["rxcui"], row["class_id"], names.get(row["class_id"], row["class"])

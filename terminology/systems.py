@@ -1,6 +1,7 @@
 """Canonical URIs of the code systems Baton speaks of. One constant a system, nothing else.
 
-Source: hl7.org/fhir/R4/terminologies-systems.html and terminology.hl7.org
+Source: hl7.org/fhir/R4/terminologies-systems.html, terminology.hl7.org, and the HL7 OID registry for
+MeSH and the unique ids of the U.S. Department of Veterans Affairs.
 """
 
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
@@ -13,6 +14,9 @@ CVX = "http://hl7.org/fhir/sid/cvx"
 ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
 ATC = "http://www.whocc.no/atc"
 MED_RT = "http://va.gov/terminology/medrt"
+MESH = "urn:oid:2.16.840.1.113883.6.177"
+VUID = "urn:oid:2.16.840.1.113883.6.233"
+PLACE_OF_SERVICE = "https://www.cms.gov/Medicare/Coding/place-of-service-codes/Place_of_Service_Code_Set"
 NPI = "http://hl7.org/fhir/sid/us-npi"
 
 V3_ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"

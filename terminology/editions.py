@@ -1,0 +1,123 @@
+"""The files of a terminology directory: which one is current, how the next takes its place, which may go.
+
+A file is named by what it was built from, so a new release is a new file: readers of the one before keep
+it. What a deployment loaded itself is known by a pointer beside the files, `BASE.current`, where BASE
+stands for the tables and the code of one version of Baton. Versions of Baton that run side by side, as
+during an upgrade, so never move each other's pointer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from terminology.tables import content_hash
+
+SUFFIX = ".sqlite"
+_POINTER = ".current"
+
+
+@cache
+def base() -> str:
+    """Short hash of the tables that ship and of the code that reads them."""
+    digest = hashlib.sha256(content_hash().encode())
+    package = files("terminology")
+    code = [(folder, entry) for folder in (package, package / "loaders") for entry in folder.iterdir()]
+    for _, entry in sorted(code, key=lambda found: str(found[1])):
+        if entry.name.endswith(".py") and entry.name != "cli.py":
+            digest.update(entry.name.encode() + b"\0" + entry.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def base_name() -> str:
+    """Name of the file that the shipped tables alone build."""
+    return f"terminology-{base()}{SUFFIX}"
+
+
+def current(directory: Path) -> Path | None:
+    """The file that readers open now; None before it is built."""
+    path = directory / (_pointed(directory / (base() + _POINTER)) or base_name())
+    return path if path.exists() else None
+
+
+def previous(directory: Path) -> Path | None:
+    """The file with loads of another version of Baton, to carry them over from; the newest of several."""
+    pointers = sorted(directory.glob(f"*{_POINTER}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    paths = (directory / (_pointed(pointer) or "") for pointer in pointers if pointer.stem != base())
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _pointed(pointer: Path) -> str | None:
+    try:
+        name = pointer.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return name if name and Path(name).name == name else None
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """One builder of a directory at a time; waits for the other."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / ".lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def scratch(directory: Path) -> Iterator[Path]:
+    """An empty file in the directory, gone at the end unless it was published."""
+    directory.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=directory, prefix="terminology-", suffix=".building")
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def publish(built: Path, directory: Path, name: str) -> Path:
+    """Make a finished file the current one, in one step; durable before readers can find it."""
+    os.chmod(built, 0o644)
+    with open(built, "rb") as file:
+        os.fsync(file.fileno())
+    target = directory / name
+    os.replace(built, target)
+    pointer = directory / (base() + _POINTER)
+    if name == base_name():
+        pointer.unlink(missing_ok=True)
+    else:
+        pointer_next = directory / f".{pointer.name}"
+        pointer_next.write_text(name + "\n", encoding="ascii")
+        os.replace(pointer_next, pointer)
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return target
+
+
+def others(directory: Path) -> tuple[Path, ...]:
+    """Files and pointers that this version of Baton does not read, unfinished ones of dead builders too."""
+    kept = {current(directory), directory / (base() + _POINTER)}
+    found = [path for kind in (SUFFIX, _POINTER, ".building") for path in directory.glob(f"*{kind}")]
+    return tuple(sorted(path for path in found if path not in kept))
+
+
+def has_schema(path: Path, schema: int) -> bool:
+    """Whether a file has the tables that this version of Baton knows."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        try:
+            found = database.execute("select value from meta where key = 'schema'").fetchone()
+        except sqlite3.DatabaseError:
+            return False
+    return found is not None and found[0] == str(schema)

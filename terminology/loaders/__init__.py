@@ -1,0 +1,1 @@
+"""Official release files of each code system, read as a stream."""
