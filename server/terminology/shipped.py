@@ -58,6 +58,12 @@ def urls(resource_type: str) -> tuple[str, ...]:
     return tuple(_index()[resource_type])
 
 
+@cache
+def versions() -> dict[str, str]:
+    """The url of every code system of R4 with its version, "" for none."""
+    return {url: (_resource("CodeSystem", url) or {}).get("version", "") for url in urls("CodeSystem")}
+
+
 @lru_cache(maxsize=64)
 def _value_set(url: str) -> ValueSet | None:
     resource = _resource("ValueSet", url)

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from server.terminology import shipped
 from server.terminology.code_sets import CodeSet
 from server.terminology.code_systems import CodeSystem, read_code_system
+from server.terminology.composition import Composer
 from server.terminology.concept_maps import ConceptMap
 from server.terminology.definitions import Budget, NotExpandable, TooCostly
 from server.terminology.expansion import CODES_MAXIMUM, expand
 from server.terminology.value_sets import ValueSet, read_value_set
+from server.terminology.words import words
 
 COLOURS = {
     "resourceType": "CodeSystem",
@@ -357,6 +359,38 @@ def test_an_expansion_has_exactly_the_concepts_that_are_members(
     assert set(found.codes.get("urn:colours", ())) == {
         code for code in EVERY if member(code, include, exclude, known)
     }
+
+
+@pytest.mark.slow
+@given(compositions, plain, plain)
+def test_what_is_listed_is_what_is_a_member(composition: Any, first: Any, second: Any) -> None:
+    imported = Known(value_set(*first, url="urn:0"), value_set(*second, url="urn:1"))
+    include, exclude = composition
+    composed = Composer(imported).compose(read_value_set(value_set(*include, exclude=tuple(exclude))))
+    found = [member.code for member in composed.members()]
+    assert len(found) == len(set(found))
+    assert set(found) == {code for code in EVERY if composed.has("urn:colours", code)}
+    for text in ("r", "navy", "Re"):
+        wanted = words(text)
+        named = [code for code in found if wanted.are_in(known_terms(code)) or code == text]
+        assert [member.code for member in composed.members(wanted)] == named
+
+
+def known_terms(code: str) -> tuple[str, ...]:
+    concept, _ = PLACES[code]
+    return (concept.get("display", ""),)
+
+
+def test_value_sets_that_include_each_other_many_times_over_end_in_time() -> None:
+    """Each includes the next twice: as many ways as two to the power of their number."""
+    count = 40
+    sets = [
+        value_set({"valueSet": [f"urn:{n + 1}"]}, {"valueSet": [f"urn:{n + 1}"]}, url=f"urn:{n}")
+        for n in range(count)
+    ]
+    known = Known(*sets, value_set({"system": "urn:colours"}, url=f"urn:{count}"))
+    with pytest.raises(TooCostly):
+        expand(known.value_sets["urn:0"], known, Budget(10_000))
 
 
 # -- what R4 itself ships

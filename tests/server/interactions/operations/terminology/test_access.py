@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from server.fhir.validation import validate
+
 REDS = f"url={quote('urn:example:reds')}"
 GENDER = "url=http://hl7.org/fhir/ValueSet/administrative-gender"
 
@@ -59,3 +61,22 @@ def test_the_audit_trail_names_the_operation_and_no_value(
     row = store.audit_rows(limit=1)[0]
     assert (row.interaction, row.resource_type, row.detail) == ("operation", "ValueSet", "$expand filter url")
     assert "zebedee" not in str(row)
+
+
+def test_the_capabilities_name_the_systems_of_the_file_their_filters_and_their_notices(
+    file: Any, anonymous: Any
+) -> None:
+    statement = anonymous.get("metadata?mode=terminology").json
+    assert not validate(statement)
+    by_url = {row["uri"]: row for row in statement["codeSystem"]}
+    rxnorm, icd = (
+        by_url["http://www.nlm.nih.gov/research/umls/rxnorm"],
+        by_url["http://hl7.org/fhir/sid/icd-10-cm"],
+    )
+    assert rxnorm["extension"][0]["valueCode"] == "fragment"
+    assert (rxnorm["subsumption"], icd["subsumption"]) == (False, True)
+    assert "extension" not in icd
+    (version,) = rxnorm["version"]
+    assert (version["code"], version["isDefault"]) == ("2025-11", True)
+    assert {"TTY", "has_ingredient"} <= set(version["property"])
+    assert "RxNorm: A notice of the source." in statement["copyright"]
