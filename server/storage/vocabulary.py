@@ -14,8 +14,9 @@ from server.terminology.code_systems import Concept, Designation, Property
 from server.terminology.concept_maps import Translation, reversed_equivalence
 from server.terminology.value_sets import ValueSet, read_value_set
 from server.terminology.words import Words
-from terminology.concepts import IS_A, Coded, CodeSystemInfo, Concepts
+from terminology.concepts import Coded, CodeSystemInfo, Concepts
 from terminology.editions import current
+from terminology.writing import IS_A
 
 # Concepts of a list that are read at once: the first page of a long one is often all that is wanted.
 _FIRST, _MOST = 200, 20_000
@@ -27,6 +28,7 @@ class FileCodeSystem:
     case_sensitive = True
     value_set = ""
     is_listed = True
+    cost = 10  # a concept is some 50 microseconds away
 
     def __init__(self, concepts: Concepts, info: CodeSystemInfo) -> None:
         self._concepts = concepts

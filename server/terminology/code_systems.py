@@ -97,6 +97,11 @@ class CodeSystem(Protocol):
         """Whether `codes` gives the codes that are known; those of a grammar can only be judged."""
         ...
 
+    @property
+    def cost(self) -> int:
+        """What looking at a concept costs, in steps of a `Budget`."""
+        ...
+
     def concept(self, code: str) -> Concept | None:
         """The concept of exactly this code."""
         ...
@@ -155,6 +160,10 @@ class ListedCodeSystem:
     @property
     def is_listed(self) -> bool:
         return True
+
+    @property
+    def cost(self) -> int:
+        return 1
 
     def concept(self, code: str) -> Concept | None:
         return self.concepts.get(code)

@@ -40,7 +40,7 @@ class TooCostly(ValueError):
 
 
 class Budget:
-    """Work that is left, in concepts to look at; shared by everything of one request."""
+    """Work that is left, in concepts of a listed system to look at; shared by everything of one request."""
 
     def __init__(self, concepts: int = WORK_MAXIMUM) -> None:
         self._all = self._left = concepts

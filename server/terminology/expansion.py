@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from server.terminology.code_sets import CodeSet
 from server.terminology.code_systems import Concept
-from server.terminology.composition import Composer, Composition, Member
+from server.terminology.components import Member
+from server.terminology.composition import Composer, Composition
 from server.terminology.definitions import Budget, Definitions, NotExpandable, TooCostly
 from server.terminology.value_sets import ValueSet
 from server.terminology.words import Words
@@ -97,4 +98,7 @@ def page(composer: Composer, composed: Composition, wanted: Wanted) -> Page:
 def entry_of(composer: Composer, member: Member) -> Entry:
     """The member with what its code system says of it."""
     source = composer.system(member.system, member.version)
-    return Entry(member, None if source is None else source.concept(member.code))
+    if source is None:
+        return Entry(member, None)
+    composer.spend(source.cost)
+    return Entry(member, source.concept(member.code))

@@ -27,6 +27,7 @@ class UnitsOfMeasure:
     properties: Mapping[str, str] = field(default_factory=dict)
     is_complete: bool = True
     is_listed: bool = False
+    cost: int = 1
 
     def concept(self, code: str) -> Concept | None:
         return Concept(code, code) if unit(code) is not None else None

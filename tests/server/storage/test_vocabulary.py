@@ -1,6 +1,6 @@
 """The terminology's file as a source of definitions, for searches as for operations.
 
-Covers server/storage/vocabulary.py, definitions.py. The file holds a few real codes; it is one of the deployment's.
+Covers server/storage/vocabulary.py, definitions.py. The file of these tests holds a few real codes.
 """
 
 from __future__ import annotations

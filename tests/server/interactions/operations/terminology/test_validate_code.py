@@ -227,6 +227,33 @@ def test_what_is_below_a_concept_of_a_flat_fragment_cannot_be_told(file: Any, as
     assert "hierarchy" in answer.text
 
 
+def test_a_code_of_one_include_is_valid_whatever_is_not_known_of_another(
+    stored: Any, fhir: Any, answered: Any, definitions: Any
+) -> None:
+    unknown = {
+        "system": "http://snomed.info/sct",
+        "filter": [{"property": "concept", "op": "is-a", "value": "44054006"}],
+    }
+    sent = definitions["value_set"]("some", unknown, {"valueSet": ["urn:example:nothing"]}, {"system": COLOURS})
+
+    def judged(system: str, code: str, value_set: Any = sent) -> Any:
+        coding = {"valueCoding": {"system": system, "code": code}}
+        return post(fhir, "ValueSet/$validate-code", valueSet={"resource": value_set}, coding=coding)
+
+    assert answered(judged(COLOURS, "red"), "result") is True
+    for system, code in ((COLOURS, "green"), ("http://snomed.info/sct", "44054006")):
+        answer = judged(system, code)
+        assert (answer.status, answer.codes) == (422, ["not-supported"])
+    listed = definitions["value_set"]("some", unknown, {"system": COLOURS})
+    assert answered(judged(COLOURS, "green", listed), "result") is False
+    assert (
+        judged(COLOURS, "red", definitions["value_set"]("n", {"system": COLOURS}, exclude=[unknown])).status
+        == 200
+    )
+    both = definitions["value_set"]("n", {"system": COLOURS}, exclude=[{"valueSet": ["urn:example:nothing"]}])
+    assert judged(COLOURS, "red", both).status == 422
+
+
 @pytest.mark.parametrize(
     ("path", "given", "status", "code"),
     [
