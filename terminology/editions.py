@@ -11,10 +11,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -39,7 +38,12 @@ def base() -> str:
 
 def base_name() -> str:
     """Name of the file that the shipped tables alone build."""
-    return f"terminology-{base()}{SUFFIX}"
+    return file_name(base())
+
+
+def file_name(edition: str) -> str:
+    """Name of the file of an edition."""
+    return f"terminology-{edition}{SUFFIX}"
 
 
 def current(directory: Path) -> Path | None:
@@ -48,11 +52,12 @@ def current(directory: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def previous(directory: Path) -> Path | None:
-    """The file with loads of another version of Baton, to carry them over from; the newest of several."""
+def with_loads(directory: Path) -> Path | None:
+    """The file with what was loaded here: this version's, else the newest of another version of Baton."""
     pointers = sorted(directory.glob(f"*{_POINTER}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    paths = (directory / (_pointed(pointer) or "") for pointer in pointers if pointer.stem != base())
-    return next((path for path in paths if path.is_file()), None)
+    own_first = sorted(pointers, key=lambda path: path.stem != base())
+    paths = (directory / (_pointed(pointer) or _POINTER) for pointer in own_first)
+    return next((path for path in paths if path.is_file() and path.suffix == SUFFIX), None)
 
 
 def _pointed(pointer: Path) -> str | None:
@@ -111,13 +116,3 @@ def others(directory: Path) -> tuple[Path, ...]:
     kept = {current(directory), directory / (base() + _POINTER)}
     found = [path for kind in (SUFFIX, _POINTER, ".building") for path in directory.glob(f"*{kind}")]
     return tuple(sorted(path for path in found if path not in kept))
-
-
-def has_schema(path: Path, schema: int) -> bool:
-    """Whether a file has the tables that this version of Baton knows."""
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        try:
-            found = database.execute("select value from meta where key = 'schema'").fetchone()
-        except sqlite3.DatabaseError:
-            return False
-    return found is not None and found[0] == str(schema)

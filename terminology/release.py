@@ -19,6 +19,10 @@ from terminology.units import canonical_unit
 _STRENGTH = re.compile(r"^(?P<name>.+?) (?P<value>[0-9.]+) (?P<unit>[A-Z%/-]+)$")
 _BRAND = re.compile(r"^(?P<generic>.+) \[(?P<brand>[^\]]+)\]$")
 _GROUPED_FORM = frozenset({"SCDF", "SCDFP", "SBDF", "SBDFP", "SCDG", "SCDGP", "SBDG"})
+_QUANTITY = re.compile(
+    r"^(?:(?:A?NDA\d+|BLA\d+|Abuse-Deterrent|Matrix Delivery|Once-Daily|Osmotic|Sensor) )*"
+    r"(?:[0-9.]+ (?:ACTUAT|DAY|HR|MG|ML|UNT) )?"
+)
 _FILLER = "inert ingredients"
 
 
@@ -119,8 +123,9 @@ class Release:
     def drugs(self) -> Iterator[DrugRow]:
         """Every concept that resolves to ingredients, products first."""
         products: dict[str, DrugRow] = {}
-        for row in rows("rxnorm/drugs_flat.tsv.gz"):
-            products[row["rxcui"]] = self._product(row)
+        for rxcui, (tty, name) in self.concepts.items():
+            if tty in ("SCD", "SBD"):
+                products[rxcui] = self._product(rxcui, tty, name)
         yield from products.values()
         by_brand: dict[str, set[str]] = defaultdict(set)
         for drug in products.values():
@@ -154,28 +159,51 @@ class Release:
     def _named(self, names: str) -> list[ComponentRow]:
         return [(self._ingredient(name), name, None, None, None) for name in names.split(" / ")]
 
-    def _product(self, row: dict[str, str]) -> DrugRow:
-        rxcui = row["rxcui"]
-        drug = DrugRow(rxcui, "product", brand=row["brand"] or None)
-        ingredients = row["ingredient_rxcuis"].split(";")
-        for index, part in enumerate(row["components"].split(";") if row["components"] else []):
-            name, value, unit = part.split("|")
-            ingredient = ingredients[index] if index < len(ingredients) else ""
-            drug.components.append((ingredient or self._ingredient(name), name, *_strength(value, unit)))
-        named = _BRAND.match(row["name"])
-        generic_name = named["generic"] if named else row["name"]
-        if row["tty"] == "SBD":
-            drug.brand = drug.brand or (named["brand"] if named else None)
+    def _product(self, rxcui: str, tty: str, name: str) -> DrugRow:
+        """A drug from its normalised name: quantity, ingredients with strengths, dose form, brand."""
+        drug = DrugRow(rxcui, "product")
+        named = _BRAND.match(name) if tty == "SBD" else None
+        generic_name = named["generic"] if named else name
+        if tty == "SBD":
+            drug.brand = named["brand"] if named else None
             linked = self._parents(rxcui, "tradename_of")
             drug.product = linked[0] if linked else self._generic_by_name.get(generic_name.lower())
         else:
             drug.product = rxcui
-        if not drug.components:
-            for component in self._parents(drug.product or rxcui, "consists_of"):
-                drug.components += self._component(component, self.concepts[component][1], {}).components
-        form = row["dose_form"] if row["dose_form"] in dose_forms() else trailing_form(generic_name)
-        self._form(form or "", row["prefix"], drug)
+        form = trailing_form(generic_name) or ""
+        quantity = _QUANTITY.match(generic_name)
+        prefix = quantity[0].strip() if quantity else ""
+        stem = generic_name.removeprefix(prefix).removesuffix(form).strip() if form else ""
+        drug.components = self._parts(drug.product or rxcui, stem)
+        self._form(form, prefix, drug)
         return drug
+
+    def _parts(self, product: str, stem: str) -> list[ComponentRow]:
+        """The components of a product: by its name where that reads whole, else by its relations."""
+        read = [_STRENGTH.match(part) for part in stem.split(" / ")]
+        of_relations = [
+            part
+            for code in self._parents(product, "consists_of")
+            for part in self._component(code, self.concepts[code][1], {}).components
+        ]
+        if not all(read):
+            return of_relations
+        by_name = {name.lower(): rxcui for rxcui, name, *_ in of_relations}
+        derived = [code for code in self._parents(product, "derived_has_ingredient") if code in self.concepts]
+
+        def ingredient(name: str) -> str | None:
+            salt_of = (code for code in derived if name.lower().startswith(self.concepts[code][1].lower()))
+            return self._ingredient(name) or by_name.get(name.lower()) or next(salt_of, None)
+
+        return [
+            (
+                ingredient(part["name"]),
+                part["name"],
+                *_strength(part["value"], part["unit"]),
+            )
+            for part in read
+            if part
+        ]
 
     def _component(self, rxcui: str, name: str, products: dict[str, DrugRow]) -> DrugRow:
         drug = DrugRow(rxcui, "component")

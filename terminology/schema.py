@@ -10,6 +10,10 @@ SCHEMA = 1
 TABLES = """
 create table meta (key text primary key, value text not null) without rowid;
 
+create table load (
+    kind text not null, name text not null, version text not null,
+    sha256 text not null, loaded_at text not null,
+    primary key (kind, name, version)) without rowid;
 create table code_system (
     id integer primary key, url text not null, version text not null, name text not null,
     content text not null, licence text not null, notice text not null,

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from terminology import editions, tier_a
+from terminology.carrying import carry_over, loads
+from terminology.carrying import edition as edition_of
 from terminology.connection import Connection
 from terminology.drugs import write_drugs
 from terminology.systems import RXNORM
@@ -29,20 +31,27 @@ def file_name() -> str:
 def build(directory: Path, progress: Progress = lambda words: None) -> Path:
     """Build the file of the shipped tables in `directory` and make it current in one step; returns its path.
 
-    An existing file of the same content is replaced by an equal one, so builders may race.
+    What was loaded there is taken over. An existing file of the same content is replaced by an equal
+    one, so builders may race.
     """
+    old = editions.with_loads(directory)
+    loaded = loads(old) if old else ()
+    edition = edition_of(editions.base(), loaded)
     with editions.scratch(directory) as scratch:
         with closing(connect(scratch)) as database:
             writer = Writer(database)
             writer.create()
             _fill(writer, progress)
-            finish(writer, editions.base())
-        return editions.publish(scratch, directory, editions.base_name())
+            if old and loaded:
+                carry_over(writer, old)
+                progress(f"{len(loaded)} loaded releases taken over")
+            finish(writer, edition)
+        return editions.publish(scratch, directory, editions.file_name(edition))
 
 
 def connect(scratch: Path) -> sqlite3.Connection:
     """A connection to a file that nobody reads yet and that is thrown away if anything goes wrong."""
-    database = sqlite3.connect(scratch)
+    database = sqlite3.connect(scratch, uri=True)
     database.executescript("pragma journal_mode=off; pragma synchronous=off; pragma cache_size=-65536;")
     return database
 
@@ -51,10 +60,11 @@ def _fill(writer: Writer, progress: Progress) -> None:
     tier_a.write(writer, progress)
 
 
-def finish(writer: Writer, edition: str) -> None:
+def finish(writer: Writer, edition: str, drugs: bool = True) -> None:
     """Indexes, drugs resolved from the default RxNorm, statistics; then the file is whole."""
     writer.index()
-    write_drugs(writer.database)
+    if drugs:
+        write_drugs(writer.database)
     writer.meta("edition", edition)
     writer.database.execute("analyze")
     writer.database.commit()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from terminology import tables
-from terminology.loaders import icd10cm
+from terminology.loaders import icd10cm, rxnorm
 from terminology.loaders.fhir_package import write_resource
 from terminology.systems import (
     CVX,
@@ -29,7 +29,6 @@ from terminology.writing import IS_A, ConceptRow, EdgeRow, MapRow, SystemRow, Wr
 
 Progress = Callable[[str], None]
 
-RXNORM_TO_UNII = "urn:baton:concept-map:rxnorm-unii"
 NDC_TO_CVX = "urn:baton:concept-map:ndc-cvx"
 VA_TO_SNOMED = "urn:baton:concept-map:va-reactions"
 _OFFICIAL = "nlm-prescribable-2025"
@@ -60,13 +59,16 @@ def _rxnorm(writer: Writer) -> None:
     writer.concepts(system, (_drug_concept(row) for row in concepts))
     writer.edges(
         system,
-        (EdgeRow(r["rxcui1"], r["rela"], r["rxcui2"]) for r in tables.rows("rxnorm/relations.tsv.gz")),
+        (
+            EdgeRow(r["rxcui1"], rxnorm.RELATIONS.get(r["rela"], r["rela"]), r["rxcui2"])
+            for r in tables.rows("rxnorm/relations.tsv.gz")
+        ),
     )
     writer.close(system)
     writer.ndcs(((row["ndc11"], row["rxcui"]) for row in tables.rows("rxnorm/ndc11.tsv.gz")), "rxnorm")
     pairs = (MapRow(RXNORM, row["rxcui"], UNII, row["unii"], "equal") for row in concepts if row["unii"])
     writer.concept_map(
-        RXNORM_TO_UNII, tables.sources()["rxnorm/concepts.tsv.gz"].release, "RxNorm to UNII", pairs
+        rxnorm.RXNORM_TO_UNII, tables.sources()["rxnorm/concepts.tsv.gz"].release, "RxNorm to UNII", pairs
     )
 
 
@@ -210,13 +212,19 @@ def _reactant(row: dict[str, str]) -> ConceptRow:
 
 def _loinc(writer: Writer) -> None:
     system = writer.system(_system(LOINC, "LOINC", "loinc/loinc.tsv"))
-    writer.concepts(system, (ConceptRow(row["code"], row["display"]) for row in tables.rows("loinc/loinc.tsv")))
+    writer.concepts(
+        system,
+        (
+            ConceptRow(row["code"], row["display"], properties=(("source", row["source"], "code"),))
+            for row in tables.rows("loinc/loinc.tsv")
+        ),
+    )
     writer.close(system)
 
 
 def _diagnoses(writer: Writer) -> None:
     name = "icd10cm/icd10cm_2026-04-01.tsv.gz"
-    icd10cm.write(
+    icd10cm.write_codes(
         writer,
         _system(ICD_10_CM, "ICD-10-CM", name, icd10cm.KIND, "complete"),
         icd10cm.table(tables.rows(name)),

@@ -17,7 +17,10 @@ from terminology.schema import INDEXES, SCHEMA, TABLES
 
 IS_A = "is-a"
 """The relation that makes a code system's hierarchy, whatever the system itself calls it."""
+SHIPPED, LOADED = "shipped", "loaded"
+"""Where rows come from: Baton itself, or this deployment's own loads."""
 _CHUNK = 5000
+_OTHER_NAMES = "(select group_concat(value, ' ') from designation d where d.concept = c.id)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,7 @@ class SystemRow:
     """Of the file it was read from."""
     loaded_at: str = ""
     """ISO time of a load; empty for what ships."""
-    origin: str = "shipped"
-    """shipped, or loaded."""
+    origin: str = SHIPPED
 
 
 class DesignationRow(NamedTuple):
@@ -175,13 +177,64 @@ class Writer:
             ((*row, system) for row in rows),
         )
 
+    def name_concepts(self, system: int, rows: Iterable[tuple[str, str, str]]) -> None:
+        """(code, display, kind) of concepts that are there."""
+        self.database.executemany(
+            "update concept set display = ?2, kind = ?3 where cs = ?4 and code = ?1",
+            ((*row, system) for row in rows),
+        )
+
+    def rename_concepts(self, system: int, rows: Iterable[tuple[str, str]]) -> None:
+        """(code, display) of concepts that are there."""
+        self.database.executemany(
+            "update concept set display = ?2 where cs = ?3 and code = ?1", ((*row, system) for row in rows)
+        )
+
+    def count(self, system: int) -> int:
+        """How many concepts a system has so far."""
+        found = self.database.execute("select count(*) from concept where cs = ?", (system,)).fetchone()
+        return int(found[0])
+
+    def ends_of(self, system: int, rel: str) -> tuple[int, int]:
+        """How many concepts a relation leads from, and how many it leads to."""
+        found = self.database.execute(
+            "select count(distinct child), count(distinct parent) from edge join concept on id = child"
+            " where cs = ? and rel = ?",
+            (system, rel),
+        ).fetchone()
+        return int(found[0]), int(found[1])
+
+    def remove_system(self, url: str, version: str) -> None:
+        """Every row of a version of a code system; nothing if it is not there."""
+        found = self.database.execute(
+            "select id from code_system where url = ? and version = ?", (url, version)
+        ).fetchone()
+        if found is None:
+            return
+        self.database.execute(
+            "insert into concept_fts (concept_fts, rowid, display, designations, cs) select 'delete', c.id,"
+            f" c.display, {_OTHER_NAMES}, 's' || c.cs from concept c where c.cs = ?",
+            found,
+        )
+        own = "(select id from concept where cs = ?)"
+        for table, column in (("designation", "concept"), ("property", "concept"), ("edge", "child")):
+            self.database.execute(f"delete from {table} where {column} in {own}", found)
+        self.database.execute(f"delete from closure where desc in {own}", found)
+        self.database.execute("delete from concept where cs = ?", found)
+        self.database.execute("delete from code_system where id = ?", found)
+
+    def loaded(self, kind: str, name: str, version: str, sha256: str, loaded_at: str) -> None:
+        """A line of what was loaded, in place of that of another file of the same version."""
+        self.database.execute(
+            "insert or replace into load values (?, ?, ?, ?, ?)", (kind, name, version, sha256, loaded_at)
+        )
+
     def close(self, system: int) -> None:
         """What follows from the rows of a system once all are in: closure, words, count."""
         self.database.executemany("insert into closure values (?, ?)", self._ancestors(system))
         self.database.execute(
             "insert into concept_fts (rowid, display, designations, cs) select c.id, c.display,"
-            " (select group_concat(value, ' ') from designation d where d.concept = c.id), 's' || c.cs"
-            " from concept c where c.cs = ?",
+            f" {_OTHER_NAMES}, 's' || c.cs from concept c where c.cs = ?",
             (system,),
         )
         self.database.execute(
@@ -225,7 +278,7 @@ class Writer:
         name: str,
         rows: Iterable[MapRow],
         body: Any = None,
-        origin: str = "shipped",
+        origin: str = SHIPPED,
     ) -> None:
         """A concept map in place of what was kept under its url. `body`: its resource but for the groups."""
         for (old,) in self.database.execute("select id from concept_map where url = ?", (url,)).fetchall():
@@ -241,7 +294,7 @@ class Writer:
             "insert or ignore into map values (?, ?, ?, ?, ?, ?)", ((*row, number) for row in rows)
         )
 
-    def value_set(self, body: Any, members: Iterable[MemberRow] | None, origin: str = "shipped") -> None:
+    def value_set(self, body: Any, members: Iterable[MemberRow] | None, origin: str = SHIPPED) -> None:
         """A ValueSet resource in place of the same version; `members` where its text lists every code."""
         url, version = str(body["url"]), str(body.get("version", ""))
         known = (url, version)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from terminology.writing import IS_A, ConceptRow, EdgeRow, MapRow, MemberRow, SystemRow, Writer
+from terminology.loaders.archive import Archive, Unreadable
+from terminology.loaders.release import Format, Options
+from terminology.writing import IS_A, LOADED, SHIPPED, ConceptRow, EdgeRow, MapRow, MemberRow, SystemRow, Writer
 
 _NARRATIVE = ("text", "meta", "contained", "extension")
 
@@ -20,24 +23,43 @@ _NARRATIVE = ("text", "meta", "contained", "extension")
 def resources(path: Path) -> Iterator[Mapping[str, Any]]:
     """The terminology resources of a package, examples left out; what is no JSON is passed over.
 
-    Raises: tarfile.TarError, OSError where the file is no gzipped tar.
+    Raises: Unreadable where the file is no gzipped tar.
     """
-    with tarfile.open(path, "r|gz") as archive:
-        for entry in archive:
-            parts = entry.name.split("/")
-            if not entry.isfile() or not entry.name.endswith(".json") or "example" in parts[:-1]:
-                continue
-            file = archive.extractfile(entry)
-            try:
-                found = json.load(file) if file else None
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(found, Mapping) and found.get("resourceType") in _WRITERS and found.get("url"):
-                yield found
+    for name, found in _entries(path):
+        if "example" not in name.split("/")[:-1] and found.get("resourceType") in _WRITERS and found.get("url"):
+            yield found
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        with tarfile.open(path, "r|gz") as archive:
+            for entry in archive:
+                file = archive.extractfile(entry) if entry.name.endswith(".json") and entry.isfile() else None
+                try:
+                    found = json.load(file) if file else None
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(found, Mapping):
+                    yield entry.name, found
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise Unreadable(f"{path.name} is no gzipped tar") from error
+
+
+def _manifest(archive: Archive) -> Mapping[str, Any]:
+    told = next((found for name, found in _entries(archive.path) if name == "package/package.json"), None)
+    if told is None or not told.get("name") or not told.get("version"):
+        raise Unreadable(f"{archive.path.name} has no package.json with a name and a version")
+    return told
+
+
+def _write(writer: Writer, archive: Archive, system: SystemRow, options: Options) -> None:
+    licence = str(_manifest(archive).get("license", ""))
+    for resource in resources(archive.path):
+        write_resource(writer, resource, licence, LOADED, sha256=system.sha256, loaded_at=system.loaded_at)
 
 
 def write_resource(
-    writer: Writer, resource: Mapping[str, Any], licence: str = "", origin: str = "shipped", **stamp: str
+    writer: Writer, resource: Mapping[str, Any], licence: str = "", origin: str = SHIPPED, **stamp: str
 ) -> None:
     """One resource; one of another type, or a system that lists no code, is passed over.
 
@@ -60,6 +82,7 @@ def _code_system(
     row = SystemRow(
         url, version, name, content, licence, str(resource.get("copyright", "")), origin=origin, **stamp
     )
+    writer.remove_system(url, version)
     number = writer.system(row)
     nested = list(_nested(concepts, None))
     writer.concepts(number, (_concept(concept) for concept, _ in nested))
@@ -174,3 +197,11 @@ def _concept_map(
 
 
 _WRITERS = {"CodeSystem": _code_system, "ValueSet": _value_set, "ConceptMap": _concept_map}
+
+FORMAT = Format(
+    SystemRow("", "", "FHIR package", "complete", ""),
+    lambda archive: archive.size([]),
+    _write,
+    lambda archive: str(_manifest(archive)["version"]),
+    lambda archive: str(_manifest(archive)["name"]),
+)

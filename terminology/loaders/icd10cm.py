@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO
-from xml.etree.ElementTree import Element, iterparse
+from xml.etree.ElementTree import Element, ParseError, iterparse
 
+from terminology.loaders.archive import Archive, Unreadable
+from terminology.loaders.release import Format, Options
+from terminology.systems import ICD_10_CM
 from terminology.writing import IS_A, ConceptRow, EdgeRow, SystemRow, Writer
 
 _EXCEPTION = re.compile(
@@ -21,11 +24,21 @@ _CHARACTER = re.compile(r"\b[A-Z0-9]\b")
 
 KIND = "billable"
 """Whether a code is a category or may be reported: `kind` of its concepts, true or false."""
+SYSTEM = SystemRow(
+    ICD_10_CM,
+    "",
+    "ICD-10-CM",
+    "complete",
+    "Public domain (U.S. CDC/NCHS and CMS)",
+    "ICD-10-CM is a work of the U.S. government, an authorised adaptation of ICD-10, copyright World Health "
+    "Organization.",
+    KIND,
+)
 Code = tuple[ConceptRow, str | None]
 """A concept and the code above it."""
 
 
-def write(writer: Writer, system: SystemRow, codes: Iterable[Code]) -> None:
+def write_codes(writer: Writer, system: SystemRow, codes: Iterable[Code]) -> None:
     """A version of ICD-10-CM from its codes."""
     number = writer.system(system)
     above: list[EdgeRow] = []
@@ -133,3 +146,28 @@ def _placed(rows: Iterable[ConceptRow]) -> Iterator[Code]:
             above.pop()
         yield row, above[-1] if above else None
         above.append(row.code)
+
+
+def _file(archive: Archive) -> str:
+    """The tabular list of an archive, else its order file; those of additions alone are other files."""
+    return (
+        archive.find(".xml", "tabular")
+        or archive.find(".xml")
+        or archive.find(".txt", "order")
+        or archive.need(".txt")
+    )
+
+
+def _write(writer: Writer, archive: Archive, system: SystemRow, options: Options) -> None:
+    name = _file(archive)
+    if not name.lower().endswith(".xml"):
+        write_codes(writer, system, order_file(archive.lines(name)))
+        return
+    with archive.open(name) as file:
+        try:
+            write_codes(writer, system, tabular(file))
+        except ParseError as error:
+            raise Unreadable(f"{name} is no XML") from error
+
+
+FORMAT = Format(SYSTEM, lambda archive: archive.size([_file(archive)]), _write)

@@ -1,4 +1,4 @@
-"""Code systems read from the file. Covers: R4 terminology service (look-up, subsumption, search, translation)."""
+"""Code systems read from the file. Covers: R4 terminology service (look-up, subsumption, translation)."""
 
 import string
 import threading
@@ -94,7 +94,7 @@ def test_subsumption_follows_is_a_over_every_step(concepts: Concepts) -> None:
 @given(st.data())
 @settings(deadline=None, max_examples=40)
 def test_descendants_ancestors_and_subsumption_agree(concepts: Concepts, data: st.DataObject) -> None:
-    system = data.draw(st.sampled_from([ICD_10_CM, MED_RT, MESH]))
+    system = data.draw(st.sampled_from([MED_RT, MESH, VUID]))
     listed = concepts.every(system)
     concept = listed[data.draw(st.integers(0, len(listed) - 1))]
     above = concepts.ancestors(system, concept.code)
