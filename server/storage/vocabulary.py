@@ -6,13 +6,14 @@ The file never changes; a new edition is another file, which is taken up here as
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from server.terminology.code_systems import Concept, Designation, Property
 from server.terminology.concept_maps import Translation, reversed_equivalence
-from server.terminology.value_sets import ValueSet, read_value_set
+from server.terminology.value_sets import Component, ListedConcept, ValueSet, read_value_set
 from server.terminology.words import Words
 from terminology.concepts import Coded, CodeSystemInfo, Concepts
 from terminology.editions import current
@@ -161,11 +162,23 @@ class Vocabulary:
 
     def _code_system(self, url: str, version: str) -> FileCodeSystem | None:
         info = self._concepts.system(url, version or None)
+        if info is None and version:  # an edition of SNOMED CT, which means the latest version of it
+            editions = [i for i in self._concepts.systems() if i.url == url]
+            latest = [i for i in editions if i.version.startswith(f"{version}/version/")]
+            info = max(latest, key=lambda i: i.version, default=None)
         return None if info is None else FileCodeSystem(self._concepts, info)
 
     def _value_set(self, url: str, version: str) -> ValueSet | None:
         resource = self._concepts.value_set(url, version or None)
-        return None if resource is None else read_value_set(resource)
+        if resource is None:
+            return None
+        found = read_value_set(resource)
+        if found.includes:
+            return found
+        listed: dict[tuple[str, str], list[ListedConcept]] = {}  # an answer list of LOINC
+        for row in self._concepts.members(url, version or None) or ():
+            listed.setdefault((row.system, row.version), []).append(ListedConcept(row.code, row.display))
+        return replace(found, includes=tuple(Component(*key, tuple(rows)) for key, rows in listed.items()))
 
 
 def current_vocabulary(folder: Path | None) -> Vocabulary | None:

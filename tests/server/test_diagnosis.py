@@ -34,6 +34,7 @@ from server.storage.reindex import RELATIONS, SCHEMA_5, begin, step
 from server.storage.worker_rows import WorkerRow
 from terminology import editions
 from terminology.store import connect, finish
+from terminology.systems import RXNORM
 from terminology.writing import SystemRow, Writer
 
 NOW = datetime.now(UTC)
@@ -319,10 +320,10 @@ def test_the_terminology_in_use_is_told(settings: Settings) -> None:
         with closing(connect(scratch)) as database:
             writer = Writer(database)
             writer.create()
-            writer.close(writer.system(SystemRow("urn:example:colours", "2", "Colours", "complete", "")))
+            writer.close(writer.system(SystemRow(RXNORM, "2025-11", "RxNorm", "fragment", "")))
             finish(writer, "small")
         editions.publish(scratch, folder, editions.base_name())
-    assert found(settings, "terminology") == ("ok", "edition small: Colours")
+    assert found(settings, "terminology") == ("ok", "edition small: RxNorm")
 
 
 class TestPolicy:

@@ -15,13 +15,15 @@ from server.errors import FhirError
 from server.fhir.search_parsing import parse_search
 from server.fhir.visibility import EVERYTHING
 from server.storage.vocabulary import current_vocabulary
+from server.terminology.value_sets import ListedConcept
 from server.terminology.words import words
 from terminology import editions
 from terminology.store import connect, finish
-from terminology.systems import ICD_10_CM, RXNORM
-from terminology.writing import IS_A, ConceptRow, EdgeRow, SystemRow, Writer
+from terminology.systems import ICD_10_CM, RXNORM, SNOMED_CT
+from terminology.writing import IS_A, ConceptRow, EdgeRow, MemberRow, SystemRow, Writer
 
-MANY = "urn:example:many"
+MANY, LIST = "urn:example:many", "urn:example:list"
+US = "http://snomed.info/sct/731000124108"
 
 
 @pytest.fixture
@@ -47,6 +49,14 @@ def _write(writer: Writer) -> None:
         writer.concepts(many, [ConceptRow(f"c{n:04}", f"Concept number {n}") for n in range(2_500)])
         writer.edges(many, [EdgeRow(f"c{n:04}", IS_A, "c0000") for n in range(1, 2_500)])
         writer.close(many)
+    for date in ("20240301", "20240901"):
+        snomed = writer.system(SystemRow(SNOMED_CT, f"{US}/version/{date}", "SNOMED CT", "complete", ""))
+        writer.concepts(snomed, [ConceptRow("44054006", "Diabetes mellitus type 2")])
+        writer.close(snomed)
+    writer.value_set(
+        {"resourceType": "ValueSet", "url": LIST, "version": "1", "status": "active"},
+        [MemberRow("urn:example:answers", "", "a", "A"), MemberRow("urn:example:answers", "", "b", "")],
+    )
     finish(writer, "small")
 
 
@@ -68,6 +78,26 @@ def test_a_long_list_is_read_in_pages_and_whole(folder: Path) -> None:
     assert sorted(many.matching(words("conc numb"))) == every
     assert list(many.above("c2499")) == ["c2499", "c0000"]
     assert list(many.below("nothing")) == list(many.above("nothing")) == []
+
+
+def test_an_edition_means_the_latest_version_of_it(folder: Path) -> None:
+    vocabulary = current_vocabulary(folder)
+    assert vocabulary is not None
+    for version in (US, f"{US}/version/20240901", ""):
+        found = vocabulary.code_system(SNOMED_CT, version)
+        assert found is not None
+        assert found.version == f"{US}/version/20240901"
+    assert vocabulary.code_system(SNOMED_CT, f"{US}/version/2024") is None
+
+
+def test_a_list_of_codes_without_a_composition_is_a_value_set(folder: Path) -> None:
+    vocabulary = current_vocabulary(folder)
+    assert vocabulary is not None
+    found = vocabulary.value_set(LIST, "")
+    assert found is not None
+    (component,) = found.includes
+    assert component.concepts == (ListedConcept("a", "A"), ListedConcept("b"))
+    assert vocabulary.value_set(LIST, "2") is None
 
 
 def test_the_default_version_counts_where_none_is_named(folder: Path) -> None:
