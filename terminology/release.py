@@ -189,15 +189,9 @@ class Release:
         if not all(read):
             return of_relations
         by_name = {name.lower(): rxcui for rxcui, name, *_ in of_relations}
-        derived = [code for code in self._parents(product, "derived_has_ingredient") if code in self.concepts]
-
-        def ingredient(name: str) -> str | None:
-            salt_of = (code for code in derived if name.lower().startswith(self.concepts[code][1].lower()))
-            return self._ingredient(name) or by_name.get(name.lower()) or next(salt_of, None)
-
         return [
             (
-                ingredient(part["name"]),
+                self._ingredient(part["name"]) or by_name.get(part["name"].lower()),
                 part["name"],
                 *_strength(part["value"], part["unit"]),
             )

@@ -78,10 +78,11 @@ class Store:
         self._db = Connection(path)
 
     def version(self) -> str:
-        """The RxNorm release, and what the whole file was built from: `rxnorm-2025-11+1a2b...`."""
-        release = self._db.one("select version from code_system where url = ? and is_default", RXNORM)[0]
-        edition = self._db.one("select value from meta where key = 'edition'")[0]
-        return f"rxnorm-{release}+{edition}"
+        """The RxNorm release and the checksum of its tables or file: `rxnorm-2025-11+1a2b...`."""
+        release, checksum = self._db.one(
+            "select version, sha256 from code_system where url = ? and is_default", RXNORM
+        )
+        return f"rxnorm-{release}+{checksum[:12]}"
 
     def concept(self, code: str) -> tuple[str, str, str] | None:
         """(code, tty, name)"""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from terminology import tables
 from terminology.loaders import icd10cm, rxnorm
@@ -54,7 +55,10 @@ def _system(url: str, name: str, table: str, kind: str = "", content: str = "fra
 
 def _rxnorm(writer: Writer) -> None:
     told = tables.rows("rxnorm/concepts.tsv.gz")
-    system = writer.system(_system(RXNORM, "RxNorm", "rxnorm/concepts.tsv.gz", "TTY"))
+    # What drugs are resolved from is more than one table: together they are the release's checksum.
+    checksum = tables.content_hash("rxnorm/", "drug_classes/", "units.tsv")
+    told_of = _system(RXNORM, "RxNorm", "rxnorm/concepts.tsv.gz", "TTY")
+    system = writer.system(replace(told_of, sha256=checksum))
     concepts = list(told)
     writer.concepts(system, (_drug_concept(row) for row in concepts))
     writer.edges(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from terminology import editions, store
+from terminology import editions, store, tables
 from terminology.cli import terminology
 from terminology.rxnorm import RxNorm
 from terminology.store import Store
@@ -15,7 +15,11 @@ from terminology.store import Store
 
 def test_the_name_of_the_file_carries_what_it_was_built_from(built: Path) -> None:
     assert built.name == f"terminology-{editions.base()}.sqlite"
-    assert Store(built).version() == f"rxnorm-2025-11+{editions.base()}"
+    assert Store(built).version() == f"rxnorm-2025-11+{_drug_tables()[:12]}"
+
+
+def _drug_tables() -> str:
+    return tables.content_hash("rxnorm/", "drug_classes/", "units.tsv")
 
 
 def test_a_file_that_is_there_is_only_opened(built: Path) -> None:
