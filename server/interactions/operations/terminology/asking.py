@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from server.errors import FhirError, Issue
+from server.errors import FhirError
 from server.fhir.json_codec import encode
 from server.fhir.validation import validate
 from server.interactions.answer import absent, gone
@@ -147,13 +147,13 @@ class Asking:
 def asking(call: Call[Reader], arguments: Arguments) -> Iterator[Asking]:
     """The call with its definitions; what these do not answer becomes a FhirError.
 
-    Raises: FhirError unprocessable (what is known does not suffice), too-costly.
+    Raises: FhirError not-determinable, too-costly.
     """
     with call.unit.definitions(call.decision.visible) as definitions:
         try:
             yield Asking(call, arguments, definitions)
         except (NotExpandable, UnsupportedFilter) as error:
-            raise FhirError("unprocessable", issues=(Issue("not-supported", str(error)[:_SHOWN]),)) from error
+            raise FhirError("not-determinable", str(error)[:_SHOWN]) from error
         except TooCostly as error:
             raise FhirError("too-costly", str(error)) from error
 

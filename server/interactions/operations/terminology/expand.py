@@ -42,7 +42,7 @@ _ECHOED: Mapping[str, str] = {
 def expand(call: Call[Reader], arguments: Arguments) -> InteractionResponse:
     """The value set with its expansion, flat and in the order of the definition.
 
-    Raises: FhirError required, not-found, deleted, unprocessable (what is known does not suffice), too-costly.
+    Raises: FhirError required, not-found, deleted, not-determinable, too-costly.
     """
     with asking(call, arguments) as asked:
         value_set = asked.value_set()

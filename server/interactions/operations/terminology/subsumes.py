@@ -20,7 +20,7 @@ from server.terminology.filters import require_hierarchy, require_subsumption
 def subsumes(call: Call[Reader], arguments: Arguments) -> InteractionResponse:
     """A Parameters resource with `outcome`: equivalent, subsumes, subsumed-by or not-subsumed.
 
-    Raises: FhirError required, not-found (system or code), invalid-search (two systems), unprocessable (the
+    Raises: FhirError required, not-found (system or code), invalid-search (two systems), not-determinable (the
     hierarchy is not known).
     """
     with asking(call, arguments) as asked:

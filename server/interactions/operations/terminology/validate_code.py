@@ -47,7 +47,7 @@ def validate_code_in_system(call: Call[Reader], arguments: Arguments) -> Interac
 
 
 def validate_code_in_value_set(call: Call[Reader], arguments: Arguments) -> InteractionResponse:
-    """Whether a code is in a value set. Raises: FhirError required, not-found, unprocessable, too-costly."""
+    """Whether a code is in a value set. Raises: FhirError required, not-found, not-determinable, too-costly."""
     with asking(call, arguments) as asked:
         form = _form(asked)
         composer = Composer(asked.definitions, fragments=True)
