@@ -33,8 +33,9 @@ from server.storage.resources import read
 from server.storage.search import Search
 from server.storage.vocabulary import Vocabulary
 from server.terminology import shipped
-from server.terminology.code_systems import CodeSystem, read_code_system
+from server.terminology.code_systems import read_code_system
 from server.terminology.concept_maps import ConceptMap, read_concept_map
+from server.terminology.concepts import CodeSystem
 from server.terminology.ucum import UNITS
 from server.terminology.value_sets import ValueSet, read_value_set
 

@@ -11,8 +11,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from server.terminology.code_systems import Concept, Designation, Property
 from server.terminology.concept_maps import Translation, reversed_equivalence
+from server.terminology.concepts import Concept, Designation, Property
 from server.terminology.value_sets import Component, ListedConcept, ValueSet, read_value_set
 from server.terminology.words import Words
 from terminology.concepts import Coded, CodeSystemInfo, Concepts

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from server.terminology.code_systems import CodeSystem, Concept, Designation
 from server.terminology.composition import Composer, Composition
+from server.terminology.concepts import CodeSystem, Concept, Designation
 
 Severity = Literal["error", "warning", "information"]
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from server.terminology.code_systems import CodeSystem, Concept, Designation
+from server.terminology.concepts import CodeSystem, Concept, Designation
 from server.terminology.definitions import NotExpandable
 from server.terminology.filters import Test, codes_of
 from server.terminology.value_sets import Component, ListedConcept

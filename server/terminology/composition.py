@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-from server.terminology.code_systems import CodeSystem
 from server.terminology.components import Member, Part
+from server.terminology.concepts import CodeSystem
 from server.terminology.definitions import (
     DEPTH_MAXIMUM,
     IMPORTS_MAXIMUM,

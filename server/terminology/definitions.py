@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from server.terminology.code_systems import CodeSystem
 from server.terminology.concept_maps import ConceptMap
+from server.terminology.concepts import CodeSystem
 from server.terminology.value_sets import ValueSet
 
 # Concepts looked at, value sets that import each other, and in a row (docs/reference/limits.md).

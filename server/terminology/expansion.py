@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.terminology.code_sets import CodeSet
-from server.terminology.code_systems import Concept
 from server.terminology.components import Member
 from server.terminology.composition import Composer, Composition
+from server.terminology.concepts import Concept
 from server.terminology.definitions import Budget, Definitions, NotExpandable, TooCostly
 from server.terminology.value_sets import ValueSet
 from server.terminology.words import Words

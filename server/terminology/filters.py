@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
-from server.terminology.code_systems import CodeSystem, Concept
+from server.terminology.concepts import CodeSystem, Concept
 from server.terminology.patterns import Pattern, UnsupportedPattern
 from server.terminology.value_sets import Filter
 

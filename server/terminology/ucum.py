@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from server.fhir.units import UCUM, unit
-from server.terminology.code_systems import Concept
+from server.terminology.concepts import Concept
 from server.terminology.words import Words
 
 

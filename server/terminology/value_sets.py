@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.terminology.code_systems import Designation, read_designations
+from server.terminology.code_systems import read_designations
+from server.terminology.concepts import Designation
 
 _UNCLOSED = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from server.terminology import shipped
 from server.terminology.code_sets import CodeSet
-from server.terminology.code_systems import CodeSystem, read_code_system
+from server.terminology.code_systems import read_code_system
 from server.terminology.composition import Composer
 from server.terminology.concept_maps import ConceptMap
+from server.terminology.concepts import CodeSystem
 from server.terminology.definitions import Budget, NotExpandable, TooCostly
 from server.terminology.expansion import CODES_MAXIMUM, expand
 from server.terminology.value_sets import ValueSet, read_value_set

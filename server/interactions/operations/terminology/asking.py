@@ -22,10 +22,11 @@ from server.interactions.operations.parameters import place_of
 from server.interactions.request import InteractionResponse
 from server.storage.definitions import StoredDefinitions
 from server.storage.interface import Reader
-from server.terminology.code_systems import CodeSystem, read_code_system
+from server.terminology.code_systems import read_code_system
 from server.terminology.code_validation import Coded
 from server.terminology.composition import Composer
 from server.terminology.concept_maps import ConceptMap, read_concept_map
+from server.terminology.concepts import CodeSystem
 from server.terminology.definitions import NotExpandable, TooCostly, split_canonical
 from server.terminology.filters import UnsupportedFilter
 from server.terminology.value_sets import ValueSet, read_value_set

@@ -17,9 +17,9 @@ from server.interactions.operations.terminology.asking import asking, used
 from server.interactions.request import InteractionResponse
 from server.interactions.version import instant
 from server.storage.interface import Reader
-from server.terminology.code_systems import Designation
 from server.terminology.code_validation import Displays
 from server.terminology.composition import Composer
+from server.terminology.concepts import Designation
 from server.terminology.expansion import Entry, Page, Wanted, page
 from server.terminology.value_sets import ValueSet
 from server.terminology.words import words

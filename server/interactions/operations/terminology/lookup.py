@@ -14,8 +14,8 @@ from server.interactions.operations.definition import Arguments
 from server.interactions.operations.terminology.asking import asking, parameters
 from server.interactions.request import InteractionResponse
 from server.storage.interface import Reader
-from server.terminology.code_systems import CodeSystem, Concept, Designation
 from server.terminology.code_validation import Displays
+from server.terminology.concepts import CodeSystem, Concept, Designation
 
 # What a Parameters resource calls the types of properties.
 _ELEMENTS = {
