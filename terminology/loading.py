@@ -18,7 +18,7 @@ from terminology.connection import Connection
 from terminology.loaders import cvx, fhir_package, icd10cm, loinc, ndc, rxnorm, snomed
 from terminology.loaders.archive import Advance, Archive, Unreadable, sha256
 from terminology.loaders.release import Format, Options, version_in_name
-from terminology.store import connect, finish, open_store
+from terminology.store import connect, current_or_built, finish
 from terminology.writing import LOADED, Writer
 
 FORMATS: dict[str, Format] = {
@@ -82,7 +82,7 @@ def load(
     if not version:
         raise Unreadable(f"neither {path.name} nor its name tells its version: name it with --release")
     with editions.alone(directory):
-        current = open_store(directory).path
+        current = current_or_built(directory)
         if _has(current, (kind, name, version, checksum)):
             return Loaded(name, version, checksum, current, True)
         edition = hashlib.sha256(f"{current.name} {kind} {name} {version} {checksum}".encode()).hexdigest()[:16]
@@ -118,12 +118,37 @@ def _has(path: Path, load: tuple[str, str, str, str]) -> bool:
 
 
 def prune(directory: Path) -> tuple[Path, ...]:
-    """Remove what no reader of this version of Baton opens any more; returns what went.
+    """Remove loaded versions that a newer one replaced, and every file but the current; returns what went.
 
     Files that a running process still has open stay readable to it until it ends.
     """
     with editions.alone(directory):
-        gone = editions.others(directory) if editions.current(directory) else ()
+        current = editions.current(directory)
+        if current is None:
+            return ()
+        _without_replaced(directory, current)
+        gone = editions.others(directory)
         for path in gone:
             path.unlink(missing_ok=True)
     return gone
+
+
+def _without_replaced(directory: Path, current: Path) -> None:
+    """Make a file current that has of each loaded system its default version alone."""
+    replaced = Connection(current).all(
+        "select url, version from code_system where origin = ? and not is_default order by url, version", LOADED
+    )
+    if not replaced:
+        return
+    edition = hashlib.sha256(f"{current.name} without {replaced}".encode()).hexdigest()[:16]
+    with editions.scratch(directory) as scratch:
+        shutil.copyfile(current, scratch)
+        with closing(connect(scratch)) as database:
+            writer = Writer(database)
+            writer.drop_indexes()
+            for url, version in replaced:
+                writer.remove_system(url, version)
+                writer.forget(url, version)
+            finish(writer, edition, drugs=False)
+            database.execute("vacuum")
+        editions.publish(scratch, directory, editions.file_name(edition))

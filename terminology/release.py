@@ -180,23 +180,26 @@ class Release:
 
     def _parts(self, product: str, stem: str) -> list[ComponentRow]:
         """The components of a product: by its name where that reads whole, else by its relations."""
-        read = [_STRENGTH.match(part) for part in stem.split(" / ")]
-        of_relations = [
+        read = [found for part in stem.split(" / ") if (found := _STRENGTH.match(part))]
+        if len(read) == stem.count(" / ") + 1:
+            components: list[ComponentRow] = [
+                (self._ingredient(part["name"]), part["name"], *_strength(part["value"], part["unit"]))
+                for part in read
+            ]
+            if all(component[0] for component in components):
+                return components
+            known = {name.lower(): rxcui for rxcui, name, *_ in self._parts_by_relation(product)}
+            return [
+                (rxcui or known.get(name.lower()), name, value, unit, per)
+                for rxcui, name, value, unit, per in components
+            ]
+        return self._parts_by_relation(product)
+
+    def _parts_by_relation(self, product: str) -> list[ComponentRow]:
+        return [
             part
             for code in self._parents(product, "consists_of")
             for part in self._component(code, self.concepts[code][1], {}).components
-        ]
-        if not all(read):
-            return of_relations
-        by_name = {name.lower(): rxcui for rxcui, name, *_ in of_relations}
-        return [
-            (
-                self._ingredient(part["name"]) or by_name.get(part["name"].lower()),
-                part["name"],
-                *_strength(part["value"], part["unit"]),
-            )
-            for part in read
-            if part
         ]
 
     def _component(self, rxcui: str, name: str, products: dict[str, DrugRow]) -> DrugRow:

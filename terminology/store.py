@@ -31,9 +31,18 @@ def file_name() -> str:
 def build(directory: Path, progress: Progress = lambda words: None) -> Path:
     """Build the file of the shipped tables in `directory` and make it current in one step; returns its path.
 
-    What was loaded there is taken over. An existing file of the same content is replaced by an equal
-    one, so builders may race.
+    What was loaded there is taken over. Builders and loads of one directory wait for each other.
     """
+    with editions.alone(directory):
+        return _build(directory, progress)
+
+
+def current_or_built(directory: Path) -> Path:
+    """The current file, built if there is none; for a caller that is `editions.alone`."""
+    return editions.current(directory) or _build(directory, lambda words: None)
+
+
+def _build(directory: Path, progress: Progress) -> Path:
     old = editions.with_loads(directory)
     loaded = loads(old) if old else ()
     edition = edition_of(editions.base(), loaded)
@@ -45,6 +54,8 @@ def build(directory: Path, progress: Progress = lambda words: None) -> Path:
             if old and loaded:
                 carry_over(writer, old)
                 progress(f"{len(loaded)} loaded releases taken over")
+            elif old:
+                progress(f"{old.name} has other tables: load its releases again")
             finish(writer, edition)
         return editions.publish(scratch, directory, editions.file_name(edition))
 
@@ -138,4 +149,8 @@ class Store:
 
 def open_store(directory: Path) -> Store:
     """The store in `directory` with what was loaded there, built from the shipped tables if it is missing."""
-    return Store(editions.current(directory) or build(directory))
+    path = editions.current(directory)
+    if path is None:
+        with editions.alone(directory):
+            path = current_or_built(directory)
+    return Store(path)

@@ -229,6 +229,10 @@ class Writer:
             "insert or replace into load values (?, ?, ?, ?, ?)", (kind, name, version, sha256, loaded_at)
         )
 
+    def forget(self, name: str, version: str) -> None:
+        """Take the line of a load away again."""
+        self.database.execute("delete from load where name = ? and version = ?", (name, version))
+
     def close(self, system: int) -> None:
         """What follows from the rows of a system once all are in: closure, words, count."""
         self.database.executemany("insert into closure values (?, ?)", self._ancestors(system))

@@ -7,6 +7,7 @@ Releases are synthetic rows in the true layout of each. What is loaded into is a
 import hashlib
 import json
 import tarfile
+import threading
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -161,7 +162,7 @@ def test_open_readers_keep_their_file_and_new_ones_get_the_new(home: Path, small
 
 
 def test_a_load_that_fails_changes_nothing(home: Path, make_zip: Callable, rrf: type, tmp_path: Path) -> None:
-    files = sorted(path.name for path in home.iterdir())
+    files = sorted(path.name for path in home.iterdir() if path.name != ".lock")
     text = tmp_path / "notes.zip"
     text.write_text("no zip")
     backwards = make_zip(
@@ -427,6 +428,18 @@ def test_another_version_of_baton_takes_what_was_loaded_over(
     assert store.open_store(home).path == before.path
 
 
+def test_a_reader_reads_on_in_every_thread_when_its_file_is_pruned(home: Path, small: Path) -> None:
+    before, found = Concepts(store.open_store(home).path), []
+    loading.load(home, "rxnorm", small)
+    loading.prune(home)
+    assert not before.path.exists()
+    thread = threading.Thread(target=lambda: found.append(before.find(RXNORM, "6809")))
+    thread.start()
+    thread.join()
+    assert found == [before.find(RXNORM, "6809")]
+    assert found[0] is not None
+
+
 def test_what_nothing_opens_any_more_is_pruned(home: Path, small: Path) -> None:
     old = store.open_store(home)
     loaded = loading.load(home, "rxnorm", small)
@@ -435,6 +448,66 @@ def test_what_nothing_opens_any_more_is_pruned(home: Path, small: Path) -> None:
     assert {path.name for path in gone} == {old.path.name, "terminology-x.building"}
     assert store.open_store(home).path == loaded.path
     assert loading.prune(home) == ()
+
+
+def test_pruning_drops_versions_that_a_newer_load_replaced(home: Path, small: Path) -> None:
+    loading.load(home, "rxnorm", small)
+    newest = Concepts(loading.load(home, "rxnorm", small, release="2026-12-07").path)
+    drugs = Store(newest.path)
+    loading.prune(home)
+    after = Concepts(store.open_store(home).path)
+    assert [s.version for s in after.systems() if s.url == RXNORM] == ["2026-12-07", "2025-11"]
+    assert after.find(RXNORM, "314076", "2026-11-02") is None
+    assert after.lookup(RXNORM, "314076") == newest.lookup(RXNORM, "314076")
+    assert after.search(RXNORM, "lisino") == newest.search(RXNORM, "lisino")
+    assert Store(after.path).drug("104377") == drugs.drug("104377")
+    assert not loading.load(home, "rxnorm", small).already
+
+
+def test_the_same_version_of_another_file_replaces_it(
+    home: Path, small: Path, make_zip: Callable, rrf: type
+) -> None:
+    loading.load(home, "rxnorm", small)
+    corrected = make_zip(
+        "corrected.zip",
+        {
+            "RXNCONSO.RRF": [rrf.name("29046", "IN", "lisinopril"), rrf.name("6809", "IN", "metformin")],
+            "RXNREL.RRF": [],
+            "RXNSAT.RRF": [],
+            "RXNSAB.RRF": [rrf.source(RELEASE)],
+        },
+    )
+    concepts = Concepts(loading.load(home, "rxnorm", corrected).path)
+    assert [s.version for s in concepts.systems() if s.url == RXNORM] == ["2026-11-02", "2025-11"]
+    assert [c.code for c in concepts.every(RXNORM)] == ["29046", "6809"]
+    assert concepts.search(RXNORM, "zestril").total == 0
+    assert Store(concepts.path).ndc("68180098001") is None
+
+
+def test_loads_and_builds_of_one_directory_wait_for_each_other(home: Path, small: Path, package: Path) -> None:
+    failed: list[BaseException] = []
+
+    def run(act: Callable[[], object]) -> None:
+        try:
+            act()
+        except BaseException as error:
+            failed.append(error)
+
+    acts: list[Callable[[], object]] = [
+        lambda: loading.load(home, "rxnorm", small),
+        lambda: store.build(home),
+        lambda: loading.load(home, "fhir-package", package),
+        lambda: store.build(home),
+    ]
+    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    concepts = Concepts(store.open_store(home).path)
+    assert concepts.find(RXNORM, "104377") is not None
+    assert concepts.system("http://example.org/fhir/cs") is not None
 
 
 def test_the_commands_load_once_list_prune_and_export(
