@@ -9,140 +9,55 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from terminology.coded import (
+    Coded,
+    CodeSystemInfo,
+    Concept,
+    Designation,
+    Member,
+    Page,
+    Property,
+    Relation,
+    Translation,
+)
 from terminology.connection import Connection
+from terminology.maps import NDC_TO_RXNORM, RXNORM_TO_INGREDIENT, MapsAndSets
 from terminology.store import open_store
-from terminology.systems import NDC, RXNORM
+from terminology.systems import RXNORM
 from terminology.writing import IS_A
 
-NDC_TO_RXNORM = "urn:baton:concept-map:ndc-rxnorm"
-"""The map from a package's NDC to its drug: RxNorm's own statement (RXNSAT, ATN=NDC)."""
-RXNORM_TO_INGREDIENT = "urn:baton:concept-map:rxnorm-ingredient"
-"""The map from a drug to its ingredients (TTY IN), as RxNorm's relations give them."""
+__all__ = [
+    "NDC_TO_RXNORM",
+    "RXNORM_TO_INGREDIENT",
+    "CodeSystemInfo",
+    "Coded",
+    "Concept",
+    "Concepts",
+    "Designation",
+    "Member",
+    "Page",
+    "Property",
+    "Relation",
+    "Translation",
+    "open_concepts",
+]
 _WORD = re.compile(r"[^\W_]+")
-
-
-@dataclass(frozen=True, slots=True)
-class CodeSystemInfo:
-    """One version of a code system that the file has."""
-
-    url: str
-    version: str
-    name: str
-    content: str
-    """complete, or fragment: codes exist that the file does not have, so unknown is not wrong."""
-    licence: str
-    notice: str
-    """To be shown wherever the content is; empty where none is asked for."""
-    concepts: int
-    is_default: bool
-    """The version meant where none is named."""
-    origin: str
-    """shipped, or loaded by this deployment."""
-    sha256: str
-    loaded_at: str
-    kind: str
-    """The property that `kind` of its concepts is the value of: TTY, billable ...; empty for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Designation:
-    use: str
-    language: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Property:
-    """`type` is that of CodeSystem.property: code, string, integer, boolean, dateTime, decimal."""
-
-    name: str
-    value: str
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """`name` leads from the concept to `code`, of the same system."""
-
-    name: str
-    code: str
-    display: str
-
-
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """A concept as lists show it. `kind` is the system's own main category (RxNorm: TTY)."""
-
-    system: str
-    version: str
-    code: str
-    display: str
-    kind: str
-    active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """Everything the file says of a concept."""
-
-    system: str
-    version: str
-    code: str
-    display: str
-    kind: str
-    active: bool
-    properties: tuple[Property, ...]
-    designations: tuple[Designation, ...]
-    parents: tuple[Relation, ...]
-    children: tuple[Relation, ...]
-    relations: tuple[Relation, ...]
-    """Relations other than is-a, from this concept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """`equivalence` says how the target relates to the source (R4 concept-map-equivalence)."""
-
-    system: str
-    code: str
-    equivalence: str
-    map: str
-    """Canonical url of the concept map."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some of what was found, and how much there is in all."""
-
-    concepts: tuple[Coded, ...]
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A code of a value set; `version` and `display` are empty where the set says none."""
-
-    system: str
-    version: str
-    code: str
-    display: str
 
 
 def _coded(info: CodeSystemInfo, row: Sequence[Any]) -> Coded:
     return Coded(info.url, info.version, row[0], row[1], row[2], bool(row[3]))
 
 
-class Concepts:
+class Concepts(MapsAndSets):
     """Reads of a built file."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__(Connection(path))
         self.path = path
-        self._db = Connection(path)
 
     @cached_property
     def edition(self) -> str:
@@ -221,6 +136,7 @@ class Concepts:
             kind=row[3],
             active=bool(row[4]),
             properties=(
+                *(self._drug_properties(code) if info.url == RXNORM and info.is_default else ()),
                 *((Property(info.kind, row[3], "code"),) if info.kind and row[3] else ()),
                 *(
                     Property(*found)
@@ -237,6 +153,30 @@ class Concepts:
             children=tuple(Relation(*found) for found in down),
             relations=tuple(relation for relation in up if relation.name != IS_A),
         )
+
+    def _drug_properties(self, rxcui: str) -> list[Property]:
+        """What a drug's name and relations come to (`release`), as properties of its concept."""
+        row = self._db.one("select body from drug where code = ?", rxcui)
+        if row is None:
+            return []
+        _, components, product, brand, form, release, route, package, _ = json.loads(row[0])
+        strengths = (
+            f"{name} {value} {unit}" + (f"/{per}" if per else "")
+            for _, name, value, unit, per in components
+            if value and unit
+        )
+        told = (
+            ("brand", brand),
+            ("dose-form", form),
+            ("release", release),
+            ("route", route),
+            ("package", package),
+        )
+        return [
+            *(Property("strength", strength, "string") for strength in strengths),
+            *(Property(name, value, "string") for name, value in told if value),
+            *([Property("generic-product", product, "code")] if product and product != rxcui else []),
+        ]
 
     def designations(self, system: str, code: str, version: str | None = None) -> tuple[Designation, ...]:
         """Further names of a concept; empty for a code that the file does not have."""
@@ -411,84 +351,6 @@ class Concepts:
             max(offset, 0),
         )
         return Page(tuple(_coded(info, row) for row in rows), total)
-
-    def translate(self, system: str, code: str, target: str | None = None) -> tuple[Translation, ...]:
-        """What a code becomes in another system, or in any where none is named; by target and map."""
-        found = [
-            Translation(*row)
-            for row in self._db.all(
-                "select tgt_system, tgt_code, equivalence, url from map join concept_map on id = map_id"
-                " where src_system = ? and src_code = ? order by tgt_system, tgt_code, url",
-                system,
-                code,
-            )
-            if target in (None, row[0])
-        ]
-        if target in (None, RXNORM):
-            found += self._drug_translations(system, code)
-        return tuple(found)
-
-    def _drug_translations(self, system: str, code: str) -> list[Translation]:
-        if system == NDC:
-            row = self._db.one("select rxcui from ndc where ndc11 = ?", code.replace("-", ""))
-            return [Translation(RXNORM, row[0], "wider", NDC_TO_RXNORM)] if row else []
-        row = self._db.one("select body from drug where code = ?", code) if system == RXNORM else None
-        parts = json.loads(row[0])[1] if row else []
-        ingredients = sorted({part[0] for part in parts if part[0] and part[0] != code})
-        return [Translation(RXNORM, ingredient, "wider", RXNORM_TO_INGREDIENT) for ingredient in ingredients]
-
-    def translate_back(self, system: str, code: str, source: str | None = None) -> tuple[Translation, ...]:
-        """The codes that a code is the target of: `system` and `code` of each are those of the source."""
-        return tuple(
-            Translation(*row)
-            for row in self._db.all(
-                "select src_system, src_code, equivalence, url from map join concept_map on id = map_id"
-                " where tgt_system = ? and tgt_code = ? order by src_system, src_code, url",
-                system,
-                code,
-            )
-            if source in (None, row[0])
-        )
-
-    def concept_maps(self) -> tuple[str, ...]:
-        """Canonical urls of the maps in the file."""
-        return tuple(row[0] for row in self._db.all("select url from concept_map order by url"))
-
-    def concept_map(self, url: str) -> Any:
-        """A map's ConceptMap resource without its groups; None if it is not there."""
-        row = self._db.one("select body from concept_map where url = ?", url)
-        return json.loads(row[0]) if row else None
-
-    def value_sets(self) -> tuple[tuple[str, str], ...]:
-        """(url, version) of the value sets in the file."""
-        return tuple(self._db.all("select url, version from value_set order by url, version"))
-
-    def value_set(self, url: str, version: str | None = None) -> Any:
-        """The ValueSet resource as it came, the newest version where none is named; None if not there."""
-        row = self._value_set(url, version)
-        return json.loads(row[1]) if row else None
-
-    def members(self, value_set: str, version: str | None = None) -> tuple[Member, ...] | None:
-        """The codes of a value set that lists each of them, in its order.
-
-        None if it is not there, or defined by filters, whole systems or other sets: `value_set` gives
-        its definition then.
-        """
-        row = self._value_set(value_set, version)
-        if row is None or not row[2]:
-            return None
-        found = self._db.all(
-            "select system, version, code, display from vs_member where vs = ? order by n", row[0]
-        )
-        return tuple(Member(*member) for member in found)
-
-    def _value_set(self, url: str, version: str | None) -> Any:
-        return self._db.one(
-            "select id, body, enumerated from value_set where url = ?1 and ?2 in ('', version)"
-            " order by version desc limit 1",
-            url,
-            version or "",
-        )
 
 
 def open_concepts(directory: Path) -> Concepts:

@@ -21,13 +21,14 @@ import pytest
 from terminology import systems
 from terminology.concepts import Concepts, open_concepts
 from terminology.names import fold
-from terminology.systems import RXNORM
+from terminology.systems import RXNORM, SNOMED_CT
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("server", "smart_app", "mappings", "terminology", "tests", "docs", "benchmarks")
 SYSTEMS = {name: value for name, value in vars(systems).items() if name.isupper()}
 _FENCE = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_NUMBER = re.compile(r"^[0-9]{1,8}$")
+_NUMBER = re.compile(r"^[0-9]{1,18}$")
+_TAGGED = re.compile(r"\((substance|finding|disorder|product|procedure|situation)\)$")
 
 Found = tuple[str, str, str, str]
 """Where, system, code, display."""
@@ -95,19 +96,20 @@ def _in_python(where: str, text: str) -> Iterator[Found]:
 
 
 def _in_table(where: str, text: str) -> Iterator[Found]:
-    """Rows of an RxCUI and the name that goes with it."""
+    """Rows of an RxCUI and the name that goes with it, or of a SNOMED CT code and its fully specified name."""
     for number, row in enumerate(csv.DictReader(text.splitlines(), delimiter="\t"), 2):
-        for key in row:
-            if key and key.endswith("rxcui"):
-                name = (
-                    row.get("ingredient") or row.get(f"{key.removesuffix('rxcui')}name") or row.get("display")
-                )
-                if name and _NUMBER.match(row[key] or ""):
-                    yield f"{where}:{number}", RXNORM, row[key], name
+        told = {key: value for key, value in row.items() if key and value}
+        if _TAGGED.search(told.get("name", "")) and _NUMBER.match(told.get("code", "")):
+            yield f"{where}:{number}", SNOMED_CT, told["code"], told["name"]
+        names = {key: told.get(f"{key}_name") for key in told}
+        names["rxcui"] = told.get("ingredient") or ("" if "code" in row else told.get("name"))
+        for key, name in names.items():
+            if name and _NUMBER.match(told.get(key, "")):
+                yield f"{where}:{number}", RXNORM, told[key], name
 
 
 def _in_toml(where: str, value: Any) -> Iterator[Found]:
-    """Tables with an RxCUI and a name, and pairs of both."""
+    """Tables with an RxCUI and a name, and ingredients as names by RxCUI."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -115,6 +117,10 @@ def _in_toml(where: str, value: Any) -> Iterator[Found]:
             code, name = one.get("rxcui"), one.get("name") or one.get("display")
             if isinstance(code, str) and isinstance(name, str) and _NUMBER.match(code):
                 yield where, RXNORM, code, name
+            ingredients = one.get("ingredients")
+            for key, told in ingredients.items() if isinstance(ingredients, dict) else ():
+                if _NUMBER.match(key) and isinstance(told, str):
+                    yield where, RXNORM, key, told
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one

@@ -66,6 +66,22 @@ def test_a_concept_has_its_names_properties_and_neighbours(concepts: Concepts) -
     assert any("(disorder)" in name.value for name in hypertension.designations)
 
 
+def test_a_drug_has_its_strengths_form_and_brand_as_properties(concepts: Concepts) -> None:
+    brand, generic = concepts.lookup(RXNORM, "104377"), concepts.lookup(RXNORM, "197885")
+    assert brand is not None
+    assert generic is not None
+    told = {(found.name, found.value) for found in brand.properties}
+    assert {
+        ("TTY", "SBD"),
+        ("strength", "lisinopril 10 mg"),
+        ("dose-form", "Oral Tablet"),
+        ("brand", "Zestril"),
+        ("generic-product", "314076"),
+    } <= told
+    strengths = {found.value for found in generic.properties if found.name == "strength"}
+    assert strengths == {"hydrochlorothiazide 12.5 mg", "lisinopril 10 mg"}
+
+
 def test_a_code_that_is_not_there_is_nothing(concepts: Concepts) -> None:
     for system, code in ((RXNORM, "0"), ("urn:nowhere", "314076"), (ICD_10_CM, "e11.65"), (RXNORM, "")):
         assert concepts.lookup(system, code) is None
