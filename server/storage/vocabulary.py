@@ -15,7 +15,8 @@ from server.terminology.concept_maps import Translation, reversed_equivalence
 from server.terminology.concepts import Concept, Designation, Property
 from server.terminology.value_sets import Component, ListedConcept, ValueSet, read_value_set
 from server.terminology.words import Words
-from terminology.concepts import Coded, CodeSystemInfo, Concepts
+from terminology.coded import Coded, CodeSystemInfo
+from terminology.concepts import Concepts
 from terminology.editions import current
 from terminology.writing import IS_A
 
