@@ -73,8 +73,9 @@ def make_context(
     settings: Settings, store: Store, *, clock: Clock = now, new_id: Callable[[], str] = new_id
 ) -> Context:
     """What interactions work with; the loader makes the same one as the web server. From here on the site's
-    access policy is in force in this process."""
+    access policy is in force in this process, and the store knows of the deployment's terminology."""
     use(settings.policy)
+    store.vocabulary = settings.home / "terminology"
     return Context(
         store=store,
         base_url=settings.fhir_base,

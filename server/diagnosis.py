@@ -26,6 +26,7 @@ from server.hl7v2.current_maps import overlays_of
 from server.policy.roles import shipped_policy
 from server.policy.second_factor import OPTIONAL
 from server.settings import Settings
+from server.storage.vocabulary import current_vocabulary
 
 FREE_BYTES_WANTED = 1_000_000_000
 EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,6 +50,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         *_home(settings),
         *in_database,
         *_keys(settings, now),
+        *_terminology(settings),
         *_clock(now),
         *_disk(settings),
         *_backups(settings, now, holds_data),
@@ -250,6 +252,20 @@ def _clock(now: datetime) -> Iterator[Finding]:
         )
     else:
         yield row("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _terminology(settings: Settings) -> Iterator[Finding]:
+    vocabulary = current_vocabulary(settings.home / "terminology")
+    if vocabulary is None:
+        yield row(
+            "terminology",
+            "ok",
+            "R4's own definitions only, no file yet: the app builds it when it first starts, and"
+            " `baton terminology build` at any time",
+        )
+    else:
+        names = sorted({system.name for system in vocabulary.systems()})
+        yield row("terminology", "ok", f"edition {vocabulary.edition}: {', '.join(names)}")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

@@ -66,6 +66,7 @@ KINDS: dict[str, Kind] = {
     "unsupported-media-type": Kind(415, "not-supported"),
     "misdirected": Kind(421, "invalid"),
     "unprocessable": Kind(422, "processing"),
+    "not-determinable": Kind(422, "not-supported"),  # by the definitions that are known here
     "business-rule": Kind(422, "business-rule"),
     "too-costly": Kind(422, "too-costly"),
     "precondition-required": Kind(428, "required"),

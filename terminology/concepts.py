@@ -260,6 +260,14 @@ class Concepts(MapsAndSets):
         info = self.system(system, version)
         return (*((info.kind,) if info and info.kind else ()), *(row[0] for row in rows))
 
+    def relation_names(self, system: str, version: str | None = None) -> tuple[str, ...]:
+        """The relations that a system's concepts stand in, is-a among them where it has a hierarchy."""
+        rows = self._db.all(
+            "select distinct rel from edge where child in (select id from concept where cs = ?) order by rel",
+            self._number(system, version),
+        )
+        return tuple(row[0] for row in rows)
+
     def with_property(
         self, system: str, name: str, values: Sequence[str] | None = None, version: str | None = None
     ) -> tuple[Coded, ...]:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
+from server.errors import FhirError
 from server.fhir.compartments import COMPARTMENTS, RESOURCE_TYPES
 from server.fhir.custom_parameters import CustomParameters, Known
 from server.fhir.json_codec import encode
@@ -26,13 +27,16 @@ from server.interactions.audit_events import HANDLERS
 from server.interactions.operations import operations_of, system_operations
 from server.interactions.operations.definition import Operation
 from server.interactions.patch_formats import PATCH_FORMATS
-from server.interactions.request import Context, InteractionResponse, Limits
+from server.interactions.request import Context, InteractionRequest, InteractionResponse, Limits
 from server.interactions.routes import ROUTES
+from server.interactions.terminology_capabilities import terminology_capabilities
 from server.interactions.version import instant
 from server.policy.if_match_required import if_match_required
 
 FHIR_VERSION = "4.0.1"
 FORMATS = ("application/fhir+json", "application/json", "json")
+# Of the whole server: all of it is what is normative of it, too (hl7.org/fhir/R4/http.html#capabilities).
+_MODES = ("full", "normative", "terminology")
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _LIMITS_URL = "urn:baton:limits"
 # On a resource: a search parameter that `_sort` takes.
@@ -43,19 +47,28 @@ _ALL_TYPES = ("_has", "_list", "_type")
 _OF_THE_SYSTEM = frozenset({"transaction", "batch", "search-system", "history-system"})
 
 
-def capabilities(context: Context) -> InteractionResponse:
-    """The CapabilityStatement of this server; open to everyone. A search parameter that was defined here is in
-    it as soon as it is answered.
+def capabilities(context: Context, request: InteractionRequest) -> InteractionResponse:
+    """What this server does, open to everyone: its CapabilityStatement, or, where `mode` asks for it, its
+    TerminologyCapabilities.
 
-    Raises: FhirError unavailable.
+    Raises: FhirError unavailable, invalid-search (mode).
     """
+    modes = [value for name, value in request.query if name == "mode"]
+    if any(mode not in _MODES for mode in modes) or len(modes) > 1:
+        raise FhirError("invalid-search", f"mode is one of {', '.join(_MODES)}", "http.mode")
+    if modes == ["terminology"]:
+        return InteractionResponse(200, terminology_capabilities(context))
+    return InteractionResponse(200, capability_statement(context))
+
+
+def capability_statement(context: Context) -> bytes:
+    """The CapabilityStatement. A search parameter that was defined here is in it as soon as it is answered."""
     with context.store.reading() as reader:
         custom = reader.custom_parameters()
         ready = {state.number for state in reader.parameter_states() if state.ready} if custom.by_type else ()
     own = tuple(p for of_type in custom.by_type.values() for p in of_type.values() if p.number in ready)
     date = instant(context.clock())[:10]
-    body = _statement(context.base_url, context.software_version, context.limits, date, own)
-    return InteractionResponse(200, body)
+    return _statement(context.base_url, context.software_version, context.limits, date, own)
 
 
 @lru_cache(maxsize=4)

@@ -88,7 +88,7 @@ def _tried(context: Context, principal: Principal, request: InteractionRequest) 
 def _perform(context: Context, principal: Principal, request: InteractionRequest) -> InteractionResponse:
     interaction = request.interaction
     if interaction == "capabilities":
-        return capabilities(context)
+        return capabilities(context, request)
     audit_events.check_offered(request)
     if interaction == "batch":
         return batch(context, request, partial(perform, context, principal))
@@ -120,7 +120,7 @@ def _run_within(
 ) -> InteractionResponse:
     """One interaction inside a running write transaction, its audit row included."""
     if request.interaction == "capabilities":
-        return capabilities(context)
+        return capabilities(context, request)
     call = _call(context, principal, writer, request)
     handler = WRITING.get(request.interaction) or _reading(request)
     response = handler(call)  # type: ignore[arg-type]  # a Writer is a Reader

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.errors import FhirError
 from server.fhir.custom_parameters import CustomParameters
@@ -68,14 +69,20 @@ from server.storage.sign_in import SignInStore
 from server.storage.sign_in_tables import SignInTables
 from server.storage.worker_rows import WorkerRows
 
+if TYPE_CHECKING:
+    from server.storage.definitions import StoredDefinitions
+
 
 class DatabaseReader:
     """Reader over one open snapshot or transaction."""
 
-    def __init__(self, database: Database, connection: Connection, known: KnownParameters) -> None:
+    def __init__(
+        self, database: Database, connection: Connection, known: KnownParameters, vocabulary: Path | None = None
+    ) -> None:
         self._database = database
         self._connection = connection
         self._known = known
+        self._vocabulary = vocabulary
 
     def custom_parameters(self) -> CustomParameters:
         return self._known.of(self._connection)
@@ -135,7 +142,15 @@ class DatabaseReader:
             return query
         from server.storage.resolution import resolved  # only these searches need all of terminology
 
-        return resolved(self._connection, query, visible)
+        return resolved(self._connection, query, visible, self._vocabulary)
+
+    @contextmanager
+    def definitions(self, visible: Visibility) -> Iterator[StoredDefinitions]:
+        from server.storage.definitions import StoredDefinitions
+        from server.storage.vocabulary import current_vocabulary
+
+        with self._database.limited():
+            yield StoredDefinitions(self._connection, visible, current_vocabulary(self._vocabulary))
 
     def members(self, record: Record, visible: Visibility, count: int, after: Position | None) -> RecordPage:
         with self._database.limited():
@@ -178,8 +193,10 @@ class DatabaseReader:
 class DatabaseWriter(DatabaseReader):
     """Writer over one open write transaction."""
 
-    def __init__(self, database: Database, connection: Connection, known: KnownParameters) -> None:
-        super().__init__(database, connection, known)
+    def __init__(
+        self, database: Database, connection: Connection, known: KnownParameters, vocabulary: Path | None = None
+    ) -> None:
+        super().__init__(database, connection, known, vocabulary)
         self._defined: dict[str, tuple[SearchParameter, ...]] = {}
         self._most = 0
         self._begun: set[str] = set()
@@ -252,7 +269,10 @@ class DatabaseStore:
     authorization_pages: lists of clients and grants. identity_links: who people of other
     EHRs are here. hl7v2_log, hl7v2_sources: HL7 v2 messages as they are received, and who sends them;
     hl7v2_messages: as people see them; hl7v2_work, hl7v2_identities, hl7v2_traces: as they are applied.
+    vocabulary: the folder of the terminology's file, None where none is used.
     """
+
+    vocabulary: Path | None = None
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -292,13 +312,13 @@ class DatabaseStore:
     @contextmanager
     def reading(self) -> Iterator[DatabaseReader]:
         with self.database.reading() as connection:
-            yield DatabaseReader(self.database, connection, self._known)
+            yield DatabaseReader(self.database, connection, self._known, self.vocabulary)
 
     @contextmanager
     def writing(self) -> Iterator[DatabaseWriter]:
         try:
             with self.database.writing() as connection:
-                writer = DatabaseWriter(self.database, connection, self._known)
+                writer = DatabaseWriter(self.database, connection, self._known, self.vocabulary)
                 yield writer
                 writer.complete()
         except Overtaken:

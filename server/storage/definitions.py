@@ -1,4 +1,5 @@
-"""Value sets and code systems as one caller may use them: those stored here that it may see, then R4's own.
+"""Value sets, code systems and concept maps as one caller may use them: those stored here that it may see, then
+those of the terminology's file, then R4's own.
 
 Several of one url: the asked version, or else the latest that is not retired. What was read is kept by its
 content, so that a new version of a resource needs no invalidation and no caller gets what only another may see.
@@ -30,8 +31,12 @@ from server.storage.database import Connection
 from server.storage.interface import StoredVersion
 from server.storage.resources import read
 from server.storage.search import Search
+from server.storage.vocabulary import Vocabulary
 from server.terminology import shipped
-from server.terminology.code_systems import CodeSystem, read_code_system
+from server.terminology.code_systems import read_code_system
+from server.terminology.concept_maps import ConceptMap, read_concept_map
+from server.terminology.concepts import CodeSystem
+from server.terminology.ucum import UNITS
 from server.terminology.value_sets import ValueSet, read_value_set
 
 # Resources of one url that are looked at, the last changed first; bytes of resources that a process keeps read.
@@ -81,22 +86,26 @@ _KEPT = Kept(_KEPT_BYTES)
 _READ: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "ValueSet": read_value_set,
     "CodeSystem": read_code_system,
+    "ConceptMap": read_concept_map,
 }
 _SHIPPED: Mapping[str, Callable[[str, str], Any]] = {
     "ValueSet": shipped.value_set,
     "CodeSystem": shipped.code_system,
+    "ConceptMap": shipped.concept_map,
 }
 
 
 class StoredDefinitions:
-    """`server.terminology.expansion.Definitions` of one caller on one connection; every url is looked up once.
+    """`server.terminology.definitions.Definitions` of one caller on one connection; a url is looked up once.
 
-    asked: everything that was looked up, with what was found.
+    vocabulary: the terminology's file, None without one. asked: everything that was looked up, with what was
+    found.
     """
 
-    def __init__(self, connection: Connection, visible: Visibility) -> None:
+    def __init__(self, connection: Connection, visible: Visibility, vocabulary: Vocabulary | None) -> None:
         self._connection = connection
         self._visible = visible
+        self.vocabulary = vocabulary
         self.asked: dict[tuple[str, str, str], Found | None] = {}
 
     def value_set(self, url: str, version: str) -> ValueSet | None:
@@ -107,25 +116,51 @@ class StoredDefinitions:
         found = self.find("CodeSystem", url, version)
         return None if found is None else found.definition
 
+    def concept_map(self, url: str, version: str) -> ConceptMap | None:
+        found = self.find("ConceptMap", url, version)
+        return None if found is None else found.definition
+
+    def concept_maps_from(self, system: str) -> tuple[ConceptMap, ...]:
+        """Those stored here first; of several of one url the one in use."""
+        return self._maps("source-system", system, shipped.concept_maps_from(system))
+
+    def concept_maps_to(self, system: str) -> tuple[ConceptMap, ...]:
+        """Likewise."""
+        return self._maps("target-system", system, shipped.concept_maps_to(system))
+
+    def _maps(self, code: str, system: str, of_r4: tuple[ConceptMap, ...]) -> tuple[ConceptMap, ...]:
+        stored = self._matches("ConceptMap", Clause(_known("ConceptMap", code), "", (UriValue(system),)))
+        urls = dict.fromkeys(_read(match)[0].definition.url for match in stored)
+        own = [found for url in urls if (found := self.concept_map(url, "")) is not None]
+        of_file = () if self.vocabulary is None else (self.vocabulary.every_map(),)
+        return (*own, *of_file, *(found for found in of_r4 if found.url not in urls))
+
     def find(self, resource_type: str, url: str, version: str) -> Found | None:
         """The definition by its canonical url; version "": the one in use."""
         key = (resource_type, url, version)
         if key not in self.asked:
-            self.asked[key] = self._stored(*key) or _of_r4(*key)
+            self.asked[key] = self._stored(*key) or self._published(*key)
         return self.asked[key]
 
-    def value_set_of_id(self, id: str) -> Found | None:
-        """The ValueSet stored here under an id."""
-        stored = read(self._connection, "ValueSet", id, self._visible)
+    def of_id(self, resource_type: str, id: str) -> Found | None:
+        """The definition stored here under an id."""
+        stored = read(self._connection, resource_type, id, self._visible)
         return None if stored is None or stored.deleted else _read(stored)[0]
+
+    def _published(self, resource_type: str, url: str, version: str) -> Found | None:
+        """What is the same for everyone. Of a code system the complete one is taken before a part of it."""
+        of_file = _of_file(self.vocabulary, resource_type, url, version)
+        if of_file is not None and (resource_type != "CodeSystem" or of_file.definition.is_complete):
+            return of_file
+        if (resource_type, url) == ("CodeSystem", UNITS.url) and version in ("", UNITS.version):
+            return Found(b"ucum", UNITS)
+        return _of_r4(resource_type, url, version) or of_file
 
     def _stored(self, resource_type: str, url: str, version: str) -> Found | None:
         conditions = [Clause(_known(resource_type, "url"), "", (UriValue(url),))]
         if version:
             conditions.append(Clause(_known(resource_type, "version"), "", (TokenValue(None, version),)))
-        latest = SortKey(_known(resource_type, "_lastUpdated"), descending=True)
-        query = SearchQuery(resource_type, tuple(conditions), (latest,), count=_VERSIONS_MAXIMUM)
-        matches = Search(self._connection, query, self._visible).page(0).matches
+        matches = self._matches(resource_type, *conditions)
         candidates = [
             (rank, match.last_updated, found)
             for match in matches
@@ -135,6 +170,11 @@ class StoredDefinitions:
         if not candidates:
             return None
         return max(candidates, key=lambda candidate: candidate[:2])[2]
+
+    def _matches(self, resource_type: str, *conditions: Clause) -> tuple[StoredVersion, ...]:
+        latest = SortKey(_known(resource_type, "_lastUpdated"), descending=True)
+        query = SearchQuery(resource_type, conditions, (latest,), count=_VERSIONS_MAXIMUM)
+        return tuple(Search(self._connection, query, self._visible).page(0).matches)
 
 
 def _known(resource_type: str, code: str) -> SearchParameter:
@@ -154,6 +194,18 @@ def _read(stored: StoredVersion) -> tuple[Found, tuple[Any, ...]]:
         kept = Found(identity, definition), rank
         _KEPT.put(identity, kept, len(stored.body))
     return kept
+
+
+def _of_file(vocabulary: Vocabulary | None, resource_type: str, url: str, version: str) -> Found | None:
+    if vocabulary is None:
+        return None
+    lookup: Mapping[str, Callable[[str, str], Any]] = {
+        "ValueSet": vocabulary.value_set,
+        "CodeSystem": vocabulary.code_system,
+        "ConceptMap": vocabulary.concept_map,
+    }
+    definition = lookup[resource_type](url, version)
+    return None if definition is None else Found(f"file {vocabulary.edition} {url}".encode(), definition)
 
 
 def _of_r4(resource_type: str, url: str, version: str) -> Found | None:

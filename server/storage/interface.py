@@ -11,6 +11,7 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from server.fhir.custom_parameters import CustomParameters
@@ -35,7 +36,8 @@ from server.storage.relationships import Relationships
 from server.storage.sign_in import SignInStore
 from server.storage.worker_rows import WorkerRows
 
-if TYPE_CHECKING:  # it answers with the values of this module
+if TYPE_CHECKING:  # they answer with the values of this module
+    from server.storage.definitions import StoredDefinitions
     from server.storage.hl7v2_identities import Hl7v2Identities
 
 
@@ -350,6 +352,12 @@ class Reader(Protocol):
         Raises: as `search`.
         """
 
+    def definitions(self, visible: Visibility) -> AbstractContextManager[StoredDefinitions]:
+        """The value sets, code systems and concept maps that are known here, and stored where it is visible.
+
+        Inside the block looking them up raises: FhirError too-costly, as a search.
+        """
+
     def members(self, record: Record, visible: Visibility, count: int, after: Position | None) -> RecordPage:
         """A page of what belongs to a record, the Patient or Encounter itself left out, in an order that no
         write changes.
@@ -435,7 +443,12 @@ class Writer(Reader, Protocol):
 
 
 class Store(Protocol):
-    """What `open_store` gives. Safe to share between threads, and across fork."""
+    """What `open_store` gives. Safe to share between threads, and across fork.
+
+    vocabulary: the folder of the terminology's file, None where none is used.
+    """
+
+    vocabulary: Path | None
 
     @property
     def authorization(self) -> AuthorizationStore:

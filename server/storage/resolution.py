@@ -8,6 +8,8 @@ Sources: hl7.org/fhir/R4/search.html#token, #recursive
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 
 from server.fhir.bindings import bound_systems, bound_value_sets
 from server.fhir.search_conditions import refusal
@@ -29,8 +31,10 @@ from server.fhir.visibility import Visibility
 from server.storage.database import Connection
 from server.storage.definitions import Found, Kept, StoredDefinitions
 from server.storage.trees import tree_entries
+from server.storage.vocabulary import Vocabulary, current_vocabulary
 from server.terminology.code_sets import CodeSet, listed
-from server.terminology.expansion import Budget, NotExpandable, TooCostly, expand
+from server.terminology.definitions import Budget, NotExpandable, TooCostly
+from server.terminology.expansion import expand
 from server.terminology.filters import UnsupportedFilter, require_subsumption
 from server.terminology.token_entries import token_entries
 
@@ -52,21 +56,24 @@ class _Expanded:
 _EXPANDED = Kept(_KEPT_ENTRIES)
 
 
-def resolved(connection: Connection, query: SearchQuery, visible: Visibility) -> SearchQuery:
-    """The query with nothing left to resolve.
+def resolved(
+    connection: Connection, query: SearchQuery, visible: Visibility, folder: Path | None = None
+) -> SearchQuery:
+    """The query with nothing left to resolve. folder: of the terminology's file.
 
     Raises: FhirError unsupported-search, invalid-search, too-costly.
     """
-    resolver = _Resolver(connection, visible)
+    resolver = _Resolver(connection, visible, current_vocabulary(folder))
     parts = tuple(resolver.query(part) for part in query.parts)
     return replace(resolver.query(query), parts=parts)
 
 
 class _Resolver:
-    def __init__(self, connection: Connection, visible: Visibility) -> None:
+    def __init__(self, connection: Connection, visible: Visibility, vocabulary: Vocabulary | None) -> None:
         self._connection = connection
         self._visible = visible
-        self._definitions = StoredDefinitions(connection, visible)
+        self._vocabulary = vocabulary
+        self._definitions = StoredDefinitions(connection, visible, vocabulary)
         self._budget = Budget()
         self._done: dict[tuple[str, Value, tuple[str, ...]], EntriesValue] = {}
 
@@ -119,7 +126,7 @@ class _Resolver:
 
     def _of_value_set(self, parameter: SearchParameter, value: ValueSetValue) -> frozenset[int]:
         if value.id:
-            root = self._definitions.value_set_of_id(value.id)
+            root = self._definitions.of_id("ValueSet", value.id)
         else:
             root = self._definitions.find("ValueSet", value.url, value.version)
         if root is None:
@@ -132,7 +139,7 @@ class _Resolver:
         return kept.entries
 
     def _expanded(self, parameter: SearchParameter, root: Found) -> _Expanded:
-        definitions = StoredDefinitions(self._connection, self._visible)
+        definitions = StoredDefinitions(self._connection, self._visible, self._vocabulary)
         entries = token_entries(parameter, expand(root.definition, definitions, self._budget))
         return _Expanded(
             entries, tuple((asked, _identity(found)) for asked, found in definitions.asked.items())
@@ -152,10 +159,11 @@ class _Resolver:
         if system is None:
             raise NotExpandable("the code system is not known to this server")
         require_subsumption(system)
-        codes = (system.above if modifier == "above" else system.below)(code)
-        if not codes:
+        codes = islice((system.above if modifier == "above" else system.below)(code), ENTRIES_MAXIMUM + 1)
+        found = listed(url, codes)
+        if not found.codes:
             raise _Unknown("the code system has no such code")
-        return listed(url, ((found, "") for found in codes))
+        return found
 
 
 class _Unknown(ValueError):

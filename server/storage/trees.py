@@ -14,7 +14,7 @@ from server.fhir.visibility import Visibility
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.search_sql import SearchSql
-from server.terminology.expansion import TooCostly
+from server.terminology.definitions import TooCostly
 
 # Published (docs/reference/limits.md): resources of a hierarchy, and its levels.
 RESOURCES_MAXIMUM, LEVELS_MAXIMUM = 10_000, 100

@@ -9,22 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
-class NotListable(ValueError):
-    """The result is a part of a system whose codes cannot be listed; `system` is its url."""
-
-    def __init__(self, system: str) -> None:
-        super().__init__(system)
-        self.system = system
-
-
 @dataclass(frozen=True, slots=True)
 class CodeSet:
-    """codes: system -> code -> display ("" for none known), in the order they were found, never empty.
+    """codes: system -> its codes in the order they were found, never empty.
 
     whole: systems of which every code is a member though their codes cannot be listed; not among `codes`.
     """
 
-    codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    codes: Mapping[str, Mapping[str, None]] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
@@ -36,51 +28,28 @@ class CodeSet:
 
     def intersection(self, other: CodeSet) -> CodeSet:
         """What is in both."""
-        kept: dict[str, dict[str, str]] = {}
-        for system in dict.fromkeys((*self.codes, *other.codes)):
-            one, two = self.codes.get(system), other.codes.get(system)
-            if one is None:
-                one, two = two, None
-            assert one is not None  # it is a system of either
-            if two is not None:
-                found = {code: display or two[code] for code, display in one.items() if code in two}
-            elif system in self.whole or system in other.whole:
-                found = dict(one)
-            else:
-                continue
-            if found:
-                kept[system] = found
+        kept: dict[str, dict[str, None]] = {}
+        for one, two in ((self, other), (other, self)):
+            for system, codes in one.codes.items():
+                found = {code: None for code in codes if two.has(system, code)}
+                if found:
+                    kept.setdefault(system, found)
         return CodeSet(kept, self.whole & other.whole)
-
-    def difference(self, other: CodeSet) -> CodeSet:
-        """What is in this one alone. Raises: NotListable for a whole system without some of its codes."""
-        kept: dict[str, dict[str, str]] = {}
-        for system, found in self.codes.items():
-            gone = other.codes.get(system, {})
-            rest = {} if system in other.whole else {c: d for c, d in found.items() if c not in gone}
-            if rest:
-                kept[system] = rest
-        for system in sorted(self.whole - other.whole):
-            if system in other.codes:
-                raise NotListable(system)
-        return CodeSet(kept, self.whole - other.whole)
 
 
 def union(parts: Iterable[CodeSet]) -> CodeSet:
-    """What is in any of the sets; a code keeps the first display that it has."""
+    """What is in any of the sets."""
     parts = tuple(parts)
     whole = frozenset[str]().union(*(part.whole for part in parts))
-    merged: dict[str, dict[str, str]] = {}
+    merged: dict[str, dict[str, None]] = {}
     for part in parts:
         for system, found in part.codes.items():
             if system not in whole:
-                into = merged.setdefault(system, {})
-                for code, display in found.items():
-                    into[code] = into.get(code) or display
+                merged.setdefault(system, {}).update(found)
     return CodeSet(merged, whole)
 
 
-def listed(system: str, concepts: Iterable[tuple[str, str]]) -> CodeSet:
-    """The set of these codes, given with their displays, of one system."""
-    found = dict(concepts)
+def listed(system: str, codes: Iterable[str]) -> CodeSet:
+    """The set of these codes of one system."""
+    found = dict.fromkeys(codes)
     return CodeSet({system: found} if found else {})

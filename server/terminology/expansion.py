@@ -1,133 +1,104 @@
-"""The codes that a value set contains, worked out from definitions.
+"""The codes of a value set: all of them, as a search uses them, or a page, as a person looks at them.
 
-Nothing is left out in silence: what depends on a definition that is not known here is refused by name. A
-code system whose codes cannot be listed may still be included as a whole.
-Source: hl7.org/fhir/R4/valueset.html#expansion, #compositions
+Source: hl7.org/fhir/R4/valueset.html#expansion, hl7.org/fhir/R4/valueset-operation-expand.html
 """
 
 from __future__ import annotations
 
-from functools import reduce
-from typing import Protocol
+from dataclasses import dataclass
 
-from server.terminology.code_sets import CodeSet, NotListable, listed, union
-from server.terminology.code_systems import CodeSystem
-from server.terminology.filters import UnsupportedFilter, selected
-from server.terminology.value_sets import Component, ValueSet
+from server.terminology.code_sets import CodeSet
+from server.terminology.components import Member
+from server.terminology.composition import Composer, Composition
+from server.terminology.concepts import Concept
+from server.terminology.definitions import Budget, Definitions, NotExpandable, TooCostly
+from server.terminology.value_sets import ValueSet
+from server.terminology.words import Words
 
 # Published (docs/reference/limits.md): codes of an expansion.
 CODES_MAXIMUM = 10_000
-# Concepts looked at on the way, and value sets that import each other.
-WORK_MAXIMUM, IMPORTS_MAXIMUM = 1_000_000, 200
 
 
-class Definitions(Protocol):
-    """Where definitions come from. version "": the one in use."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A member with its concept, None where its code system is not known or lacks the code."""
 
-    def value_set(self, url: str, version: str) -> ValueSet | None:
-        """The value set by its canonical url, None where it is not known."""
+    member: Member
+    concept: Concept | None
 
-    def code_system(self, url: str, version: str) -> CodeSystem | None:
-        """The code system by its url, None where it is not known."""
+    @property
+    def is_inactive(self) -> bool:
+        return self.concept is not None and self.concept.inactive
 
-
-class NotExpandable(ValueError):
-    """A value set whose codes cannot be told here; the text says why and names what is missing."""
-
-
-class TooCostly(ValueError):
-    """A value set of more codes, or of more work, than is allowed; the text says how many."""
+    @property
+    def is_abstract(self) -> bool:
+        return self.concept is not None and self.concept.abstract
 
 
-class Budget:
-    """Work that is left, in concepts to look at; shared by all expansions of one request."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """total: of all pages, None where there are more than are counted."""
 
-    def __init__(self, concepts: int = WORK_MAXIMUM) -> None:
-        self._all = self._left = concepts
+    entries: tuple[Entry, ...]
+    total: int | None
 
-    def spend(self, concepts: int) -> None:
-        """Raises: TooCostly when it is used up."""
-        self._left -= concepts
-        if self._left < 0:
-            raise TooCostly(f"more than {self._all} concepts to look at")
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of an expansion. count: None for all. active, selectable: only concepts in use, only such
+    as may be chosen."""
+
+    words: Words | None = None
+    offset: int = 0
+    count: int | None = None
+    active: bool = False
+    selectable: bool = False
 
 
 def expand(value_set: ValueSet, definitions: Definitions, budget: Budget | None = None) -> CodeSet:
-    """The codes of a value set. Raises: NotExpandable, TooCostly."""
-    return _Expander(definitions, budget or Budget()).expand(value_set)
+    """All codes of a value set; of a system that is known in part, all or none.
 
-
-def split_canonical(canonical: str) -> tuple[str, str]:
-    """`url|version` -> url and version, "" for none."""
-    url, _, version = canonical.partition("|")
-    return url, version
-
-
-class _Expander:
-    """One expansion: what was imported already, and what is being imported."""
-
-    def __init__(self, definitions: Definitions, budget: Budget) -> None:
-        self._definitions = definitions
-        self._spend = budget.spend
-        self._done: dict[str, CodeSet] = {}
-        self._open: list[tuple[str, str]] = []
-
-    def expand(self, value_set: ValueSet) -> CodeSet:
-        if not value_set.includes:
-            raise NotExpandable(f"the value set {value_set.url} does not say what it is composed of")
-        identity = (value_set.url, value_set.version)
-        if identity in self._open:
-            raise NotExpandable(f"the value set {value_set.url} includes itself")
-        if len(self._open) + len(self._done) >= IMPORTS_MAXIMUM:
-            raise TooCostly(f"more than {IMPORTS_MAXIMUM} value sets that include each other")
-        self._open.append(identity)
-        found = union(map(self._selected, value_set.includes))
-        try:
-            found = found.difference(union(map(self._selected, value_set.excludes)))
-        except NotListable as error:
-            raise NotExpandable(
-                f"the code system {error.system}, of which codes are excluded, is not known"
-            ) from error
-        self._open.pop()
-        if len(found) > CODES_MAXIMUM:
+    Raises: NotExpandable, TooCostly.
+    """
+    composed = Composer(definitions, budget).compose(value_set)
+    codes: dict[str, dict[str, None]] = {}
+    for number, member in enumerate(composed.members()):
+        if number == CODES_MAXIMUM:
             raise TooCostly(f"more than {CODES_MAXIMUM} codes")
-        return found
+        codes.setdefault(member.system, {})[member.code] = None
+    return CodeSet(codes, composed.whole)
 
-    def _selected(self, component: Component) -> CodeSet:
-        parts = [self._imported(canonical) for canonical in component.value_sets]
-        if component.system:
-            parts.append(self._of_system(component))
-        if not parts:
-            raise NotExpandable("a part of the value set names neither a code system nor a value set")
-        self._spend(sum(map(len, parts)))
-        return reduce(CodeSet.intersection, parts)
 
-    def _imported(self, canonical: str) -> CodeSet:
-        if canonical not in self._done:
-            value_set = self._definitions.value_set(*split_canonical(canonical))
-            if value_set is None:
-                raise NotExpandable(f"the value set {canonical} is not known")
-            self._done[canonical] = self.expand(value_set)
-        return self._done[canonical]
+def page(composer: Composer, composed: Composition, wanted: Wanted) -> Page:
+    """Some of the members, in the order of the definition.
 
-    def _of_system(self, component: Component) -> CodeSet:
-        if component.concepts is not None:
-            if component.filters:
-                raise NotExpandable("a part of the value set both lists and filters codes")
-            return listed(component.system, component.concepts)
-        system = self._definitions.code_system(component.system, component.version)
-        if system is None or not system.is_complete:
-            if component.filters:
-                raise NotExpandable(
-                    f"the code system {component.system}, whose codes are filtered, is not known"
-                )
-            return CodeSet(whole=frozenset({component.system}))
-        codes = dict.fromkeys(system.concepts)
-        for asked in component.filters:
-            self._spend(len(system.concepts))
-            try:
-                chosen = selected(system, asked, self._spend)
-            except UnsupportedFilter as error:
-                raise NotExpandable(f"a filter on the code system {component.system}: {error}") from error
-            codes = {code: None for code in codes if code in chosen}
-        return listed(component.system, ((code, system.concepts[code].display) for code in codes))
+    Raises: NotExpandable where codes of a system cannot be listed, TooCostly beyond the limit.
+    """
+    for system in sorted(composed.whole):
+        raise NotExpandable(f"the codes of the code system {system} cannot be listed here")
+    end = CODES_MAXIMUM if wanted.count is None else wanted.offset + wanted.count
+    kept: list[Entry] = []
+    number = 0
+    for member in composed.members(wanted.words):
+        entry = None
+        if wanted.active or wanted.selectable:
+            entry = entry_of(composer, member)
+            if (wanted.active and entry.is_inactive) or (wanted.selectable and entry.is_abstract):
+                continue
+        if number == CODES_MAXIMUM:
+            if wanted.count is None or end > CODES_MAXIMUM:
+                raise TooCostly(f"more than {CODES_MAXIMUM} codes; ask with a filter, or for a first page")
+            return Page(tuple(kept), None)
+        if wanted.offset <= number < end:
+            kept.append(entry or entry_of(composer, member))
+        number += 1
+    return Page(tuple(kept), number)
+
+
+def entry_of(composer: Composer, member: Member) -> Entry:
+    """The member with what its code system says of it."""
+    source = composer.system(member.system, member.version)
+    if source is None:
+        return Entry(member, None)
+    composer.spend(source.cost)
+    return Entry(member, source.concept(member.code))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
-from server.terminology.code_systems import CodeSystem, Concept
+from server.terminology.concepts import CodeSystem, Concept
 from server.terminology.patterns import Pattern, UnsupportedPattern
 from server.terminology.value_sets import Filter
 
@@ -19,42 +19,59 @@ _OWN = frozenset({"display", "parent", "child"})
 
 
 Spend = Callable[[int], None]
+Test = Callable[[Concept], bool]
 
 
 class UnsupportedFilter(ValueError):
     """A filter that this code system or this server cannot answer; the text says why."""
 
 
-def selected(system: CodeSystem, asked: Filter, spend: Spend) -> dict[str, None]:
-    """The codes of a complete code system that a filter selects, in their order.
+def test_of(system: CodeSystem, asked: Filter, spend: Spend) -> Test:
+    """Whether a filter selects a concept of a code system.
 
     spend: told of work beyond one step a concept; may raise. Raises: UnsupportedFilter.
     """
     if asked.op in _HIERARCHICAL:
         if asked.property not in ITSELF:
             raise UnsupportedFilter(f"{asked.op} is known of the property concept alone")
-        require_subsumption(system)
-        if asked.value not in system.concepts:
+        require_hierarchy(system)
+        if system.concept(asked.value) is None:
             raise UnsupportedFilter(f"{asked.op} names a code that the code system lacks")
-        return _HIERARCHICAL[asked.op](system, asked.value)
+        among = _HIERARCHICAL[asked.op]
+        return lambda concept: among(system, asked.value, concept.code)
     if asked.op not in _VALUES:
         raise UnsupportedFilter("the filter's operator is not known")
-    if asked.property not in ITSELF | _OWN | system.properties:
+    if asked.property not in ITSELF | _OWN | system.properties.keys():
         raise UnsupportedFilter("the code system does not define the property of the filter")
     test = _VALUES[asked.op](asked.value, spend)
-    return {
-        code: None
-        for code, concept in system.concepts.items()
-        if test(tuple(_values(system, concept, asked.property)))
-    }
+    return lambda concept: test(tuple(_values(system, concept, asked.property)))
+
+
+def codes_of(system: CodeSystem, asked: Filter) -> Iterable[str] | None:
+    """The codes that a filter selects, where they are found without looking at every concept."""
+    if asked.op in _LISTED:
+        return _LISTED[asked.op](system, asked.value)
+    if asked.op not in ("=", "in"):
+        return None
+    wanted = [asked.value] if asked.op == "=" else list(dict.fromkeys(_parts(asked.value)))
+    if asked.property in ITSELF:
+        return (code for code in wanted if system.concept(code) is not None)
+    return None if asked.property in _OWN else system.having(asked.property, wanted)
+
+
+def require_hierarchy(system: CodeSystem) -> None:
+    """Raises: UnsupportedFilter where the hierarchy of a code system is unknown or no subsumption."""
+    if not system.meaning:
+        raise UnsupportedFilter("the hierarchy of the code system is not known to this server")
+    if system.meaning != "is-a":
+        raise UnsupportedFilter("the hierarchy of the code system is no subsumption")
 
 
 def require_subsumption(system: CodeSystem) -> None:
-    """Raises: UnsupportedFilter where the hierarchy of a code system is unknown or no subsumption."""
+    """Raises: UnsupportedFilter where not all that a code subsumes can be told."""
     if not system.is_complete:
         raise UnsupportedFilter("not all codes of the code system are known to this server")
-    if system.meaning != "is-a":
-        raise UnsupportedFilter("the hierarchy of the code system is no subsumption")
+    require_hierarchy(system)
 
 
 def _values(system: CodeSystem, concept: Concept, name: str) -> Iterator[str]:
@@ -65,20 +82,21 @@ def _values(system: CodeSystem, concept: Concept, name: str) -> Iterator[str]:
     elif name == "parent":
         yield from concept.parents
     elif name == "child":
-        yield from system.children.get(concept.code, ())
+        yield from system.children(concept.code)
     else:
-        yield from (value for code, value in concept.properties if code == name)
+        yield from (item.text for item in concept.properties if item.code == name)
 
 
-def _others(system: CodeSystem, value: str) -> dict[str, None]:
-    gone = system.below(value)
-    return {code: None for code in system.concepts if code not in gone}
-
-
-_HIERARCHICAL: Mapping[str, Callable[[CodeSystem, str], dict[str, None]]] = {
+# Operator -> whether a concept's code is selected by the filter's value.
+_HIERARCHICAL: Mapping[str, Callable[[CodeSystem, str, str], bool]] = {
+    "is-a": lambda system, value, code: system.subsumes(value, code),
+    "descendent-of": lambda system, value, code: code != value and system.subsumes(value, code),
+    "is-not-a": lambda system, value, code: not system.subsumes(value, code),
+    "generalizes": lambda system, value, code: system.subsumes(code, value),
+}
+_LISTED: Mapping[str, Callable[[CodeSystem, str], Iterable[str]]] = {
     "is-a": lambda system, value: system.below(value),
-    "descendent-of": lambda system, value: {code: None for code in system.below(value) if code != value},
-    "is-not-a": _others,
+    "descendent-of": lambda system, value: (code for code in system.below(value) if code != value),
     "generalizes": lambda system, value: system.above(value),
 }
 

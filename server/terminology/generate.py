@@ -2,7 +2,7 @@
 
     python -m server.terminology.generate TERMINOLOGY.ndjson.gz
 
-writes data/r4.zip: every CodeSystem and ValueSet of R4 with what expansion, look-up and subsumption need;
+writes data/r4.zip: every CodeSystem, ValueSet and ConceptMap of R4 with what the terminology operations need;
 narrative, descriptions, contacts and definitions of concepts are left out, copyright notices are kept. Same
 input, same bytes. Needed only when HL7's file changes.
 """
@@ -23,21 +23,23 @@ from server.terminology.shipped import DATA
 # The elements that are kept, in this order.
 _RESOURCE = (
     "resourceType", "url", "version", "name", "title", "status", "copyright", "caseSensitive", "content",
-    "supplements", "hierarchyMeaning", "valueSet", "property", "filter", "compose",
+    "supplements", "hierarchyMeaning", "valueSet", "property", "filter", "compose", "sourceUri",
+    "sourceCanonical", "targetUri", "targetCanonical", "group",
 )  # fmt: skip
 _CONCEPT = ("code", "display", "designation", "property")
+_TYPES = ("CodeSystem", "ConceptMap", "ValueSet")
 # Characters of a block: larger ones compress better, smaller ones are read faster.
 _BLOCK = 64 * 1024
 
 
 def compile_definitions(resources: Iterable[Mapping[str, Any]]) -> bytes:
-    """The archive of all CodeSystems and ValueSets among the resources.
+    """The archive of all CodeSystems, ValueSets and ConceptMaps among the resources.
 
     Raises: ValueError where two have the same url.
     """
-    index: dict[str, dict[str, Any]] = {"CodeSystem": {}, "ValueSet": {}, "whole": {}}
+    index: dict[str, dict[str, Any]] = {name: {} for name in (*_TYPES, "from", "to", "whole")}
     blocks: list[list[str]] = [[]]
-    kept = [r for r in resources if r["resourceType"] in ("CodeSystem", "ValueSet") and _is_of_r4(r)]
+    kept = [r for r in resources if r["resourceType"] in _TYPES and _is_of_r4(r)]
     for resource in sorted(kept, key=lambda r: (r["resourceType"], r["url"])):
         if sum(map(len, blocks[-1])) > _BLOCK:
             blocks.append([])
@@ -47,6 +49,9 @@ def compile_definitions(resources: Iterable[Mapping[str, Any]]) -> bytes:
         known[resource["url"]] = [f"{len(blocks) - 1:03}.ndjson", len(blocks[-1])]
         if "valueSet" in resource and resource["resourceType"] == "CodeSystem":
             index["whole"].setdefault(resource["valueSet"].partition("|")[0], resource["url"])
+        for group in resource.get("group", ()):
+            index["from"].setdefault(group.get("source", ""), []).append(resource["url"])
+            index["to"].setdefault(group.get("target", ""), []).append(resource["url"])
         blocks[-1].append(_json(_reduced(resource)))
     archive = io.BytesIO()
     with ZipFile(archive, "w") as file:
@@ -57,7 +62,10 @@ def compile_definitions(resources: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def _is_of_r4(resource: Mapping[str, Any]) -> bool:
-    """The package adds two definitions of a later release, and a name for SNOMED CT that defines nothing."""
+    """The package adds definitions of a later release and of CDS Hooks, and a name for SNOMED CT that defines
+    nothing; R4's examples of concept maps are no translations to rely on."""
+    if resource["resourceType"] == "ConceptMap":
+        return resource["url"].startswith("http://hl7.org/fhir/") and not resource.get("experimental")
     return not resource.get("version", "").startswith("5.") and resource["url"] != "http://snomed.info/sct"
 
 

@@ -14,7 +14,8 @@ from server.fhir.hashing import PRESENT_ENTRY, code_entries, system_entry
 from server.fhir.search_query import SearchParameter
 from server.terminology import shipped
 from server.terminology.code_sets import CodeSet, union
-from server.terminology.expansion import NotExpandable, expand
+from server.terminology.definitions import NotExpandable
+from server.terminology.expansion import expand
 
 
 def token_entries(parameter: SearchParameter, codes: CodeSet) -> frozenset[int]:

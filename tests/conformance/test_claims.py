@@ -307,6 +307,8 @@ def test_every_operation_it_names_is_performed(fhir: Any, charts: Any, offered: 
         {"name": "meta", "valueMeta": {"tag": [{"system": "urn:example:t", "code": "x"}]}},
     )
     change = {"resourceType": "Parameters", "parameter": [meta]}
+    gender = "http://hl7.org/fhir/administrative-gender"
+    genders = "http://hl7.org/fhir/ValueSet/administrative-gender"
     likeness = {
         name: patient[name] for name in ("resourceType", "identifier", "name", "birthDate") if name in patient
     }
@@ -322,6 +324,16 @@ def test_every_operation_it_names_is_performed(fhir: Any, charts: Any, offered: 
         ),
         ("Patient", "match"): lambda: fhir.post("Patient/$match", likeness),
         ("SearchParameter", "index-progress"): lambda: fhir.get("SearchParameter/$index-progress"),
+        ("CodeSystem", "lookup"): lambda: fhir.get(f"CodeSystem/$lookup?system={gender}&code=male"),
+        ("CodeSystem", "validate-code"): lambda: fhir.get(f"CodeSystem/$validate-code?url={gender}&code=male"),
+        ("CodeSystem", "subsumes"): lambda: fhir.get(
+            f"CodeSystem/$subsumes?system={gender}&codeA=male&codeB=female"
+        ),
+        ("ValueSet", "expand"): lambda: fhir.get(f"ValueSet/$expand?url={genders}"),
+        ("ValueSet", "validate-code"): lambda: fhir.get(
+            f"ValueSet/$validate-code?url={genders}&system={gender}&code=male"
+        ),
+        ("ConceptMap", "translate"): lambda: fhir.get(f"ConceptMap/$translate?system={gender}&code=male"),
     }
     of_people = {("Patient", "break-glass")}  # a service has no emergencies
     named = {(name, row["name"]) for name, kind in offered.items() for row in kind.get("operation", ())}

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -31,6 +32,10 @@ from server.storage.health import database_health
 from server.storage.interface import AuditRow, NewVersion, Store
 from server.storage.reindex import RELATIONS, SCHEMA_5, begin, step
 from server.storage.worker_rows import WorkerRow
+from terminology import editions
+from terminology.store import connect, finish
+from terminology.systems import RXNORM
+from terminology.writing import SystemRow, Writer
 
 NOW = datetime.now(UTC)
 
@@ -306,6 +311,19 @@ def test_what_relationships_wait_for_is_told(settings: Settings, store: Database
     assert [row for row in diagnose(settings) if row["check"] == "reindex"] == []
     step(store.database, f"{RELATIONS}Patient", lambda body: None)
     assert [row for row in diagnose(settings) if row["check"] == "relationships"] == []
+
+
+def test_the_terminology_in_use_is_told(settings: Settings) -> None:
+    assert "no file yet" in found(settings, "terminology")[1]
+    folder = settings.home / "terminology"
+    with editions.scratch(folder) as scratch:
+        with closing(connect(scratch)) as database:
+            writer = Writer(database)
+            writer.create()
+            writer.close(writer.system(SystemRow(RXNORM, "2025-11", "RxNorm", "fragment", "")))
+            finish(writer, "small")
+        editions.publish(scratch, folder, editions.base_name())
+    assert found(settings, "terminology") == ("ok", "edition small: RxNorm")
 
 
 class TestPolicy:

@@ -22,6 +22,7 @@ from server.interactions.operations.lastn import lastn
 from server.interactions.operations.match import match
 from server.interactions.operations.meta import meta, meta_add, meta_delete
 from server.interactions.operations.parameters import read_arguments
+from server.interactions.operations.terminology import TERMINOLOGY
 from server.interactions.operations.validate import validate
 from server.interactions.request import InteractionRequest, InteractionResponse
 
@@ -139,6 +140,7 @@ OPERATIONS: tuple[Operation, ...] = (
         handler=break_glass,
         elsewhere="it is asked of one Patient",
     ),
+    *TERMINOLOGY,
 )
 
 

@@ -16,7 +16,7 @@ from server.interactions.request import InteractionName, InteractionResponse
 Level = Literal["system", "type", "instance", "version"]
 
 # Types of parameters that are no primitives: they come in a body only.
-COMPLEX = frozenset({"Resource", "Meta"})
+COMPLEX = frozenset({"Resource", "Meta", "Coding", "CodeableConcept"})
 
 
 @dataclass(frozen=True, slots=True)

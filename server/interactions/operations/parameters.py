@@ -25,6 +25,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\-]{0,127}")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,8})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 4_000  # characters of a primitive value
+_CODINGS = 100  # of a CodeableConcept
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,32 @@ def _object(value: Any, local: ZoneInfo) -> dict[str, Any]:
     return value
 
 
+def _coding(value: Any, local: ZoneInfo) -> dict[str, Any]:
+    """A Coding of which what counts is texts."""
+    found = _object(value, local)
+    for name in ("system", "version", "code", "display"):
+        if name in found:
+            _text(found[name], local)
+    return found
+
+
+def _concept(value: Any, local: ZoneInfo) -> dict[str, Any]:
+    found = _object(value, local)
+    codings = found.get("coding", [])
+    if not isinstance(codings, list) or len(codings) > _CODINGS:
+        raise ValueError
+    for coding in codings:
+        _coding(coding, local)
+    return found
+
+
+def _natural(value: Any, local: ZoneInfo) -> int:
+    number = _integer(value, local)
+    if number < 0:
+        raise ValueError
+    return number
+
+
 _WORDS = ("valueString", "valueCode", "valueId", "valueUri", "valueUrl", "valueCanonical", "valueMarkdown")
 _NUMBERS = ("valueInteger", "valuePositiveInt", "valueUnsignedInt")
 
@@ -95,12 +122,15 @@ TYPES: Mapping[str, _Type] = {
     "canonical": _Type("a canonical URL", _WORDS, _text),
     "boolean": _Type("true or false", ("valueBoolean",), _boolean),
     "integer": _Type("a whole number", _NUMBERS, _integer),
+    "unsignedInt": _Type("a whole number from 0", _NUMBERS, _natural),
     "positiveInt": _Type("a whole number from 1", _NUMBERS, _positive),
     "date": _Type("a date (YYYY, YYYY-MM or YYYY-MM-DD)", ("valueDate", "valueDateTime", "valueString"), _date),
     "instant": _Type(
         "an instant or a date", ("valueInstant", "valueDateTime", "valueDate", "valueString"), _instant
     ),
     "Meta": _Type("a Meta element", ("valueMeta",), _object),
+    "Coding": _Type("a Coding", ("valueCoding",), _coding),
+    "CodeableConcept": _Type("a CodeableConcept of at most 100 codings", ("valueCodeableConcept",), _concept),
     "Resource": _Type("a resource", ("resource",), _object),
 }
 

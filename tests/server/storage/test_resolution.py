@@ -213,7 +213,7 @@ def test_a_system_whose_codes_nobody_lists_is_found_as_a_whole(chart: Any, searc
             "code:in",
             "http://snomed.info/sct?fhir_vs=isa/126851005",
             "not-supported",
-            "not known to this server",
+            "http://snomed.info/sct, whose codes are filtered, is not known",
         ),
         ("code:in", "http://hl7.org/fhir/ValueSet/condition-code-unknown", "not-supported", "not known"),
         ("code:in", "http://hl7.org/fhir/ValueSet/body-site", "not-supported", SNOMED),

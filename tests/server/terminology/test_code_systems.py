@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.terminology import shipped
-from server.terminology.code_systems import CodeSystem, read_code_system
+from server.terminology.code_systems import read_code_system
+from server.terminology.concepts import CodeSystem
 
 PROPERTIES = "http://hl7.org/fhir/concept-properties#"
 CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"

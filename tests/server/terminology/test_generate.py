@@ -32,8 +32,22 @@ VALUE_SET = {
 
 def test_the_archive_depends_on_the_definitions_and_not_on_their_order() -> None:
     assert compile_definitions([SYSTEM, VALUE_SET]) == compile_definitions(
-        [VALUE_SET, {"resourceType": "ConceptMap"}, SYSTEM]
+        [VALUE_SET, {"resourceType": "NamingSystem"}, SYSTEM]
     )
+
+
+def test_concept_maps_are_found_by_the_systems_they_translate_from_and_to() -> None:
+    kept = {
+        "resourceType": "ConceptMap",
+        "url": "http://hl7.org/fhir/ConceptMap/m",
+        "group": [{"source": "urn:a", "target": "urn:b"}],
+    }
+    example = {**kept, "url": "http://hl7.org/fhir/ConceptMap/example", "experimental": True}
+    with ZipFile(io.BytesIO(compile_definitions([kept, example]))) as archive:
+        index = json.loads(archive.read("index.json"))
+    assert list(index["ConceptMap"]) == ["http://hl7.org/fhir/ConceptMap/m"]
+    assert index["from"] == {"urn:a": ["http://hl7.org/fhir/ConceptMap/m"]}
+    assert index["to"] == {"urn:b": ["http://hl7.org/fhir/ConceptMap/m"]}
 
 
 def test_descriptions_are_left_out_and_copyrights_are_kept() -> None:

@@ -22,6 +22,14 @@ PATHS = (
     "Patient/p1/$meta-delete",
     "Observation/$lastn",
     "Patient/$match",
+    "CodeSystem/$lookup",
+    "CodeSystem/$validate-code",
+    "CodeSystem/cs/$validate-code",
+    "CodeSystem/$subsumes",
+    "ValueSet/$expand",
+    "ValueSet/vs/$expand",
+    "ValueSet/$validate-code",
+    "ConceptMap/$translate",
 )
 NAMES = (
     "start",
@@ -43,6 +51,22 @@ NAMES = (
     "count",
     "date",
     "nonsense",
+    "url",
+    "system",
+    "version",
+    "coding",
+    "codeableConcept",
+    "codeSystem",
+    "valueSet",
+    "conceptMap",
+    "codeA",
+    "codingB",
+    "filter",
+    "offset",
+    "displayLanguage",
+    "property",
+    "reverse",
+    "targetsystem",
 )
 WORDS = st.one_of(
     st.sampled_from(
@@ -69,6 +93,12 @@ WORDS = st.one_of(
             "p1",
             "Patient/p1",
             "urn:x|y",
+            "urn:cs",
+            "urn:vs",
+            "http://hl7.org/fhir/administrative-gender",
+            "http://hl7.org/fhir/ValueSet/administrative-gender",
+            "http://snomed.info/sct?fhir_vs=isa/138875005",
+            "http://unitsofmeasure.org",
             "a,b\\",
             "'",
             "\U0001f600",
@@ -102,6 +132,19 @@ JSON = st.recursive(
                     "meta",
                     "extension",
                     "text",
+                    "coding",
+                    "display",
+                    "url",
+                    "compose",
+                    "include",
+                    "concept",
+                    "filter",
+                    "valueSet",
+                    "group",
+                    "element",
+                    "target",
+                    "expansion",
+                    "contains",
                 )
             ),
             inner,
@@ -112,9 +155,15 @@ JSON = st.recursive(
 )
 RESOURCES = st.builds(
     lambda kind, more: more | {"resourceType": kind},
-    st.sampled_from(("Patient", "Observation", "Parameters", "Nothing", 1)),
+    st.sampled_from(
+        ("Patient", "Observation", "CodeSystem", "ValueSet", "ConceptMap", "Parameters", "Nothing", 1)
+    ),
     st.dictionaries(
-        st.sampled_from(("id", "name", "identifier", "birthDate", "meta", "status", "code")), JSON, max_size=4
+        st.sampled_from(
+            ("id", "name", "identifier", "birthDate", "meta", "status", "code", "url", "compose", "concept")
+        ),
+        JSON,
+        max_size=4,
     ),
 )
 ELEMENTS = (
@@ -127,6 +176,8 @@ ELEMENTS = (
     "valueBoolean",
     "valueMeta",
     "valueUri",
+    "valueCoding",
+    "valueCodeableConcept",
     "resource",
     "part",
 )
@@ -152,6 +203,17 @@ BODIES = st.one_of(
 def chart(fhir: Any, build: Any) -> None:
     fhir.put("Patient/p1", build.patient(id="p1"))
     fhir.put("Observation/o1", build.observation("Patient/p1", id="o1"))
+    stated = {"status": "active", "content": "complete", "concept": [{"code": "p1"}]}
+    fhir.put("CodeSystem/cs", {"resourceType": "CodeSystem", "id": "cs", "url": "urn:cs", **stated})
+    include = {"include": [{"system": "urn:cs"}]}
+    value_set = {
+        "resourceType": "ValueSet",
+        "id": "vs",
+        "url": "urn:vs",
+        "status": "active",
+        "compose": include,
+    }
+    assert fhir.put("ValueSet/vs", value_set).status == 201
 
 
 @settings(
