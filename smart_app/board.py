@@ -80,6 +80,7 @@ def load(context: ChartContext, encounter: str | None = None) -> LoadedBoard:
         collected.evidence,
         context.runtime.terminology,
         allergies=collected.allergies,
+        context=collected.context,
     )
     store = _store_state(context, chosen)
     role = role_rule(context.user.role)

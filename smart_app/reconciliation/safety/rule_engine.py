@@ -1,0 +1,190 @@
+"""Rules as data: which medicines, together with what, in which patient; and what they find on one list.
+
+The files `interaction_rules.toml`, `older_adults.toml`, `renal.toml` and a site's own file are of this shape:
+
+drugs            the medicines spoken of (groups, ingredients)
+beside, third    others on the same list        without   silent where one of these is on the list
+conditions       any of these (conditions.toml) not_conditions   silent where one of these is known
+age_from         years                          egfr_below       mL/min/1.73 m2
+daily_above      {value, unit}: only above this amount a day; also where the amount is not known
+regular          only what is taken regularly   local = "any"    also medicines that act only locally
+severity, effect, action, source, year, basis
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+from smart_app.reconciliation.records import AlertKind, Severity
+from smart_app.reconciliation.safety.context import PatientContext
+from smart_app.reconciliation.safety.data_files import table
+from smart_app.reconciliation.safety.findings import Finding
+from smart_app.reconciliation.safety.medicines import Line, Selector, Substance, selector
+
+END_OF_LIFE = "end-of-life"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; see the module for the fields."""
+
+    id: str
+    kind: AlertKind
+    drugs: Selector
+    severity: Severity
+    effect: str
+    action: str
+    source: str
+    year: int
+    basis: str
+    beside: Selector | None = None
+    third: Selector | None = None
+    without: Selector | None = None
+    conditions: frozenset[str] = frozenset()
+    not_conditions: frozenset[str] = frozenset()
+    age_from: int | None = None
+    egfr_below: Decimal | None = None
+    daily_above: tuple[Fraction, str] | None = None
+    regular: bool = False
+    anywhere: bool = False
+
+
+FILES = {
+    AlertKind.INTERACTION: "interaction_rules.toml",
+    AlertKind.OLDER_ADULT: "older_adults.toml",
+    AlertKind.RENAL: "renal.toml",
+}
+
+
+@cache
+def shipped_rules(kind: AlertKind) -> tuple[Rule, ...]:
+    """The shipped rules of a kind, in the order of their file."""
+    return read_rules(table(FILES[kind]), kind)
+
+
+def read_rules(raw: Mapping[str, Any], kind: AlertKind) -> tuple[Rule, ...]:
+    """The rules of a file. Raises: ValueError naming the rule that is not of the shape."""
+    found = []
+    for number, body in enumerate(raw.get("rule", ()), 1):
+        try:
+            found.append(_rule(body, kind, raw.get("age_from")))
+        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as problem:
+            name = body.get("id", f"number {number}") if isinstance(body, Mapping) else f"number {number}"
+            raise ValueError(f"Rule {name}: {problem!r}") from None
+    return tuple(found)
+
+
+def _rule(body: Mapping[str, Any], kind: AlertKind, age_from: int | None) -> Rule:
+    above = body.get("daily_above")
+    return Rule(
+        id=str(body["id"]),
+        kind=kind,
+        drugs=selector(body["drugs"]),
+        severity=Severity(body["severity"]),
+        effect=str(body["effect"]),
+        action=str(body["action"]),
+        source=str(body["source"]),
+        year=int(body["year"]),
+        basis=str(body["basis"]),
+        beside=selector(body["beside"]) if "beside" in body else None,
+        third=selector(body["third"]) if "third" in body else None,
+        without=selector(body["without"]) if "without" in body else None,
+        conditions=frozenset(body.get("conditions", ())),
+        not_conditions=frozenset(body.get("not_conditions", ())),
+        age_from=body.get("age_from", age_from),
+        egfr_below=Decimal(str(body["egfr_below"])) if "egfr_below" in body else None,
+        daily_above=(Fraction(str(above["value"])), str(above["unit"])) if above else None,
+        regular=bool(body.get("regular", False)),
+        anywhere=body.get("local") == "any",
+    )
+
+
+def findings(rule: Rule, lines: Sequence[Line], context: PatientContext) -> Iterator[Finding]:
+    """What a rule finds on one list, each pair of medicines once whatever the order of the lines."""
+    if not applies(rule, context):
+        return
+    seen = lines if rule.anywhere else [line for line in lines if not line.local]
+    if rule.without and any(line.taken(rule.without) for line in lines):
+        return
+    for line in seen:
+        for substance in line.taken(rule.drugs):
+            if not _is_meant(rule, line, substance):
+                continue
+            if rule.beside is None:
+                yield _finding(rule, (substance,), (line.reference,), context)
+                continue
+            for other, partner in _partners(seen, rule.beside, line, substance):
+                if rule.third is None:
+                    yield _finding(rule, (substance, partner), (line.reference, other.reference), context)
+                    continue
+                for last, third in _partners(seen, rule.third, line, substance):
+                    if third.rxcui != partner.rxcui:
+                        references = (line.reference, other.reference, last.reference)
+                        yield _finding(rule, (substance, partner, third), references, context)
+
+
+def applies(rule: Rule, context: PatientContext) -> bool:
+    """Whether the patient is known to be one the rule speaks of."""
+    if rule.age_from is not None and (context.age is None or context.age < rule.age_from):
+        return False
+    if rule.kind is AlertKind.OLDER_ADULT and END_OF_LIFE in context.conditions:
+        return False
+    if rule.egfr_below is not None and not (context.kidney and context.kidney.is_below(rule.egfr_below)):
+        return False
+    if rule.not_conditions and (rule.not_conditions & context.conditions or not context.conditions_read):
+        return False
+    return not rule.conditions or bool(rule.conditions & context.conditions)
+
+
+def _partners(
+    lines: Sequence[Line], wanted: Selector, line: Line, substance: Substance
+) -> Iterator[tuple[Line, Substance]]:
+    for other in lines:
+        if other.reference != line.reference:
+            for partner in other.taken(wanted):
+                if not partner.codes & substance.codes:
+                    yield other, partner
+
+
+def _is_meant(rule: Rule, line: Line, substance: Substance) -> bool:
+    if rule.regular and line.item.sig.as_needed:
+        return False
+    if rule.daily_above is None:
+        return True
+    value, unit = rule.daily_above
+    known = [a for a in line.item.per_day if a.ingredient == substance.rxcui and a.unit == unit]
+    return not known or any(amount.value > value for amount in known)
+
+
+def _finding(
+    rule: Rule, found: tuple[Substance, ...], references: tuple[str, ...], context: PatientContext
+) -> Finding:
+    names = [each.name for each in found]
+    what = " and ".join(names) if len(names) < 3 else ", ".join(names[:-1]) + " and " + names[-1]
+    because = ""
+    if rule.egfr_below is not None and context.kidney is not None:
+        kidney = context.kidney
+        because = f", eGFR {kidney.limit}{kidney.value.normalize():f} of {kidney.taken.isoformat()}"
+        references = (*references, kidney.reference)
+    named = [name for condition, name in context.condition_references if condition in rule.conditions]
+    if named:
+        conditions = table("conditions.toml")
+        because += ", " + " and ".join(
+            conditions[each]["name"] for each in sorted(rule.conditions & context.conditions)
+        )
+    return Finding(
+        kind=rule.kind,
+        severity=rule.severity,
+        rule=rule.id,
+        source=rule.source,
+        year=rule.year,
+        words=f"{what}{because}: {rule.effect}",
+        action=rule.action,
+        subject=tuple(sorted(each.rxcui for each in found)),
+        references=tuple(sorted({*references, *named})),
+    )
