@@ -70,7 +70,7 @@ class Interactions:
                 self._terms[code].add("osdi:" + row["class_code"])
                 known["osdi"].add(code)
         for row in _rows("osdi_interactions.tsv.gz"):
-            sides = []
+            sides: list[tuple[str, ...]] = []
             for side in ("1", "2"):
                 code, name = row["rxcui_or_class" + side], row["name" + side]
                 if row["kind" + side] == "class":

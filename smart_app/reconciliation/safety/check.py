@@ -20,7 +20,7 @@ from smart_app.reconciliation.safety.fills import fill_gaps
 from smart_app.reconciliation.safety.findings import AFTER, BEFORE, GRAVITY, RESULT, Finding, alerts
 from smart_app.reconciliation.safety.high_alerts import high_alerts
 from smart_app.reconciliation.safety.interactions import interactions
-from smart_app.reconciliation.safety.medicines import Line, lines
+from smart_app.reconciliation.safety.medicines import MedicationList, lines
 from smart_app.reconciliation.safety.rule_engine import Rule, findings, shipped_rules
 
 _WHERE = {
@@ -59,9 +59,9 @@ def check(
     site_rules: rules of a site's own file, as `rule_engine.read_rules` reads them.
     """
     lists = {
-        BEFORE: lines([item for group in groups for item in group.before], terminology),
-        AFTER: lines([item for group in groups for item in group.after], terminology),
-        RESULT: lines(resulting(groups), terminology),
+        BEFORE: MedicationList(lines([item for group in groups for item in group.before], terminology)),
+        AFTER: MedicationList(lines([item for group in groups for item in group.after], terminology)),
+        RESULT: MedicationList(lines(resulting(groups), terminology)),
     }
     handed = [*fills, *(item for group in groups for item in group.evidence)]
     patient_rules = (
@@ -74,8 +74,8 @@ def check(
         each = [
             *_duplicates(lists, name, terminology),
             *interactions(members, context),
-            *allergy_findings(members, allergies, handed, terminology),
-            *doses(members, context),
+            *allergy_findings(members.lines, allergies, handed, terminology),
+            *doses(members.lines, context),
             *_gravest_of_drug(f for rule in patient_rules for f in findings(rule, members, context)),
         ]
         found += ((name, finding) for finding in each)
@@ -84,14 +84,14 @@ def check(
     return SafetyReport(
         alerts=alerts(found),
         not_checked=not_checked(lists, allergies, context),
-        burden=burden([line.item for line in lists[RESULT]], handed),
+        burden=burden(resulting(groups), handed),
     )
 
 
-def _duplicates(lists: dict[str, tuple[Line, ...]], name: str, terminology: DrugLookup) -> Iterator[Finding]:
+def _duplicates(lists: dict[str, MedicationList], name: str, terminology: DrugLookup) -> Iterator[Finding]:
     """Duplicates of one list; of the resulting list only those that neither side shows already."""
-    members = lists[name]
-    sides = [{line.reference for line in lists[side]} for side in (BEFORE, AFTER)]
+    members = lists[name].lines
+    sides = [{line.reference for line in lists[side].lines} for side in (BEFORE, AFTER)]
     for finding in (
         *duplicate_ingredients(members, _WHERE[name]),
         *duplicate_classes(members, terminology, _WHERE[name]),

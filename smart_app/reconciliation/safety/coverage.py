@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from smart_app.reconciliation.records import AlertKind, Allergy
 from smart_app.reconciliation.safety.context import PatientContext
 from smart_app.reconciliation.safety.data_files import table
 from smart_app.reconciliation.safety.doses import unknown_amounts
-from smart_app.reconciliation.safety.medicines import Line
+from smart_app.reconciliation.safety.medicines import Line, MedicationList, Substance
 from smart_app.reconciliation.safety.rule_engine import shipped_rules
 from terminology.interactions import shipped_interactions
 
 
 def not_checked(
-    lists: Mapping[str, Sequence[Line]], allergies: Sequence[Allergy], context: PatientContext
+    lists: Mapping[str, MedicationList], allergies: Sequence[Allergy], context: PatientContext
 ) -> tuple[str, ...]:
     """What the data cannot know, then what of this chart could not be read; each statement once."""
-    seen = {line.reference: line for members in lists.values() for line in members}
+    seen = {line.reference: line for members in lists.values() for line in members.lines}
     lines = [seen[reference] for reference in sorted(seen)]
     said = [
         *table("checks.toml")["coverage"]["statements"],
@@ -47,13 +48,18 @@ def _of_lines(lines: Sequence[Line], context: PatientContext) -> Iterator[str]:
     for line in lines:
         if not line.substances:
             yield f"“{line.item.medication.name}”: the medicine was not recognised"
-    tables = shipped_interactions()
-    known = frozenset().union(*tables.coverage.values())
-    rules = shipped_rules(AlertKind.INTERACTION)
     for line in lines:
         for substance in line.substances:
-            selectors = [s for rule in rules for s in (rule.drugs, rule.beside, rule.third) if s]
-            if not substance.codes & known and not any(s.takes(substance) for s in selectors):
+            if not _has_interactions(substance):
                 yield f"Interactions of {substance.name}: no table and no rule knows it"
     for name in dict.fromkeys(unknown_amounts(lines, context)):
         yield f"Dose of {name}: the amount a day is not known"
+
+
+@lru_cache(maxsize=4096)
+def _has_interactions(substance: Substance) -> bool:
+    """Whether any table or rule speaks of the ingredient."""
+    if any(substance.codes & known for known in shipped_interactions().coverage.values()):
+        return True
+    rules = shipped_rules(AlertKind.INTERACTION)
+    return any(s.takes(substance) for rule in rules for s in (rule.drugs, rule.beside, rule.third) if s)

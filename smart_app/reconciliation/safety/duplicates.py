@@ -1,9 +1,10 @@
-"""The same ingredient or two medicines of one class on one list; what is legitimate is data (`duplicates.toml`)."""
+"""The same ingredient or two medicines of one class on one list; what is meant so is data."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -11,7 +12,7 @@ from smart_app.reconciliation.compare import route
 from smart_app.reconciliation.records import AlertKind, DrugLookup, Severity
 from smart_app.reconciliation.safety.data_files import table
 from smart_app.reconciliation.safety.findings import GRAVITY, Finding
-from smart_app.reconciliation.safety.medicines import Line, Substance, selector
+from smart_app.reconciliation.safety.medicines import Line, Selector, Substance, selector
 
 _SILENT = "silent"
 
@@ -36,7 +37,7 @@ def duplicate_ingredients(lines: Sequence[Line], where: str) -> Iterator[Finding
         apart = None not in routes and len(set(routes)) == len(routes)
         severity = Severity(rules["severity_ingredient_apart" if apart else "severity_ingredient"])
         why = ""
-        if len(members) == 2 and (pair := _legitimate(members[0], members[1], names, None)):
+        if len(members) == 2 and (pair := _legitimate(members[0], members[1], names, between_classes=False)):
             if pair["severity"] == _SILENT:
                 continue
             severity, why = Severity(pair["severity"]), f" {pair['why']} ({pair['source']}, {pair['year']})."
@@ -56,21 +57,21 @@ def duplicate_ingredients(lines: Sequence[Line], where: str) -> Iterator[Finding
 def duplicate_classes(lines: Sequence[Line], terminology: DrugLookup, where: str) -> Iterator[Finding]:
     """Two different ingredients of one class or group, on two lines that act in the same place."""
     rules = table("duplicates.toml")
-    for line, other in combinations(lines, 2):
-        if line.local != other.local:
-            continue
-        shared: dict[str, tuple[str, str]] = {}
-        for one in line.substances:
-            for two in other.substances:
-                if one.codes & two.codes or _holds(line, two) or _holds(other, one):
-                    continue
-                for name in sorted(_classes(one, terminology) & _classes(two, terminology)):
-                    shared.setdefault(name, (one.name, two.name))
-        if not shared:
-            continue
+    by_class: dict[str, list[tuple[int, Substance]]] = defaultdict(list)
+    for index, line in enumerate(lines):
+        for substance in line.substances:
+            for name in _classes(substance, terminology):
+                by_class[name].append((index, substance))
+    shared: dict[tuple[int, int], dict[str, tuple[str, str]]] = defaultdict(dict)
+    for name in sorted(by_class):
+        for (a, one), (b, two) in combinations(by_class[name], 2):
+            if a != b and _stand_apart(lines[a], one, lines[b], two):
+                shared[a, b].setdefault(name, (one.name, two.name))
+    for (a, b), classes in sorted(shared.items()):
+        line, other = lines[a], lines[b]
         severity, why = Severity(rules["severity_class"]), ""
-        names = dict.fromkeys(name for pair in shared.values() for name in pair)
-        if pair := _legitimate(line, other, names, shared.keys()):
+        names = dict.fromkeys(name for pair in classes.values() for name in pair)
+        if pair := _legitimate(line, other, names, between_classes=True):
             if pair["severity"] == _SILENT:
                 continue
             severity, why = Severity(pair["severity"]), f" {pair['why']} ({pair['source']}, {pair['year']})."
@@ -81,11 +82,18 @@ def duplicate_classes(lines: Sequence[Line], terminology: DrugLookup, where: str
             rule="duplicate-class",
             source=rules["source_class"],
             year=rules["year_class"],
-            words=f"{' and '.join(names)} on the list {where} are of one class: {', '.join(shared)}.{why}",
+            words=f"{' and '.join(names)} on the list {where} are of one class: {', '.join(classes)}.{why}",
             action=rules["action_class"],
             subject=references,
             references=references,
         )
+
+
+def _stand_apart(line: Line, one: Substance, other: Line, two: Substance) -> bool:
+    """Different ingredients that act in the same place; one ingredient on both lines is the other check's."""
+    if line.local != other.local or one.codes & two.codes:
+        return False
+    return not (_holds(line, two) or _holds(other, one))
 
 
 def _holds(line: Line, substance: Substance) -> bool:
@@ -101,24 +109,29 @@ def _classes(substance: Substance, terminology: DrugLookup) -> set[str]:
     return found | {groups[group]["name"] for group in substance.groups if group in rules["groups"]}
 
 
-def _legitimate(one: Line, other: Line, names: Mapping[str, None], classes: object) -> Mapping[str, Any] | None:
+def _legitimate(
+    one: Line, other: Line, names: Mapping[str, None], *, between_classes: bool
+) -> Mapping[str, Any] | None:
     """The mildest rule by which these two lines are meant to stand together, in either order."""
     found = []
-    for rule in table("duplicates.toml")["legitimate"]:
-        drugs, beside = selector(rule["drugs"]), selector(rule["beside"])
+    for rule, drugs, beside in _legitimate_rules():
         for a, b in ((one, other), (other, one)):
             if not (_spoken(a, drugs, names) and _spoken(b, beside, names)):
                 continue
             releases = rule.get("releases")
-            if releases is None and classes is not None:
-                found.append(rule)
-            elif releases and [_release(a), _release(b)] == releases:
+            if [_release(a), _release(b)] == releases if releases else between_classes:
                 found.append(rule)
     grades = [*map(str, GRAVITY), _SILENT]
     return max(found, key=lambda rule: grades.index(rule["severity"]), default=None)
 
 
-def _spoken(line: Line, wanted: Any, names: Mapping[str, None]) -> bool:
+@cache
+def _legitimate_rules() -> tuple[tuple[Mapping[str, Any], Selector, Selector], ...]:
+    rules = table("duplicates.toml")["legitimate"]
+    return tuple((rule, selector(rule["drugs"]), selector(rule["beside"])) for rule in rules)
+
+
+def _spoken(line: Line, wanted: Selector, names: Mapping[str, None]) -> bool:
     return any(substance.name in names for substance in line.taken(wanted))
 
 

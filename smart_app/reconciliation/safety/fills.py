@@ -61,7 +61,7 @@ def fill_gaps(groups: Sequence[Group], context: PatientContext, grave: frozenset
             rule=rule["rule"],
             source=rule["source"],
             year=rule["year"],
-            words=f"{members[0].medication.name}: by its fills the supply ran out on {end.isoformat()}, {gap} days ago.",
+            words=f"{members[0].medication.name}: the supply ran out on {end.isoformat()}, {gap} days ago.",
             action=rule["action"],
             subject=(group.key,),
             references=tuple(sorted(references)),

@@ -1,4 +1,4 @@
-"""Medicines where a mistake does the most harm: one alert a line of the board, graver where the lists disagree."""
+"""Medicines where a mistake does the most harm: an alert a line, graver where the lists disagree."""
 
 from __future__ import annotations
 

@@ -9,23 +9,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import combinations
 
 from smart_app.reconciliation.records import AlertKind, Severity
 from smart_app.reconciliation.safety.context import PatientContext
 from smart_app.reconciliation.safety.data_files import table
 from smart_app.reconciliation.safety.findings import GRAVITY, Finding
-from smart_app.reconciliation.safety.medicines import Line, Substance
+from smart_app.reconciliation.safety.medicines import Line, MedicationList, Substance
 from smart_app.reconciliation.safety.rule_engine import findings, shipped_rules
 from terminology.interactions import Interaction, shipped_interactions
 
 
-def interactions(lines: Sequence[Line], context: PatientContext) -> Iterator[Finding]:
+def interactions(medicines: MedicationList, context: PatientContext) -> Iterator[Finding]:
     """What interacts on one list."""
     hits: dict[tuple[str, ...], list[Finding]] = defaultdict(list)
     for rule in shipped_rules(AlertKind.INTERACTION):
-        for finding in findings(rule, lines, context):
+        for finding in findings(rule, medicines, context):
             hits[finding.subject].append(finding)
-    for finding in _of_tables(lines):
+    for finding in _of_tables(medicines):
         hits[finding.subject].append(finding)
     for subject in sorted(hits):
         yield _strongest(hits[subject])
@@ -45,30 +47,39 @@ def _strongest(found: Sequence[Finding]) -> Finding:
     return replace(first, also=tuple(also), references=references)
 
 
-def _of_tables(lines: Sequence[Line]) -> Iterator[Finding]:
+def _of_tables(medicines: MedicationList) -> Iterator[Finding]:
+    held = medicines.substances()
+    for one, two in combinations(sorted(held), 2):
+        rows = _rows(held[one][0][1], held[two][0][1])
+        if not rows:
+            continue
+        lines = [(a, b) for a, _ in held[one] for b, _ in held[two] if a.reference != b.reference]
+        if lines:
+            yield from (_finding(row, (held[one][0][1], held[two][0][1]), lines) for row in rows)
+
+
+@lru_cache(maxsize=65536)
+def _rows(one: Substance, two: Substance) -> tuple[Interaction, ...]:
+    """The rows about two ingredients under every code they count as, each wording once, the gravest first."""
+    if one.codes & two.codes:
+        return ()
     tables = shipped_interactions()
-    for index, line in enumerate(lines):
-        for other in lines[index + 1 :]:
-            for one in line.substances:
-                for two in other.substances:
-                    if one.codes & two.codes:
-                        continue
-                    rows = {
-                        row: None
-                        for a in sorted(one.codes)
-                        for b in sorted(two.codes)
-                        for row in tables.between(a, b)
-                    }
-                    for row in rows:
-                        yield _finding(row, (one, two), (line, other))
+    grades = table("checks.toml")["tables"]
+    found: dict[tuple[str, str], Interaction] = {}
+    rows = {row: None for a in sorted(one.codes) for b in sorted(two.codes) for row in tables.between(a, b)}
+    for row in sorted(rows, key=lambda row: GRAVITY.index(Severity(grades[row.table][row.severity]))):
+        found.setdefault((row.table, row.words), row)
+    return tuple(found.values())
 
 
-def _finding(row: Interaction, pair: tuple[Substance, Substance], lines: tuple[Line, Line]) -> Finding:
+def _finding(
+    row: Interaction, pair: tuple[Substance, Substance], lines: Sequence[tuple[Line, Line]]
+) -> Finding:
     rules = table("checks.toml")["tables"]
     severity = Severity(rules[row.table][row.severity])
-    one, two = sorted(pair, key=lambda each: (each.name.casefold(), each.rxcui))
+    first, second = sorted(pair, key=lambda each: (each.name.casefold(), each.rxcui))
     what = row.words or rules[row.table]["says"][row.severity]
-    if lines[0].local or lines[1].local:
+    if all(one.local or other.local for one, other in lines):
         severity = Severity.LOW
         what += " One of them acts mainly where it is applied."
     return Finding(
@@ -77,10 +88,10 @@ def _finding(row: Interaction, pair: tuple[Substance, Substance], lines: tuple[L
         rule=f"{row.table}-{row.row.casefold().replace(' ', '-')}",
         source=rules[row.table]["title"],
         year=rules[row.table]["year"],
-        words=f"{one.name} and {two.name}: {_sentence(what)}",
+        words=f"{first.name} and {second.name}: {_sentence(what)}",
         action=_sentence(row.management) or rules["action"],
-        subject=tuple(sorted((one.rxcui, two.rxcui))),
-        references=tuple(sorted({line.reference for line in lines})),
+        subject=tuple(sorted((first.rxcui, second.rxcui))),
+        references=tuple(sorted({line.reference for two_lines in lines for line in two_lines})),
     )
 
 

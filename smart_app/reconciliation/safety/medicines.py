@@ -1,7 +1,8 @@
-"""Lines as the rules see them: ingredients under every code they count as, the groups they belong to, where they act."""
+"""Lines as rules see them: ingredients under every code they count as, their groups, where they act."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -96,14 +97,43 @@ def substance(rxcui: str, name: str, terminology: DrugLookup) -> Substance:
 
 def lines(items: Sequence[Item], terminology: DrugLookup) -> tuple[Line, ...]:
     """The items of one list. A line whose medicine was not recognised has no substances."""
-    return tuple(
-        Line(
-            item,
-            tuple(
-                substance(ingredient.rxcui, ingredient.name, terminology)
-                for ingredient in item.medication.ingredients
-            ),
-            where if (where := route(item) or "") in _local() else "",
-        )
-        for item in items
-    )
+    known: dict[str, Substance] = {}
+    found = []
+    for item in items:
+        for ingredient in item.medication.ingredients:
+            if ingredient.rxcui not in known:
+                known[ingredient.rxcui] = substance(ingredient.rxcui, ingredient.name, terminology)
+        where = route(item) or ""
+        substances = tuple(known[ingredient.rxcui] for ingredient in item.medication.ingredients)
+        found.append(Line(item, substances, where if where in _local() else ""))
+    return tuple(found)
+
+
+class MedicationList:
+    """The lines of one list, found by what a selector means."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.lines = tuple(lines)
+        self._by_key: dict[str, list[tuple[Line, Substance]]] = defaultdict(list)
+        for line in lines:
+            for each in line.substances:
+                for key in (*each.codes, *each.groups):
+                    self._by_key[key].append((line, each))
+
+    def taken(self, wanted: Selector, *, anywhere: bool = True) -> list[tuple[Line, Substance]]:
+        """(line, substance) that a selector means, each once; with anywhere also what acts only locally."""
+        found = {
+            (line.reference, each.rxcui): (line, each)
+            for key in (*wanted.groups, *wanted.ingredients)
+            for line, each in self._by_key.get(key, ())
+            if anywhere or not line.local
+        }
+        return [found[key] for key in sorted(found)]
+
+    def substances(self) -> dict[str, list[tuple[Line, Substance]]]:
+        """By RxCUI, with the lines that contain it."""
+        found: dict[str, list[tuple[Line, Substance]]] = defaultdict(list)
+        for line in self.lines:
+            for each in line.substances:
+                found[each.rxcui].append((line, each))
+        return found

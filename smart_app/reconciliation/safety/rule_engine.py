@@ -24,7 +24,7 @@ from smart_app.reconciliation.records import AlertKind, Severity
 from smart_app.reconciliation.safety.context import PatientContext
 from smart_app.reconciliation.safety.data_files import table
 from smart_app.reconciliation.safety.findings import Finding
-from smart_app.reconciliation.safety.medicines import Line, Selector, Substance, selector
+from smart_app.reconciliation.safety.medicines import Line, MedicationList, Selector, Substance, selector
 
 END_OF_LIFE = "end-of-life"
 
@@ -104,28 +104,27 @@ def _rule(body: Mapping[str, Any], kind: AlertKind, age_from: int | None) -> Rul
     )
 
 
-def findings(rule: Rule, lines: Sequence[Line], context: PatientContext) -> Iterator[Finding]:
-    """What a rule finds on one list, each pair of medicines once whatever the order of the lines."""
-    if not applies(rule, context):
+def findings(rule: Rule, medicines: MedicationList, context: PatientContext) -> Iterator[Finding]:
+    """What a rule finds on one list, whatever the order of its lines."""
+    meant = medicines.taken(rule.drugs, anywhere=rule.anywhere)
+    if not meant or not applies(rule, context):
         return
-    seen = lines if rule.anywhere else [line for line in lines if not line.local]
-    if rule.without and any(line.taken(rule.without) for line in lines):
+    if rule.without and medicines.taken(rule.without):
         return
-    for line in seen:
-        for substance in line.taken(rule.drugs):
-            if not _is_meant(rule, line, substance):
-                continue
-            if rule.beside is None:
-                yield _finding(rule, (substance,), (line.reference,), context)
-                continue
-            for other, partner in _partners(seen, rule.beside, line, substance):
-                if rule.third is None:
-                    yield _finding(rule, (substance, partner), (line.reference, other.reference), context)
-                    continue
-                for last, third in _partners(seen, rule.third, line, substance):
-                    if third.rxcui != partner.rxcui:
-                        references = (line.reference, other.reference, last.reference)
-                        yield _finding(rule, (substance, partner, third), references, context)
+    others = medicines.taken(rule.beside, anywhere=rule.anywhere) if rule.beside else []
+    lasts = medicines.taken(rule.third, anywhere=rule.anywhere) if rule.third else []
+    for line, substance in meant:
+        if not _is_meant(rule, line, substance):
+            continue
+        if rule.beside is None:
+            yield _finding(rule, (substance,), (line.reference,), context)
+        for other, partner in _partners(others, line, substance):
+            if rule.third is None:
+                yield _finding(rule, (substance, partner), (line.reference, other.reference), context)
+            for last, third in _partners(lasts, line, substance):
+                if third.rxcui != partner.rxcui:
+                    references = (line.reference, other.reference, last.reference)
+                    yield _finding(rule, (substance, partner, third), references, context)
 
 
 def applies(rule: Rule, context: PatientContext) -> bool:
@@ -142,13 +141,12 @@ def applies(rule: Rule, context: PatientContext) -> bool:
 
 
 def _partners(
-    lines: Sequence[Line], wanted: Selector, line: Line, substance: Substance
+    others: Sequence[tuple[Line, Substance]], line: Line, substance: Substance
 ) -> Iterator[tuple[Line, Substance]]:
-    for other in lines:
-        if other.reference != line.reference:
-            for partner in other.taken(wanted):
-                if not partner.codes & substance.codes:
-                    yield other, partner
+    """Another ingredient on another line: two ingredients of one product are meant to be together."""
+    for other, partner in others:
+        if other.reference != line.reference and not partner.codes & substance.codes:
+            yield other, partner
 
 
 def _is_meant(rule: Rule, line: Line, substance: Substance) -> bool:
