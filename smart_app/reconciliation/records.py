@@ -294,7 +294,7 @@ class Alert:
     code: str = ""
     """v3-ActCode for DetectedIssue.code, where there is one."""
     lists: tuple[str, ...] = ()
-    """Where it was found: `before`, `after`, `result` (what the patient takes if nothing else is decided)."""
+    """Where it was found: `before`, `after`, `result` (what the patient takes after all decisions so far)."""
 
 
 @dataclass(frozen=True, slots=True)

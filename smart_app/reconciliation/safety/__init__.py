@@ -6,5 +6,6 @@ rule_engine    rules about medicines and patients: interactions, older adults, k
 interactions   shipped tables and own rules  duplicates   ingredients and classes
 allergens      AllergyIntolerance -> Allergy allergies    exact, related, families
 high_alerts    doses    fills    burden      coverage     what was not checked
+decided        what decisions leave on the resulting list
 findings       what one check finds on one list, and how it becomes an Alert
 """

@@ -1,13 +1,14 @@
 """All checks over the lists before, after and resulting -> alerts, what was not checked, burden (domain 3.5).
 
-The resulting list is what the patient would take if nothing else is decided: what stands after the
-discharge, and what only stood before and that nobody stopped.
+The resulting list is what the patient takes: of a decided line what was decided, else what stands after
+the discharge, and what only stood before and nobody stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from smart_app.reconciliation.records import Alert, AlertKind, Allergy, Burden, DrugLookup, Group, Item
 from smart_app.reconciliation.safety.allergies import allergy_findings
@@ -23,6 +24,7 @@ from smart_app.reconciliation.safety.interactions import interactions
 from smart_app.reconciliation.safety.medicines import MedicationList, lines
 from smart_app.reconciliation.safety.rule_engine import Rule, findings, shipped_rules
 
+_NOTHING_DECIDED: Mapping[str, Sequence[Item]] = MappingProxyType({})
 _WHERE = {
     BEFORE: "before the discharge",
     AFTER: "after the discharge",
@@ -39,9 +41,9 @@ class SafetyReport:
     burden: Burden
 
 
-def resulting(groups: Sequence[Group]) -> tuple[Item, ...]:
-    """The list that results if nothing else is decided."""
-    return tuple(item for group in groups for item in (group.after or group.before))
+def resulting(group: Group, taken: Mapping[str, Sequence[Item]]) -> Sequence[Item]:
+    """What the patient takes of a line: as decided, else what stands after, else what only stood before."""
+    return taken.get(group.key, group.after or group.before)
 
 
 def check(
@@ -52,16 +54,20 @@ def check(
     *,
     fills: Sequence[Item] = (),
     site_rules: Sequence[Rule] = (),
+    taken: Mapping[str, Sequence[Item]] = _NOTHING_DECIDED,
 ) -> SafetyReport:
     """Check the lines of the groups against every rule.
 
     fills: evidence that belongs to no group; that of the groups is found there.
     site_rules: rules of a site's own file, as `rule_engine.read_rules` reads them.
+    taken: group key -> what the patient takes of a line that was decided (`decided.taken_lines`). An alert that
+    a decision resolves is silent: it speaks about a decided line and is not found on the resulting list.
     """
+    result = [item for group in groups for item in resulting(group, taken)]
     lists = {
         BEFORE: MedicationList(lines([item for group in groups for item in group.before], terminology)),
         AFTER: MedicationList(lines([item for group in groups for item in group.after], terminology)),
-        RESULT: MedicationList(lines(resulting(groups), terminology)),
+        RESULT: MedicationList(lines(result, terminology)),
     }
     handed = [*fills, *(item for group in groups for item in group.evidence)]
     patient_rules = (
@@ -69,7 +75,7 @@ def check(
         *shipped_rules(AlertKind.RENAL),
         *site_rules,
     )
-    found: list[tuple[str, Finding]] = list(high_alerts(groups, terminology))
+    found: list[tuple[str, Finding]] = list(high_alerts(groups, terminology, taken))
     for name, members in lists.items():
         each = [
             *_duplicates(lists, name, terminology),
@@ -80,11 +86,13 @@ def check(
         ]
         found += ((name, finding) for finding in each)
     grave = frozenset(finding.subject[0] for _, finding in found if finding.kind is AlertKind.HIGH_ALERT)
-    found += ((RESULT, finding) for finding in fill_gaps(groups, context, grave))
+    going_on = [group for group in groups if resulting(group, taken)]
+    found += ((RESULT, finding) for finding in fill_gaps(going_on, context, grave))
+    decided = {i.reference for group in groups if group.key in taken for i in (*group.before, *group.after)}
     return SafetyReport(
-        alerts=alerts(found),
+        alerts=tuple(a for a in alerts(found) if RESULT in a.lists or decided.isdisjoint(a.references)),
         not_checked=not_checked(lists, allergies, context),
-        burden=burden(resulting(groups), handed),
+        burden=burden(result, handed),
     )
 
 

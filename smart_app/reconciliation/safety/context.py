@@ -118,14 +118,14 @@ def _codes(resource: Resource, name: str) -> set[str]:
 
 def _kidney(name: str, resource: Resource) -> Iterator[KidneyFunction]:
     rule = table("checks.toml")["kidney"]
-    if resource.get("status") not in _FINAL:
+    if str(resource.get("status")) not in _FINAL:
         return
-    known = {c.get("code") for c in _codings(resource.get("code")) if c.get("system") == LOINC}
+    known = {str(c.get("code")) for c in _codings(resource.get("code")) if c.get("system") == LOINC}
     quantity = resource.get("valueQuantity")
     taken = _last_day(resource.get("effectiveDateTime") or resource.get("effectiveInstant"))
     if not known & rule["loinc"].keys() or not isinstance(quantity, Mapping) or taken is None:
         return
-    if {quantity.get("code"), quantity.get("unit")}.isdisjoint(rule["units"]):
+    if {str(quantity.get("code")), str(quantity.get("unit"))}.isdisjoint(rule["units"]):
         return
     try:
         value = Decimal(str(quantity.get("value")))

@@ -66,6 +66,7 @@ def limit_for(substance: Substance, where: str | None, context: PatientContext) 
 def doses(lines: Sequence[Line], context: PatientContext) -> Iterator[Finding]:
     """Single doses, then days, then weekly medicines, of one list."""
     daily: dict[str, list[tuple[Line, Substance, Limit, Fraction]]] = defaultdict(list)
+    told: set[tuple[str, str]] = set()
     for line in lines:
         for substance in line.substances:
             limit = limit_for(substance, route(line.item), context)
@@ -74,6 +75,7 @@ def doses(lines: Sequence[Line], context: PatientContext) -> Iterator[Finding]:
             for amount in line.item.per_dose:
                 above = limit.single is not None and amount.value > limit.single
                 if amount.ingredient == substance.rxcui and amount.unit == limit.unit and above:
+                    told.add((substance.rxcui, line.reference))
                     yield _finding(
                         (line,),
                         substance,
@@ -87,8 +89,9 @@ def doses(lines: Sequence[Line], context: PatientContext) -> Iterator[Finding]:
     for members in daily.values():
         _, substance, limit, _ = members[0]
         total = sum((value for *_, value in members), Fraction(0))
-        if limit.daily is not None and total > limit.daily:
-            found = tuple(line for line, *_ in members)
+        found = tuple(line for line, *_ in members)
+        alone = len(found) == 1 and (substance.rxcui, found[0].reference) in told
+        if limit.daily is not None and total > limit.daily and not alone:
             over = f"{_words(total, limit.unit)} a day" + (
                 f" over {len(found)} lines" if len(found) > 1 else ""
             )

@@ -11,7 +11,7 @@ from smart_app.reconciliation.safety.data_files import table
 GRAVITY = tuple(Severity)
 """The gravest first."""
 BEFORE, AFTER, RESULT = "before", "after", "result"
-"""The lists that are checked: both sides, and what the patient would take if nothing else is decided."""
+"""The lists that are checked: both sides, and what the patient takes after all decisions so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from smart_app.reconciliation.records import AlertKind, DrugLookup, Group, GroupKind, Severity
+from smart_app.reconciliation.records import AlertKind, DrugLookup, Group, GroupKind, Item, Severity
 from smart_app.reconciliation.safety.data_files import table
-from smart_app.reconciliation.safety.findings import AFTER, BEFORE, Finding
+from smart_app.reconciliation.safety.findings import AFTER, BEFORE, RESULT, Finding
 from smart_app.reconciliation.safety.medicines import lines, selector
 
 
-def high_alerts(groups: Sequence[Group], terminology: DrugLookup) -> Iterator[tuple[str, Finding]]:
-    """(list, finding) for every line of the board that is a high-alert medicine."""
+def high_alerts(
+    groups: Sequence[Group], terminology: DrugLookup, taken: Mapping[str, Sequence[Item]]
+) -> Iterator[tuple[str, Finding]]:
+    """(list, finding) for every line of the board that is a high-alert medicine; taken: as in `check`."""
     rules = table("high_alert.toml")
     for group in groups:
         members = lines((*group.before, *group.after), terminology)
@@ -31,6 +33,7 @@ def high_alerts(groups: Sequence[Group], terminology: DrugLookup) -> Iterator[tu
                 subject=(group.key,),
                 references=tuple(sorted({line.reference for line in members})),
             )
-            for name, side in ((BEFORE, group.before), (AFTER, group.after)):
+            result = taken.get(group.key, group.after or group.before)
+            for name, side in ((BEFORE, group.before), (AFTER, group.after), (RESULT, result)):
                 if side:
                     yield name, finding

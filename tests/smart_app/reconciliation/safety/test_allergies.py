@@ -33,7 +33,9 @@ def found(charts: Any, drug: str, *others: Any, **more: Any) -> list[tuple[str, 
 
 
 @pytest.mark.parametrize("drug", ["313988", "hydrochlorothiazide", "celecoxib", "glimepiride", "sumatriptan"])
-@pytest.mark.parametrize("words", ["sulfamethoxazole", "Sulfa drugs", "sulfonamide antibiotics", "Allergy to sulfonamide"])
+@pytest.mark.parametrize(
+    "words", ["sulfamethoxazole", "Sulfa drugs", "sulfonamide antibiotics", "Allergy to sulfonamide"]
+)
 def test_an_allergy_to_sulfonamide_antimicrobials_is_silent_for_other_sulfonamides(
     charts: Any, drug: str, words: str
 ) -> None:
@@ -99,7 +101,9 @@ def test_cross_reactions_follow_the_allow_list(
 def test_an_intolerance_or_a_mild_reaction_is_milder_and_a_high_criticality_never(charts: Any) -> None:
     mild = {"reaction": [{"severity": "mild", "manifestation": [{"text": "rash"}]}]}
     assert found(charts, "314076", allergy("29046", **mild)) == [("allergy-exact-ingredient", "low")]
-    assert found(charts, "314076", allergy("29046", type="intolerance")) == [("allergy-exact-ingredient", "low")]
+    assert found(charts, "314076", allergy("29046", type="intolerance")) == [
+        ("allergy-exact-ingredient", "low")
+    ]
     grave = found(charts, "314076", allergy("29046", type="intolerance", criticality="high"))
     assert grave == [("allergy-exact-ingredient", "high")]
 
@@ -123,7 +127,9 @@ def test_an_allergy_that_names_no_known_drug_is_stated_as_unchecked_and_a_family
     assert not any(statement.startswith("Allergy “") for statement in said)
 
 
-@pytest.mark.parametrize("broken", [{"code": 7}, {"reaction": "x"}, {"category": 3}, {"code": {"coding": [None]}}])
+@pytest.mark.parametrize(
+    "broken", [{"code": 7}, {"reaction": "x"}, {"category": 3}, {"code": {"coding": [None]}}]
+)
 def test_an_allergy_of_the_wrong_shape_hides_no_other(charts: Any, broken: dict[str, Any]) -> None:
     resources = [("AllergyIntolerance/x", allergy("x") | broken), ("AllergyIntolerance/al", allergy("29046"))]
     read = read_allergies(resources, charts.rxnorm)

@@ -1,7 +1,7 @@
 """Every rule about medicines and patients, with real products: it fires, and it stays silent for a near miss.
 
-Covers domain 3.5 (interactions, older adults, kidneys, high-alert medicines, families of allergens). The cases stand
-in the TSV files beside this module; RxCUIs and names in them are checked against the shipped vocabulary.
+Covers domain 3.5 (interactions, older adults, kidneys, high-alert medicines, families of allergens). The
+cases stand in the TSV files beside this module; their RxCUIs and names are checked against the vocabulary.
 """
 
 from __future__ import annotations
@@ -108,9 +108,7 @@ def allergy_to(code: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", ALLERGIES, ids=lambda case: f"{case['rule']}-{case['fires_name']}")
-def test_a_family_of_allergens_speaks_of_its_members_and_of_no_other(
-    charts: Any, case: dict[str, str]
-) -> None:
+def test_a_family_of_allergens_speaks_of_its_members_and_of_no_other(charts: Any, case: dict[str, str]) -> None:
     known = allergy_to(case["allergen"])
     said = charts.alerts([charts.take(case["fires"])], known)
     assert [alert.kind for alert in said if alert.kind is AlertKind.ALLERGY], case
