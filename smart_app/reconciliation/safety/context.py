@@ -95,6 +95,11 @@ def read_context(
     )
 
 
+def kidney_codes() -> str:
+    """The observations that are read, as the value of the search parameter `code`."""
+    return ",".join(f"{LOINC}|{code}" for code in table("checks.toml")["kidney"]["loinc"])
+
+
 def _last_day(value: object) -> date | None:
     """The last day of a FHIR date, which may be a year or a month."""
     if not isinstance(value, str):

@@ -117,7 +117,7 @@ def test_undo_opens_the_line_again(pages: Any) -> None:
 
 
 def test_accepting_the_same_takes_only_identical_lines_and_can_be_taken_back(pages: Any) -> None:
-    """Ibuprofen speaks against furosemide and losartan: only when it is stopped may they be accepted together."""
+    """Ibuprofen speaks against two lines: only when it is stopped may they be accepted together."""
     answer = pages.post("/reconciliation/same", {"encounter": "stay-1"}, Accept="application/json").json
     assert answer["decided"] == 0
     version = save(pages, "Ibuprofen", "stop", answer["version"] or "", reason="kidneys").json["version"]
