@@ -84,6 +84,7 @@ def load(context: ChartContext, encounter: str | None = None) -> LoadedBoard:
         context.runtime.terminology,
         allergies=collected.allergies,
         context=collected.context,
+        site_rules=context.runtime.site_rules,
     )
     store = _store_state(context, chosen)
     reconciliation = _checked_as_decided(reconciliation, collected, store.draft, context)
@@ -121,6 +122,7 @@ def _checked_as_decided(
         context.runtime.terminology,
         collected.context,
         fills=reconciliation.unmatched_evidence,
+        site_rules=context.runtime.site_rules,
         taken=taken,
     )
     return replace(reconciliation, alerts=report.alerts, burden=report.burden, not_checked=report.not_checked)

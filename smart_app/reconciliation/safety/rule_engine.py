@@ -70,7 +70,10 @@ def shipped_rules(kind: AlertKind) -> tuple[Rule, ...]:
 def read_rules(raw: Mapping[str, Any], kind: AlertKind) -> tuple[Rule, ...]:
     """The rules of a file. Raises: ValueError naming the rule that is not of the shape."""
     found = []
-    for number, body in enumerate(raw.get("rule", ()), 1):
+    bodies = raw.get("rule", [])
+    if not isinstance(bodies, list):
+        raise ValueError("rule is no list of rules")
+    for number, body in enumerate(bodies, 1):
         try:
             found.append(_rule(body, kind, raw.get("age_from")))
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as problem:
@@ -84,24 +87,45 @@ def _rule(body: Mapping[str, Any], kind: AlertKind, age_from: int | None) -> Rul
     return Rule(
         id=str(body["id"]),
         kind=kind,
-        drugs=selector(body["drugs"]),
+        drugs=_known(selector(body["drugs"])),
         severity=Severity(body["severity"]),
         effect=str(body["effect"]),
         action=str(body["action"]),
         source=str(body["source"]),
         year=int(body["year"]),
         basis=str(body["basis"]),
-        beside=selector(body["beside"]) if "beside" in body else None,
-        third=selector(body["third"]) if "third" in body else None,
-        without=selector(body["without"]) if "without" in body else None,
-        conditions=frozenset(body.get("conditions", ())),
-        not_conditions=frozenset(body.get("not_conditions", ())),
-        age_from=body.get("age_from", age_from),
+        beside=_known(selector(body["beside"])) if "beside" in body else None,
+        third=_known(selector(body["third"])) if "third" in body else None,
+        without=_known(selector(body["without"])) if "without" in body else None,
+        conditions=_named_conditions(body.get("conditions", ())),
+        not_conditions=_named_conditions(body.get("not_conditions", ())),
+        age_from=_whole(body.get("age_from", age_from)),
         egfr_below=Decimal(str(body["egfr_below"])) if "egfr_below" in body else None,
         daily_above=(Fraction(str(above["value"])), str(above["unit"])) if above else None,
         regular=bool(body.get("regular", False)),
         anywhere=body.get("local") == "any",
     )
+
+
+def _whole(years: object) -> int | None:
+    if years is None or (isinstance(years, int) and not isinstance(years, bool)):
+        return years
+    raise ValueError("age_from is no whole number")
+
+
+def _known(wanted: Selector) -> Selector:
+    """A group that nobody defined would never fire: it is refused."""
+    if unknown := wanted.groups - table("groups.toml").keys():
+        raise ValueError(f"unknown group {min(unknown)}")
+    if not (wanted.groups or wanted.ingredients):
+        raise ValueError("no medicine is named")
+    return wanted
+
+
+def _named_conditions(names: Sequence[str]) -> frozenset[str]:
+    if unknown := set(names) - table("conditions.toml").keys():
+        raise ValueError(f"unknown condition {min(unknown)}")
+    return frozenset(names)
 
 
 def findings(rule: Rule, medicines: MedicationList, context: PatientContext) -> Iterator[Finding]:

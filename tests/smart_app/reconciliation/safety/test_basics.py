@@ -135,10 +135,19 @@ def test_a_licensed_set_of_a_site_is_checked_beside_the_shipped_rules(charts: An
 
 @pytest.mark.parametrize(
     "broken",
-    ["severity = 'grave'", "drugs = 7", "year = 'soon'", "drugs = []", "egfr_below = 'low'"],
+    [
+        "severity = 'grave'",
+        "drugs = 7",
+        "year = 'soon'",
+        "drugs = []",
+        "egfr_below = 'low'",
+        "drugs.groups = ['no-such-group']",
+        "conditions = ['no-such']",
+        "drugs.groups = []",
+    ],
 )
 def test_a_rule_of_another_shape_is_refused_by_name(broken: str) -> None:
-    key = broken.split(" ")[0]
+    key = broken.split(" ")[0].split(".")[0]
     lines = [line for line in SITE.splitlines() if not line.startswith(key)]
     with pytest.raises(ValueError, match=r"site-1|number 1"):
         read_rules(tomllib.loads("\n".join([*lines, broken])), AlertKind.OLDER_ADULT)
