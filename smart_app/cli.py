@@ -65,6 +65,7 @@ def _in_words(result: dict[str, Any], not_checked: tuple[str, ...]) -> str:
         references = ", ".join(alert["references"])
         lines.append(f"{alert['severity']} alert, {alert['kind']}: {references} [{alert['rule']}]")
         lines.append(f"    {alert['words']} Source: {alert['source']}.")
+        lines += [f"    Also {words}" for words in alert["also"]]
     lines.append("Not checked: " + "; ".join(not_checked) + ".")
     versions = result["versions"]
     lines.append(

@@ -169,6 +169,7 @@ def explained(reconciliation: Reconciliation) -> dict[str, Any]:
                 "code": alert.code,
                 "words": alert.words,
                 "action": alert.action,
+                "also": list(alert.also),
             }
             for alert in reconciliation.alerts
         ],

@@ -295,6 +295,8 @@ class Alert:
     """v3-ActCode for DetectedIssue.code, where there is one."""
     lists: tuple[str, ...] = ()
     """Where it was found: `before`, `after`, `result` (what the patient takes after all decisions so far)."""
+    also: tuple[str, ...] = ()
+    """What other sources say about the same, each with its year; sentences."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def alerts(found: Sequence[tuple[str, Finding]]) -> tuple[Alert, ...]:
 def _alert(members: Sequence[tuple[str, Finding]]) -> Alert:
     gravest = min((finding for _, finding in members), key=lambda f: GRAVITY.index(f.severity))
     lists = tuple(name for name in (BEFORE, AFTER, RESULT) if any(name == where for where, _ in members))
-    words = [gravest.words, gravest.action, *gravest.also]
+    words = [gravest.words, gravest.action]
     if gravest.kind is AlertKind.INTERACTION and BEFORE not in lists:
         words.insert(1, "New with the discharge.")
     codes = table("checks.toml")["codes"]
@@ -67,6 +67,7 @@ def _alert(members: Sequence[tuple[str, Finding]]) -> Alert:
         action=gravest.action,
         code=gravest.code or codes.get(gravest.kind.value, ""),
         lists=lists,
+        also=gravest.also,
     )
 
 

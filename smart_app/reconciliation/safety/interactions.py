@@ -42,7 +42,7 @@ def _strongest(found: Sequence[Finding]) -> Finding:
         words = finding.words.partition(": ")[2]
         if words not in said:
             said.add(words)
-            also.append(f"Also {finding.source} ({finding.year}): {words}")
+            also.append(f"{finding.source} ({finding.year}): {words}")
     references = tuple(sorted({reference for each in found for reference in each.references}))
     return replace(first, also=tuple(also), references=references)
 

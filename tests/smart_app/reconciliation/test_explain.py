@@ -43,7 +43,7 @@ def test_the_shape_is_exactly_that_of_the_contract(run: Any) -> None:
         assert list(group) == ["kind", "before", "after", "differences", "reason"]
     for alert in found["alerts"]:
         assert list(alert)[:5] == ["kind", "severity", "references", "rule", "source"]
-        assert list(alert)[5:] == ["lists", "code", "words", "action"]
+        assert list(alert)[5:] == ["lists", "code", "words", "action", "also"]
 
 
 def test_in_words_it_says_what_was_not_checked(run: Any) -> None:

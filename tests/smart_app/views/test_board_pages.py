@@ -90,6 +90,13 @@ def test_what_was_not_checked_and_the_versions_stand_at_the_foot(pages: Any) -> 
     html = pages.get("/reconciliation").text
     assert "rxnorm-2025-11" in html
     assert "Not checked:" in html
+    assert "Interactions: tables of 2014 and 2016" in html
+
+
+def test_the_burden_of_the_resulting_list_stands_at_the_foot(pages: Any) -> None:
+    html = pages.get("/reconciliation").text
+    assert "The resulting list has 10 medicines." in html
+    assert "Complexity of the regimen:" in html
 
 
 def test_a_decision_is_saved_at_once_and_shown_after_a_reload(pages: Any) -> None:

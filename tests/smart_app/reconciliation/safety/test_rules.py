@@ -43,7 +43,7 @@ def spoken(charts: Any, codes: str, case: dict[str, str], **patient: Any) -> set
     found = charts.alerts(lines, **given)
     rule = rule_of(case["rule"])
     said = {alert.rule for alert in found}
-    if any(rule.effect in alert.words for alert in found if alert.kind is rule.kind):
+    if any(rule.effect in " ".join((a.words, *a.also)) for a in found if a.kind is rule.kind):
         said.add(rule.id)
     return said
 
