@@ -15,7 +15,7 @@ from itertools import combinations
 from smart_app.reconciliation.records import AlertKind, Severity
 from smart_app.reconciliation.safety.context import PatientContext
 from smart_app.reconciliation.safety.data_files import table
-from smart_app.reconciliation.safety.findings import GRAVITY, Finding
+from smart_app.reconciliation.safety.findings import GRAVITY, Finding, milder
 from smart_app.reconciliation.safety.medicines import Line, MedicationList, Substance
 from smart_app.reconciliation.safety.rule_engine import findings, shipped_rules
 from terminology.interactions import Interaction, shipped_interactions
@@ -64,10 +64,9 @@ def _rows(one: Substance, two: Substance) -> tuple[Interaction, ...]:
     if one.codes & two.codes:
         return ()
     tables = shipped_interactions()
-    grades = table("checks.toml")["tables"]
     found: dict[tuple[str, str], Interaction] = {}
     rows = {row: None for a in sorted(one.codes) for b in sorted(two.codes) for row in tables.between(a, b)}
-    for row in sorted(rows, key=lambda row: GRAVITY.index(Severity(grades[row.table][row.severity]))):
+    for row in sorted(rows, key=lambda row: GRAVITY.index(grade(row))):
         found.setdefault((row.table, row.words), row)
     return tuple(found.values())
 
@@ -76,9 +75,11 @@ def _finding(
     row: Interaction, pair: tuple[Substance, Substance], lines: Sequence[tuple[Line, Line]]
 ) -> Finding:
     rules = table("checks.toml")["tables"]
-    severity = Severity(rules[row.table][row.severity])
+    severity = grade(row)
     first, second = sorted(pair, key=lambda each: (each.name.casefold(), each.rxcui))
-    what = row.words or rules[row.table]["says"][row.severity]
+    what = _sentence(row.words) or rules[row.table]["says"][row.severity]
+    if _is_conditional(row):
+        what += f" The table says so only in a case: {_sentence(row.management.strip().lstrip('-').strip())}"
     if all(one.local or other.local for one, other in lines):
         severity = Severity.LOW
         what += " One of them acts mainly where it is applied."
@@ -88,13 +89,27 @@ def _finding(
         rule=f"{row.table}-{row.row.casefold().replace(' ', '-')}",
         source=rules[row.table]["title"],
         year=rules[row.table]["year"],
-        words=f"{first.name} and {second.name}: {_sentence(what)}",
-        action=_sentence(row.management) or rules["action"],
+        words=f"{first.name} and {second.name}: {what}",
+        action=rules["action"] if _is_conditional(row) else _sentence(row.management) or rules["action"],
         subject=tuple(sorted((first.rxcui, second.rxcui))),
         references=tuple(sorted({line.reference for two_lines in lines for line in two_lines})),
     )
 
 
+def grade(row: Interaction) -> Severity:
+    """How grave a row is; one step milder where the table says it only of some case."""
+    severity = Severity(table("checks.toml")["tables"][row.table][row.severity])
+    return milder(severity) if _is_conditional(row) else severity
+
+
+def _is_conditional(row: Interaction) -> bool:
+    """OSDI puts the case for which a severity holds where the management stands, after a dash."""
+    return row.management.strip().startswith("-")
+
+
 def _sentence(text: str) -> str:
+    """A sentence; one that leads up to a list which the table lost says nothing."""
     text = " ".join(text.split())
+    if text.endswith(":"):
+        text = ""
     return text if not text or text.endswith((".", "!", "?")) else text + "."

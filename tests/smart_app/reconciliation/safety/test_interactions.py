@@ -12,7 +12,7 @@ import pytest
 
 from smart_app.reconciliation.records import AlertKind, Severity
 from smart_app.reconciliation.safety.data_files import table
-from smart_app.reconciliation.safety.interactions import _rows
+from smart_app.reconciliation.safety.interactions import _rows, _sentence
 from smart_app.reconciliation.safety.medicines import substance
 from smart_app.reconciliation.safety.rule_engine import shipped_rules
 from terminology.interactions import shipped_interactions
@@ -31,6 +31,20 @@ def test_every_ingredient_pair_of_the_tables_reaches_the_rules(rxnorm: Any) -> N
     for pair in pairs:
         one, other = (known[code] for code in sorted(pair))
         assert one.codes & other.codes or _rows(one, other), pair
+
+
+def test_a_row_that_holds_for_some_case_only_is_milder_and_says_so(charts: Any) -> None:
+    """OSDI's row about two sedatives is "not recommended" for sodium oxybate alone."""
+    found = interactions(charts, charts.take("pregabalin"), charts.take("risperidone"))
+    (alert,) = [a for a in found if a.rule == "osdi-1368"]
+    assert alert.severity is Severity.LOW
+    assert "only in a case: with sodium oxybate." in alert.words
+    assert alert.action.startswith("Ask the pharmacist")
+
+
+def test_no_alert_of_the_tables_ends_in_the_middle_of_a_list(rxnorm: Any) -> None:
+    for _, row in shipped_interactions().pairs():
+        assert not _sentence(row.management).endswith(":.")
 
 
 def test_every_word_of_severity_of_the_tables_has_a_grade() -> None:
