@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -106,3 +109,15 @@ def make_kidney() -> Any:
 @pytest.fixture(scope="session")
 def make_condition() -> Any:
     return condition
+
+
+@pytest.fixture(scope="session")
+def class_names() -> frozenset[str]:
+    """Names of the established pharmacologic classes of the shipped tables."""
+    folder = files("terminology") / "data" / "drug_classes"
+    named = (folder / "classes.tsv").read_text("utf-8").splitlines()
+    fda = gzip.decompress((folder / "fda_ndc_pharm_class_by_ingredient_2019.tsv.gz").read_bytes()).decode()
+    return frozenset(
+        {row["class_name"] for row in csv.DictReader(named, delimiter="\t")}
+        | {row["class"] for row in csv.DictReader(fda.splitlines(), delimiter="\t")}
+    )
