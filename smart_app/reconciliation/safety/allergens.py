@@ -117,7 +117,7 @@ def _family_names() -> dict[str, frozenset[str]]:
 
 @cache
 def _snomed() -> dict[str, tuple[str, str]]:
-    return {row["code"]: (row["rxcui"], row["ingredient_or_family"]) for row in rows("snomed_allergens.tsv")}
+    return {row["code"]: (row["rxcui"], row["family"]) for row in rows("snomed_allergens.tsv")}
 
 
 def _by_snomed(concept: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
