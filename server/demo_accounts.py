@@ -46,6 +46,7 @@ _APP_TYPES = {
     "MedicationDispense": "rs",
     "MedicationRequest": "rs",
     "MedicationStatement": "crus",
+    "Observation": "rs",
     "Organization": "rs",
     "Patient": "rs",
     "Practitioner": "rs",

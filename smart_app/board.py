@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from smart_app.chart import ChartResources, banner_of, encounters_of, gather
@@ -16,6 +16,9 @@ from smart_app.problems import ProblemError
 from smart_app.reconciliation.collect import collect_chart
 from smart_app.reconciliation.decide import RoleRule, bulk_acceptable, completeness, role_rule
 from smart_app.reconciliation.match import reconcile
+from smart_app.reconciliation.records import Collected, Reconciliation
+from smart_app.reconciliation.safety.check import check
+from smart_app.reconciliation.safety.decided import taken_lines
 from smart_app.reconciliation.write_back import source_versions
 from smart_app.seen_versions import seal_seen
 from smart_app.session import ChartContext
@@ -80,8 +83,11 @@ def load(context: ChartContext, encounter: str | None = None) -> LoadedBoard:
         collected.evidence,
         context.runtime.terminology,
         allergies=collected.allergies,
+        context=collected.context,
+        site_rules=context.runtime.site_rules,
     )
     store = _store_state(context, chosen)
+    reconciliation = _checked_as_decided(reconciliation, collected, store.draft, context)
     role = role_rule(context.user.role)
     board = Board(
         banner=banner_of(chart, context),
@@ -101,6 +107,25 @@ def load(context: ChartContext, encounter: str | None = None) -> LoadedBoard:
         retrieved_at=chart.retrieved_at,
     )
     return LoadedBoard(board, store, chart)
+
+
+def _checked_as_decided(
+    reconciliation: Reconciliation, collected: Collected, draft: DraftState, context: ChartContext
+) -> Reconciliation:
+    """With the alerts that the decisions of the draft leave: what was resolved is silent."""
+    taken = taken_lines(reconciliation.groups, draft.decisions)
+    if not taken:
+        return reconciliation
+    report = check(
+        reconciliation.groups,
+        collected.allergies,
+        context.runtime.terminology,
+        collected.context,
+        fills=reconciliation.unmatched_evidence,
+        site_rules=context.runtime.site_rules,
+        taken=taken,
+    )
+    return replace(reconciliation, alerts=report.alerts, burden=report.burden, not_checked=report.not_checked)
 
 
 def _store_state(context: ChartContext, encounter: EncounterLine | None) -> StoreState:

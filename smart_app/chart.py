@@ -26,6 +26,7 @@ from smart_app.fhir_client import (
 from smart_app.fhir_json import Resource
 from smart_app.messages import N_
 from smart_app.problems import ProblemError
+from smart_app.reconciliation.safety.context import kidney_codes
 from smart_app.session import ChartContext, require_patient
 from smart_app.view_records import Banner, EncounterLine, Notice, Overview
 
@@ -67,6 +68,7 @@ SEARCHES = (
     ChartSearch("AllergyIntolerance", ALLERGIES, patient_element="patient", essential=True),
     ChartSearch("Encounter", N_("encounters"), includes=("Encounter:service-provider",), essential=True),
     ChartSearch("Condition", N_("conditions")),
+    ChartSearch("Observation", N_("kidney function"), parameters=(("code", kidney_codes()),)),
 )
 
 

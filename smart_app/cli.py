@@ -47,6 +47,7 @@ def explain(file: IO[bytes], as_json: bool) -> None:
         collected.evidence,
         rxnorm,
         allergies=collected.allergies,
+        context=collected.context,
     )
     if as_json:
         click.echo(json.dumps(explained(result), indent=2, ensure_ascii=False))
@@ -63,6 +64,8 @@ def _in_words(result: dict[str, Any], not_checked: tuple[str, ...]) -> str:
     for alert in result["alerts"]:
         references = ", ".join(alert["references"])
         lines.append(f"{alert['severity']} alert, {alert['kind']}: {references} [{alert['rule']}]")
+        lines.append(f"    {alert['words']} Source: {alert['source']}.")
+        lines += [f"    Also {words}" for words in alert["also"]]
     lines.append("Not checked: " + "; ".join(not_checked) + ".")
     versions = result["versions"]
     lines.append(

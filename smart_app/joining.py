@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ from smart_app.issuers import Issuers, read_issuers
 from smart_app.keys import AppKeys, load_keys
 from smart_app.launch import Launcher
 from smart_app.outbound_http import OutboundHttp
-from smart_app.reconciliation.records import DrugLookup
+from smart_app.reconciliation.records import AlertKind, DrugLookup
+from smart_app.reconciliation.safety.rule_engine import Rule, read_rules
 from smart_app.runtime import Runtime
 from smart_app.sealing import Seal
 from smart_app.session import Sessions
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 SEARCH_THREADS = 16
 """Searches that run side by side for one page (about eight), of two pages at a time."""
 SITE_HOLIDAYS = "holidays.json"
+SITE_RULES = "safety-rules.toml"
 
 
 def utc_now() -> datetime:
@@ -101,6 +104,7 @@ def join(settings: Settings, given: Outside) -> Joined:
         pool=given.pool,
         capabilities=KnownCapabilities(given.clock),
         calendar=read_calendar(settings),
+        site_rules=read_site_rules(settings),
     )
     store = open_session_store(settings)
     seal = Seal(settings.secret_key, "sessions")
@@ -160,3 +164,14 @@ def read_calendar(settings: Settings) -> Calendar:
         return federal_calendar()
     except ValueError as fault:
         raise SettingsError(f"{SITE_HOLIDAYS} in BATON_HOME is {fault}") from None
+
+
+def read_site_rules(settings: Settings) -> tuple[Rule, ...]:
+    """The site's own rules about older adults in BATON_HOME/safety-rules.toml. Raises: SettingsError."""
+    path = settings.home / SITE_RULES
+    try:
+        return read_rules(tomllib.loads(path.read_text(encoding="utf-8")), AlertKind.OLDER_ADULT)
+    except FileNotFoundError:
+        return ()
+    except ValueError as fault:
+        raise SettingsError(f"{SITE_RULES} in BATON_HOME cannot be used: {fault}") from None

@@ -38,6 +38,10 @@ class ChartIndex:
             if name.startswith(f"{kind}/"):
                 yield name, self._by_reference[name]
 
+    def all(self) -> Iterator[tuple[str, Resource]]:
+        """(`Type/id`, resource) of every resource, in order of reference."""
+        yield from sorted(self._by_reference.items(), key=lambda each: each[0])
+
     def name(self, reference: str) -> str:
         """`Type/id` of a reference: full URLs of this chart resolve, versions and bases are cut off."""
         if reference in self._names:

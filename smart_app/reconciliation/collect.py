@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from smart_app.reconciliation.allergies import read_allergies
 from smart_app.reconciliation.chart_index import ChartIndex, Resource, mappings, reference_in
 from smart_app.reconciliation.current import why_not_current
 from smart_app.reconciliation.items import item
 from smart_app.reconciliation.records import Collected, DrugLookup, Item, LeftOut, Side, Source
+from smart_app.reconciliation.safety.allergens import read_allergies
+from smart_app.reconciliation.safety.context import read_context
 from terminology.systems import BATON_RECONCILIATION, LOINC
 
 HOME = Source("home", Side.BEFORE, "Home medications")
@@ -35,8 +36,8 @@ def collect_chart(
     """Sort a patient's chart into the lists before and after one discharge, and the fills.
 
     resources: MedicationRequest, MedicationStatement, MedicationDispense, Medication, List,
-    AllergyIntolerance, Encounter, Patient, in any order; other types are ignored. A resource may
-    stand in an entry's place (`{"fullUrl", "resource"}`).
+    AllergyIntolerance, Encounter, Patient, Observation, Condition, in any order; other types are ignored.
+    A resource may stand in an entry's place (`{"fullUrl", "resource"}`).
     encounter: `Encounter/id` of the discharge; else the inpatient Encounter that ended last, not
     after `discharge` (default: `evaluation_date`).
     The rules are those of docs/reconciliation.md, "Which list is which".
@@ -78,6 +79,7 @@ def collect_chart(
         left_out=tuple(left_out),
         patient=patient,
         encounter=stay_name,
+        context=read_context(chart.all(), evaluation_date),
     )
 
 

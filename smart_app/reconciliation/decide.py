@@ -124,8 +124,13 @@ def offered(group: Group) -> tuple[DecisionRule, ...]:
 
 
 def bulk_acceptable(reconciliation: Reconciliation) -> tuple[Group, ...]:
-    """Groups that "they are the same" may accept together: identical, tier 1-2 and without an alert."""
-    spoken_of = {reference for alert in reconciliation.alerts for reference in alert.references}
+    """Groups that "they are the same" may accept together: identical, tier 1-2, no alert above low."""
+    spoken_of = {
+        reference
+        for alert in reconciliation.alerts
+        if alert.severity is not Severity.LOW
+        for reference in alert.references
+    }
     return tuple(
         group
         for group in reconciliation.groups

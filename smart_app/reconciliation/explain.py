@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from smart_app.reconciliation.allergies import read_allergies
 from smart_app.reconciliation.chart_index import ChartIndex, Resource
 from smart_app.reconciliation.current import why_not_current
 from smart_app.reconciliation.items import MEDICATION_TYPES, item
 from smart_app.reconciliation.match import reconcile
 from smart_app.reconciliation.pairing import linked
 from smart_app.reconciliation.records import (
+    Burden,
     Collected,
     DrugLookup,
     Group,
@@ -22,6 +22,8 @@ from smart_app.reconciliation.records import (
     Side,
     Source,
 )
+from smart_app.reconciliation.safety.allergens import read_allergies
+from smart_app.reconciliation.safety.context import read_context
 
 _LABELS = {Side.BEFORE: "Before", Side.AFTER: "After"}
 _DISPENSE = "MedicationDispense/"
@@ -55,6 +57,7 @@ def collect_lists(bundle: Mapping[str, Any], terminology: DrugLookup) -> Collect
         allergies=read_allergies(chart.of_type("AllergyIntolerance"), terminology),
         left_out=tuple(left_out),
         patient=patients[0],
+        context=read_context(chart.all(), datetime.fromisoformat(str(bundle["timestamp"]))),
     )
 
 
@@ -138,6 +141,7 @@ def explain(bundle: Mapping[str, Any], terminology: DrugLookup) -> dict[str, Any
             collected.evidence,
             terminology,
             allergies=collected.allergies,
+            context=collected.context,
         )
     )
 
@@ -168,12 +172,37 @@ def explained(reconciliation: Reconciliation) -> dict[str, Any]:
                 "references": list(alert.references),
                 "rule": alert.rule,
                 "source": alert.source,
+                "lists": list(alert.lists),
+                "code": alert.code,
+                "words": alert.words,
+                "action": alert.action,
+                "also": list(alert.also),
             }
             for alert in reconciliation.alerts
         ],
+        "burden": _burden(reconciliation.burden),
+        "notChecked": list(reconciliation.not_checked),
         "versions": {
             "algorithm": reconciliation.versions.algorithm,
             "terminology": reconciliation.versions.terminology,
             "rules": reconciliation.versions.rules,
         },
+    }
+
+
+def _burden(burden: Burden | None) -> dict[str, Any] | None:
+    if burden is None:
+        return None
+    return {
+        "medicines": burden.medicines,
+        "polypharmacy": burden.polypharmacy,
+        "complexity": {
+            "forms": burden.forms,
+            "frequencies": float(burden.frequencies),
+            "directionsEstimated": burden.directions,
+            "unknownLines": burden.unknown,
+        },
+        "prescribers": burden.prescribers,
+        "pharmacies": burden.pharmacies,
+        "source": burden.source,
     }

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from smart_app.reconciliation.alerts import alerts_of, not_checked, rules_version
 from smart_app.reconciliation.amounts import same_amount
 from smart_app.reconciliation.compare import compare, difference, same_product
 from smart_app.reconciliation.pairing import (
@@ -39,6 +38,10 @@ from smart_app.reconciliation.records import (
     Reconciliation,
     Versions,
 )
+from smart_app.reconciliation.safety.check import check
+from smart_app.reconciliation.safety.context import UNKNOWN, PatientContext
+from smart_app.reconciliation.safety.data_files import rules_version
+from smart_app.reconciliation.safety.rule_engine import Rule
 
 _BOARD_ORDER = (
     GroupKind.CHANGED,
@@ -70,6 +73,8 @@ def reconcile(
     terminology: DrugLookup,
     *,
     allergies: Sequence[Allergy] = (),
+    context: PatientContext = UNKNOWN,
+    site_rules: Sequence[Rule] = (),
 ) -> Reconciliation:
     """Group two medication lists line by line, with each difference in words and the alerts of both.
 
@@ -93,12 +98,14 @@ def reconcile(
     groups += [_alone(item, lines[1], GroupKind.ONLY_AFTER) for item in right.open]
     groups.sort(key=_order)
     groups, unmatched = _attach(groups, canonical(evidence), {**left.folded, **right.folded})
+    safety = check(groups, allergies, terminology, context, fills=unmatched, site_rules=site_rules)
     return Reconciliation(
         groups=tuple(groups),
-        alerts=alerts_of(groups, allergies, terminology),
+        alerts=safety.alerts,
         versions=Versions(ALGORITHM_VERSION, terminology.version, rules_version()),
         unmatched_evidence=tuple(unmatched),
-        not_checked=not_checked(groups, allergies),
+        not_checked=safety.not_checked,
+        burden=safety.burden,
     )
 
 

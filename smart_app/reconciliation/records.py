@@ -13,6 +13,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Protocol
 
+from smart_app.reconciliation.safety.context import UNKNOWN, PatientContext
 from terminology.drug_records import Concept, Drug, NameMatch
 
 ALGORITHM_VERSION = "2.0.0"
@@ -326,8 +327,17 @@ class Alert:
     references: tuple[str, ...]
     rule: str
     source: str
+    """Who says so, with the year."""
     words: str
     """What was found, and what to do."""
+    action: str = ""
+    """What to do, by itself."""
+    code: str = ""
+    """v3-ActCode for DetectedIssue.code, where there is one."""
+    lists: tuple[str, ...] = ()
+    """Where it was found: `before`, `after`, `result` (what the patient takes after all decisions so far)."""
+    also: tuple[str, ...] = ()
+    """What other sources say about the same, each with its year; sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +352,32 @@ class Allergy:
     """AllergyIntolerance.type: allergy, intolerance or None."""
     criticality: str | None
     verification: str | None
+    families: tuple[str, ...] = ()
+    """Families of medicines that it names as such ("penicillins"), by id."""
+    recorded: str | None = None
+    """FHIR dateTime."""
+    reaction_severity: str | None = None
+    """The gravest that was recorded: severe, moderate, mild or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burden:
+    """How much a list asks of the patient. The complexity index: `forms` (A), `frequencies` (B), `directions`
+    (C, an estimate from words)."""
+
+    medicines: int
+    polypharmacy: str
+    """`poly` from five, `hyper` from ten medicines, else empty."""
+    forms: int
+    frequencies: Decimal
+    directions: int
+    unknown: int
+    """Lines whose form or frequency is not known: they add nothing to A or B."""
+    prescribers: int
+    many_prescribers: bool
+    pharmacies: int
+    many_pharmacies: bool
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +397,8 @@ class Reconciliation:
     unmatched_evidence: tuple[Item, ...] = ()
     not_checked: tuple[str, ...] = ()
     """What no rule looked at, in words, to be shown wherever alerts are shown."""
+    burden: Burden | None = None
+    """Of the resulting list."""
 
 
 class DecisionKind(StrEnum):
@@ -417,6 +455,8 @@ class Collected:
     """`Patient/id`."""
     encounter: str | None = None
     """`Encounter/id` of the discharge, where one was found."""
+    context: PatientContext = UNKNOWN
+    """What the safety checks ask of the chart beside the lists."""
 
 
 @dataclass(frozen=True, slots=True)

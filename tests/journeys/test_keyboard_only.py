@@ -74,7 +74,7 @@ def test_a_list_is_signed_without_a_mouse(baton: Any, window: BrowserContext, pe
     expect(frame.locator("#board")).to_be_visible()
     tab_to(page, "Skip to the first open line")
     page.keyboard.press("Enter")
-    if frame.locator("#accept-same").count():  # in some charts no line is the same
+    if frame.locator("#accept-same button:enabled").count():  # in some charts no line is the same and quiet
         page.keyboard.press("a")
         expect(frame.locator("#saved")).to_contain_text("Saved")
     for _ in range(people.cards(frame).count()):

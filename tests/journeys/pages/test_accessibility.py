@@ -52,8 +52,6 @@ def check_everywhere(tab: Any, name: str) -> list[str]:
 def decide_everything(tab: Any) -> None:
     """All lines by the mouse, with a reason where one is asked for."""
     tab.go("/reconciliation")
-    tab.page.click("#accept-same button")
-    tab.saved("3 of")
     for element in tab.page.eval_on_selector_all(
         "article.open, article.danger", "all => all.map(each => each.id)"
     ):

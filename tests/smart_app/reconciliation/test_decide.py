@@ -29,13 +29,13 @@ SAVED = datetime(2026, 3, 10, 12, 0, 0, 123456, tzinfo=UTC)
 @pytest.fixture
 def board(lists: Any) -> Reconciliation:
     before = [
-        lists.line("same", "314076", "1 tablet", "1/d"),
+        lists.line("same", "310346", "1 tablet", "1/d"),
         lists.line("dose", "861007", "1 tablet", "1/d"),
         lists.line("gone", "313988", "1 tablet", "1/d"),
         lists.line("thin", "855332", "1 tablet", "1/d"),
     ]
     after = [
-        lists.line("same2", "314076", "1 tablet", "1/d"),
+        lists.line("same2", "310346", "1 tablet", "1/d"),
         lists.line("dose2", "861007", "2 tablet", "1/d"),
         lists.line("new", "198051", "1 capsule", "1/d"),
         lists.line("thin2", "855332", "1 tablet", "1/d"),

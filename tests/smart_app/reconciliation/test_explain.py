@@ -37,18 +37,19 @@ def test_the_same_input_gives_the_same_bytes(run: Any) -> None:
 
 def test_the_shape_is_exactly_that_of_the_contract(run: Any) -> None:
     found = json.loads(run(discharge_case(7).bundle, "--json").output)
-    assert list(found) == ["groups", "alerts", "versions"]
+    assert list(found) == ["groups", "alerts", "burden", "notChecked", "versions"]
     assert list(found["versions"]) == ["algorithm", "terminology", "rules"]
     for group in found["groups"]:
         assert list(group) == ["kind", "before", "after", "differences", "reason"]
     for alert in found["alerts"]:
-        assert list(alert) == ["kind", "severity", "references", "rule", "source"]
+        assert list(alert)[:5] == ["kind", "severity", "references", "rule", "source"]
+        assert list(alert)[5:] == ["lists", "code", "words", "action", "also"]
 
 
 def test_in_words_it_says_what_was_not_checked(run: Any) -> None:
     answer = run(discharge_case(7).bundle)
     assert answer.exit_code == 0
-    assert "Not checked: Interactions between medicines" in answer.output
+    assert "Not checked: Interactions: tables of 2014 and 2016" in answer.output
 
 
 def without(bundle: dict[str, Any], name: str) -> dict[str, Any]:

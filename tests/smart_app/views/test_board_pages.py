@@ -90,6 +90,13 @@ def test_what_was_not_checked_and_the_versions_stand_at_the_foot(pages: Any) -> 
     html = pages.get("/reconciliation").text
     assert "rxnorm-2025-11" in html
     assert "Not checked:" in html
+    assert "Interactions: tables of 2014 and 2016" in html
+
+
+def test_the_burden_of_the_resulting_list_stands_at_the_foot(pages: Any) -> None:
+    html = pages.get("/reconciliation").text
+    assert "The resulting list has 10 medicines." in html
+    assert "Complexity of the regimen:" in html
 
 
 def test_a_decision_is_saved_at_once_and_shown_after_a_reload(pages: Any) -> None:
@@ -117,11 +124,17 @@ def test_undo_opens_the_line_again(pages: Any) -> None:
 
 
 def test_accepting_the_same_takes_only_identical_lines_and_can_be_taken_back(pages: Any) -> None:
+    """Ibuprofen speaks against two lines: only when it is stopped may they be accepted together."""
     answer = pages.post("/reconciliation/same", {"encounter": "stay-1"}, Accept="application/json").json
-    assert len(answer["accepted"]) == answer["decided"] == 3
-    keys = [key_of(pages, name) for name in ("Clopidogrel", "Furosemide", "Losartan")]
+    assert answer["decided"] == 0
+    version = save(pages, "Ibuprofen", "stop", answer["version"] or "", reason="kidneys").json["version"]
+    form = {"encounter": "stay-1", "version": version}
+    answer = pages.post("/reconciliation/same", form, Accept="application/json").json
+    assert len(answer["accepted"]) == 2
+    assert answer["decided"] == 3
+    keys = [key_of(pages, name) for name in ("Furosemide", "Losartan")]
     form = {"encounter": "stay-1", "version": answer["version"], "remove": keys}
-    assert pages.post("/reconciliation/same", form, Accept="application/json").json["decided"] == 0
+    assert pages.post("/reconciliation/same", form, Accept="application/json").json["decided"] == 1
 
 
 def test_without_a_script_saving_leads_back_to_the_line(pages: Any) -> None:
