@@ -313,7 +313,7 @@ def test_looking_for_work_never_walks_the_log(feed: Any, say: Any, page: int) ->
     with feed.store.database.reading() as connection:
         if (
             dialect.name == "postgresql"
-        ):  # of so few rows it costs nothing, and the planner may as well sort them
+        ):  # to sort so few rows costs nothing; it guesses
             connection.execute("SET LOCAL enable_incremental_sort = off")
         plan = dialect.steps(
             connection.execute(dialect.explain(candidates_sql(dialect, page)), values).fetchall()
