@@ -161,12 +161,11 @@ def test_what_nobody_changes_comes_exactly_once_and_in_order(
     client, wanted = Client(baton), in_order(kept, sort)
     until = time.monotonic() + SECONDS
     walks = 0
-    while time.monotonic() < until:
+    while walks < 2 or time.monotonic() < until:
         found = walked(client, sort)
         assert [id for id, _ in found if id in kept] == wanted
         assert len(set(found)) == len(found), "a version comes twice"
         if sort in ("", "_id"):  # a change does not move a resource in these orders
             assert len({id for id, _ in found}) == len(found), "a resource comes twice"
         walks += 1
-    assert walks > 1
     assert written() > WRITERS, "nobody wrote meanwhile"
