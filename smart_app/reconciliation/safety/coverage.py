@@ -38,8 +38,7 @@ def _of_patient(lines: Sequence[Line], context: PatientContext) -> Iterator[str]
     if not context.conditions_read:
         yield "Rules that depend on conditions: the chart names none"
     if context.kidney is None:
-        rules = shipped_rules(AlertKind.RENAL)
-        names = {s.name: None for rule in rules for line in lines for s in line.taken(rule.drugs)}
+        names = {each.name for line in lines for each in line.substances if _asks_for_kidneys(each)}
         needed = f"; it matters for {', '.join(sorted(names))}" if names else ""
         yield f"Kidney function: no eGFR of the last 12 months{needed}"
 
@@ -54,6 +53,12 @@ def _of_lines(lines: Sequence[Line], context: PatientContext) -> Iterator[str]:
                 yield f"Interactions of {substance.name}: no table and no rule knows it"
     for name in dict.fromkeys(unknown_amounts(lines, context)):
         yield f"Dose of {name}: the amount a day is not known"
+
+
+@lru_cache(maxsize=4096)
+def _asks_for_kidneys(substance: Substance) -> bool:
+    """Whether a rule looks at the kidneys for it."""
+    return any(rule.drugs.takes(substance) for rule in shipped_rules(AlertKind.RENAL))
 
 
 @lru_cache(maxsize=4096)

@@ -35,6 +35,8 @@ def interactions(medicines: MedicationList, context: PatientContext) -> Iterator
 
 def _strongest(found: Sequence[Finding]) -> Finding:
     """The gravest finding about a subject; on a tie our own rules, which come first."""
+    if len(found) == 1:
+        return found[0]
     first = min(found, key=lambda finding: GRAVITY.index(finding.severity))
     said = {first.words.partition(": ")[2]}
     also = []
@@ -74,25 +76,41 @@ def _rows(one: Substance, two: Substance) -> tuple[Interaction, ...]:
 def _finding(
     row: Interaction, pair: tuple[Substance, Substance], lines: Sequence[tuple[Line, Line]]
 ) -> Finding:
-    rules = table("checks.toml")["tables"]
-    severity = grade(row)
+    local = all(one.local or other.local for one, other in lines)
     first, second = sorted(pair, key=lambda each: (each.name.casefold(), each.rxcui))
-    what = _sentence(row.words) or rules[row.table]["says"][row.severity]
-    if _is_conditional(row):
-        what += f" The table says so only in a case: {_sentence(row.management.strip().lstrip('-').strip())}"
-    if all(one.local or other.local for one, other in lines):
-        severity = Severity.LOW
-        what += " One of them acts mainly where it is applied."
+    severity, rule, source, year, words, action = _told(row, local)
     return Finding(
         kind=AlertKind.INTERACTION,
         severity=severity,
-        rule=f"{row.table}-{row.row.casefold().replace(' ', '-')}",
-        source=rules[row.table]["title"],
-        year=rules[row.table]["year"],
-        words=f"{first.name} and {second.name}: {what}",
-        action=rules["action"] if _is_conditional(row) else _sentence(row.management) or rules["action"],
+        rule=rule,
+        source=source,
+        year=year,
+        words=f"{first.name} and {second.name}: {words}",
+        action=action,
         subject=tuple(sorted((first.rxcui, second.rxcui))),
         references=tuple(sorted({line.reference for two_lines in lines for line in two_lines})),
+    )
+
+
+@lru_cache(maxsize=16384)
+def _told(row: Interaction, local: bool) -> tuple[Severity, str, str, int, str, str]:
+    """What a row says of every pair it is about: severity, rule, source, year, words, action. local: one of the
+    two acts only where it is applied."""
+    rules = table("checks.toml")["tables"]
+    severity = grade(row)
+    what = _sentence(row.words) or rules[row.table]["says"][row.severity]
+    if _is_conditional(row):
+        what += f" The table says so only in a case: {_sentence(row.management.strip().lstrip('-').strip())}"
+    if local:
+        severity = Severity.LOW
+        what += " One of them acts mainly where it is applied."
+    return (
+        severity,
+        f"{row.table}-{row.row.casefold().replace(' ', '-')}",
+        rules[row.table]["title"],
+        rules[row.table]["year"],
+        what,
+        rules["action"] if _is_conditional(row) else _sentence(row.management) or rules["action"],
     )
 
 

@@ -21,7 +21,7 @@ class Selector:
     ingredients: frozenset[str] = frozenset()
 
     def takes(self, substance: Substance) -> bool:
-        return bool(self.groups & substance.groups or self.ingredients & substance.codes)
+        return not (self.groups.isdisjoint(substance.groups) and self.ingredients.isdisjoint(substance.codes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Line:
 
     def taken(self, selector: Selector) -> tuple[Substance, ...]:
         """The substances that a selector means."""
-        return tuple(substance for substance in self.substances if selector.takes(substance))
+        return tuple([substance for substance in self.substances if selector.takes(substance)])
 
 
 def selector(raw: Mapping[str, Any]) -> Selector:
