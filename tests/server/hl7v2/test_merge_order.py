@@ -35,7 +35,9 @@ class Line:
         ]
         trigger = "A40" if others else "A08"
         raw = self.wire.admit(f"m{self.sent}", first, trigger=trigger, more="".join(lines))
-        ((id,),) = (receipt.ids for receipt in self.desk.take(raw))
+        (receipt,) = self.desk.take(raw)
+        assert receipt.ids, self.desk.log.read_text()
+        (id,) = receipt.ids
         return int(id)
 
     def claim(self, limit: int = 100) -> tuple[Claimed, ...]:
