@@ -1,9 +1,9 @@
 """Applying what a map made of a message: one transaction with all it writes, its place in the log included.
 
-What is stored is read first, in one snapshot and without holding anybody up; a transaction Bundle then goes
-through the one door. It names the version of everything it replaces and creates only what is not there, so
-that whatever others have changed in between refuses it; then it is all done again. So a message has its effect
-once, whenever a process ends, and several workers do no harm to each other.
+What is stored is read first, in one snapshot, and what is to be written is made ready, while nobody is held up;
+a transaction Bundle then goes through the one door. It names the version of everything it replaces and creates
+only what is not there, so that whatever others have changed in between refuses it; then it is all done again.
+So a message has its effect once, whenever a process ends, and several workers do no harm to each other.
 
 A merge first points what refers to the resource that ends at the survivor, some hundred resources a
 transaction: long charts hold nobody up, and a worker that ends leaves less to do for the next one.
@@ -12,6 +12,7 @@ transaction: long charts hold nobody up, and a worker that ends leaves less to d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,6 +30,7 @@ from server.hl7v2.provenance import Origin, provenance
 from server.interactions.condition import claim_key
 from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
+from server.interactions.transaction import made_ready
 from server.storage.hl7v2_identities import Hl7v2Identities
 from server.storage.interface import Reader, VersionConflict, Writer
 
@@ -54,6 +56,23 @@ class Applied:
     outcomes: tuple[Outcome, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message made ready to be written, as long as what it was made ready from stays as it is. changed: what
+    it writes. request: writes it, None for nothing."""
+
+    drafts: Drafts
+    changed: tuple[Draft, ...]
+    ended: tuple[Ended, ...]
+    request: InteractionRequest | None
+    applied: Applied
+
+    @property
+    def references(self) -> frozenset[str]:
+        """Type/id of all it speaks of."""
+        return frozenset(draft.reference for draft in self.drafts)
+
+
 # Called within the transaction, before it is committed; what it raises undoes everything.
 Settle = Callable[[Applied], None]
 
@@ -67,29 +86,12 @@ class Applier:
         self._identities = identities
         self._principal = Principal(client_id="baton-hl7v2", scopes=parse_scopes("system/*.cruds"))
 
-    def apply(
-        self, event: Event, mapped: Mapped, settle: Settle, progress: Callable[[], None] = lambda: None
-    ) -> Applied:
-        """Apply a message and settle it in the same transaction.
+    def prepare(self, event: Event, mapped: Mapped, progress: Callable[[], None] = lambda: None) -> Prepared:
+        """Read what is stored, and make ready what is to be written; nobody is held up by it.
 
-        progress: called between the transactions of a long merge; what it raises ends the work there.
-        Raises: Refused; FhirError for what the door refuses and for a database that is away; VersionConflict
-        where others were faster every time.
+        A long merge writes in transactions of its own meanwhile, with a call of progress between them.
+        Raises: as `apply`.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._apply(event, mapped, settle, progress)
-            except VersionConflict:
-                if attempt == ATTEMPTS:
-                    raise
-            except FhirError as error:
-                if error.kind not in _OVERTAKEN:
-                    raise
-                if attempt == ATTEMPTS:
-                    raise VersionConflict from None
-        raise AssertionError("unreachable")
-
-    def _apply(self, event: Event, mapped: Mapped, settle: Settle, progress: Callable[[], None]) -> Applied:
         context = self._context
         while True:
             with context.store.reading() as reader:
@@ -110,7 +112,46 @@ class Applier:
             progress()
         for one in ended:
             _follow(drafts, one)
-        return self._write(event, mapped, drafts, ended, followers, settle)
+        changed = drafts.changed()
+        written = tuple(draft.written for draft in changed)
+        entries = [_entry(draft.content, draft.version) for draft in changed]
+        entries += [_entry(resource, version) for version, resource in followers]
+        targets = (*written, *(_written(resource, version) for version, resource in followers))
+        request = None
+        if entries:
+            request = _transaction(event, [*entries, self._provenance(event, mapped, drafts, targets)])
+            with suppress(FhirError):  # what is wrong with it is for the door to say
+                request = made_ready(context, request)
+        return Prepared(drafts, tuple(changed), tuple(ended), request, Applied(written, tuple(drafts.outcomes)))
+
+    def apply(
+        self,
+        event: Event,
+        mapped: Mapped,
+        settle: Settle,
+        progress: Callable[[], None] = lambda: None,
+        prepared: Prepared | None = None,
+    ) -> Applied:
+        """Apply a message and settle it in the same transaction.
+
+        progress: called between the transactions of a long merge; what it raises ends the work there.
+        prepared: the message, made ready before.
+        Raises: Refused; FhirError for what the door refuses and for a database that is away; VersionConflict
+        where others were faster every time.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._write(prepared or self.prepare(event, mapped, progress), settle)
+            except VersionConflict:
+                if attempt == ATTEMPTS:
+                    raise
+            except FhirError as error:
+                if error.kind not in _OVERTAKEN:
+                    raise
+                if attempt == ATTEMPTS:
+                    raise VersionConflict from None
+            prepared = None
+        raise AssertionError("unreachable")
 
     def _move(
         self, event: Event, mapped: Mapped, drafts: Drafts, followers: Sequence[tuple[int, Json]]
@@ -118,34 +159,19 @@ class Applier:
         """A transaction of its own for a part of what a merge moves."""
         entries = [_entry(resource, version) for version, resource in followers]
         written = [_written(resource, version) for version, resource in followers]
+        entries.append(self._provenance(event, mapped, drafts, written))
         with self._context.store.writing():
-            self._perform(event, [*entries, self._provenance(event, mapped, drafts, written)])
+            perform(self._context, self._principal, _transaction(event, entries))
 
-    def _write(
-        self,
-        event: Event,
-        mapped: Mapped,
-        drafts: Drafts,
-        ended: Iterable[Ended],
-        followers: Sequence[tuple[int, Json]],
-        settle: Settle,
-    ) -> Applied:
-        changed = drafts.changed()
-        written = tuple(draft.written for draft in changed)
-        entries = [_entry(draft.content, draft.version) for draft in changed]
-        entries += [_entry(resource, version) for version, resource in followers]
-        targets = (*written, *(_written(resource, version) for version, resource in followers))
-        if entries:
-            entries.append(self._provenance(event, mapped, drafts, targets))
-        applied = Applied(written, tuple(drafts.outcomes))
+    def _write(self, prepared: Prepared, settle: Settle) -> Applied:
         with self._context.store.writing() as writer:
-            for draft in changed:
+            for draft in prepared.changed:
                 _refuse_twin(writer, draft)
-            if entries:
-                self._perform(event, entries)
-            self._remember(drafts, changed, ended)
-            settle(applied)
-        return applied
+            if prepared.request is not None:
+                perform(self._context, self._principal, prepared.request)
+            self._remember(prepared.drafts, prepared.changed, prepared.ended)
+            settle(prepared.applied)
+        return prepared.applied
 
     def _remember(self, drafts: Drafts, changed: Sequence[Draft], ended: Iterable[Ended]) -> None:
         """What the identities mean from now on, and of what moment what they mean is."""
@@ -163,15 +189,15 @@ class Applier:
             [(one.resource_type, one.before, one.after) for one in ended if one.resource_type != "Patient"],
         )
 
-    def _perform(self, event: Event, entries: Sequence[Json]) -> None:
-        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
-        request = InteractionRequest("transaction", body=bundle, request_id=f"hl7v2-{event.id}")
-        perform(self._context, self._principal, request)
-
     def _provenance(self, event: Event, mapped: Mapped, drafts: Drafts, targets: Iterable[str]) -> Json:
         origin = Origin(event.id, event.source, mapped.version, mapped.moment)
         said = drafts.said_of_provenance()
         return _entry(provenance(self._context.new_id(), origin, targets, said, self._context.clock()), 0)
+
+
+def _transaction(event: Event, entries: Sequence[Json]) -> InteractionRequest:
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
+    return InteractionRequest("transaction", body=bundle, request_id=f"hl7v2-{event.id}")
 
 
 def _entry(resource: Json, version: int) -> Json:

@@ -3,20 +3,24 @@
 A message that cannot be applied is given up at once, and its source decides whether later messages of its
 patient go on. What others or the machine are to blame for is tried again, in its place. A database that is away
 ends the round: then it is no message's fault.
+
+Where writers wait for each other, some messages share a commit: they are all made ready before it begins, so that
+others wait for what is written alone. One that an earlier one of the commit has to do with is made ready again,
+in its turn.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from mappings.result import Mapped
 from server.errors import FhirError
-from server.hl7v2.apply import Applied, Applier, Event
+from server.hl7v2.apply import Applied, Applier, Event, Prepared
 from server.hl7v2.arrival import every_key
 from server.hl7v2.refusal import Refused
 from server.hl7v2.trace import trace
@@ -47,17 +51,23 @@ class Retry(Protocol):
 @dataclass(slots=True)
 class _Ready:
     """A message that can be applied. received: None where it is there no more. error: why it cannot be mapped,
-    told in its turn."""
+    told in its turn. prepared: what it is to write, where that was made ready before its turn."""
 
     message: Claimed
     received: Received | None = None
     mapped: Mapped | None = None
     error: Exception | None = None
+    prepared: Prepared | None = None
 
     @property
     def joins(self) -> bool:
         """Whether it may share its transaction: a merge has several of its own."""
         return self.received is not None and not (self.mapped and self.mapped.merges)
+
+    @property
+    def event(self) -> Event:
+        """As it is applied."""
+        return Event(self.message.id, self.message.source, self.received.type if self.received else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,9 @@ class Work:
                 held_until = self.clock() + self.lease
                 held = (*group, *ready)
                 self.messages.renew([*(one.message for one in held), *claimed], held_until)
+            if len(group) > 1:
+                self._prepare(group)
+            written: set[str] = set()
             try:
                 with self._transaction(group):
                     for one in group:
@@ -105,7 +118,7 @@ class Work:
                             back.append(one.message)
                             continue
                         done += 1
-                        if not self._do(one):
+                        if not self._do(one, written):
                             waiting |= one.message.keys
             except FhirError:
                 free = {message.id: message for message in (*back, *claimed)}
@@ -121,6 +134,15 @@ class Work:
         while ready and group[0].joins and ready[0].joins and _size((*group, ready[0])) <= _BYTES_TOGETHER:
             group.append(ready.popleft())
         return group
+
+    def _prepare(self, group: Sequence[_Ready]) -> None:
+        """Make ready what the messages write, while nobody is held up: of each patient the first one."""
+        keys: set[int] = set()
+        for one in group:
+            if one.mapped is not None and one.mapped.refused is None and keys.isdisjoint(one.message.keys):
+                with suppress(Exception):  # it meets it again in its turn
+                    one.prepared = self.applier.prepare(one.event, one.mapped)
+            keys |= one.message.keys
 
     def _transaction(self, group: Sequence[_Ready]) -> AbstractContextManager[object]:
         return self.store.writing() if len(group) > 1 else nullcontext()
@@ -144,8 +166,11 @@ class Work:
             ready.error = error
         return ready
 
-    def _do(self, ready: _Ready) -> bool:
-        """Do a message. Returns whether it ended. Raises: FhirError where the database is away."""
+    def _do(self, ready: _Ready, written: set[str]) -> bool:
+        """Do a message. Returns whether it ended. Raises: FhirError where the database is away.
+
+        written: Type/id of what messages of its transaction have written, to which its own is added.
+        """
         message, mapped = ready.message, ready.mapped
         try:
             if ready.error is not None:
@@ -155,7 +180,10 @@ class Work:
             if mapped.refused is not None:
                 finding = mapped.refused
                 raise Refused(finding.code, finding.position, finding.text)
-            self._apply(message, ready.received, mapped)
+            if ready.prepared is not None and not written.isdisjoint(ready.prepared.references):
+                ready.prepared = None
+            applied = self._apply(ready, mapped)
+            written |= {reference.partition("/_history")[0] for reference in applied.written}
         except LeaseLost:
             return False
         except Refused as refused:
@@ -176,7 +204,9 @@ class Work:
             return self._again(message, text, mapped)
         return True
 
-    def _apply(self, message: Claimed, received: Received, mapped: Mapped) -> None:
+    def _apply(self, ready: _Ready, mapped: Mapped) -> Applied:
+        message = ready.message
+
         def settle(applied: Applied) -> None:
             self.traces.put(message.id, mapped.version, trace(mapped, applied.outcomes))
             self.messages.applied(message, self.clock(), version=mapped.version, result=applied.written)
@@ -185,7 +215,7 @@ class Work:
             if not self.messages.renew([message], self.clock() + self.lease):
                 raise LeaseLost
 
-        self.applier.apply(Event(message.id, message.source, received.type), mapped, settle, progress)
+        return self.applier.apply(ready.event, mapped, settle, progress, ready.prepared)
 
     def _give_up(self, message: Claimed, error: str, mapped: Mapped | None) -> bool:
         state = "parked" if self.parks(message.source) else "failed"

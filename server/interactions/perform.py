@@ -5,6 +5,7 @@ authorised, validated, run in one unit of work, and audited, refused ones too.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from server.auth.access import decide, is_limited
@@ -80,8 +81,8 @@ def _tried(context: Context, principal: Principal, request: InteractionRequest) 
     for _ in range(_ATTEMPTS - 1):
         try:
             return _perform(context, principal, request)
-        except VersionConflict:
-            continue
+        except VersionConflict:  # perhaps of what it was made ready with
+            request = replace(request, entries=())
     return _perform(context, principal, request)
 
 

@@ -34,6 +34,16 @@ Open = Callable[[Writer, InteractionRequest], Call[Writer]]
 Run = Callable[[Writer, InteractionRequest], InteractionResponse]
 
 
+def made_ready(context: Context, request: InteractionRequest) -> InteractionRequest:
+    """The transaction with its entries read, linked, found valid and indexed: all that needs nothing of the
+    store, and holds nobody up. As it is where conditions first have to say what it writes.
+
+    Raises: as `transaction`.
+    """
+    entries, searches = _read(context, request)
+    return request if searches else replace(request, entries=tuple(entries))
+
+
 def transaction(
     context: Context, request: InteractionRequest, open_call: Open, run: Run
 ) -> InteractionResponse:
@@ -42,14 +52,7 @@ def transaction(
     Raises: FhirError of the first entry that cannot be done, its expressions starting with
     `Bundle.entry[position]`; nothing is kept then.
     """
-    entries = [
-        read_entry(context, request, position, raw) for position, raw in enumerate(entries_of(context, request))
-    ]
-    refuse_overlap(entries)
-    searches = any(_has_condition(entry) or has_conditional_reference(entry) for entry in entries)
-    if not searches:  # the usual case: nobody is held up by rewriting, validating and indexing
-        links = links_of(entries)
-        entries = [with_content(context, entry, links) for entry in entries]
+    entries, searches = (list(request.entries), False) if request.entries else _read(context, request)
     with context.store.writing() as writer:
         work = _Work(context, writer, open_call, run)
         if searches:
@@ -68,6 +71,19 @@ def transaction(
         work.do(_in_turn(entry for entry in entries if entry.request.interaction != "delete"))
     rows = (work.rows[position] for position in range(len(entries)))
     return InteractionResponse(200, bundle("transaction-response", rows))
+
+
+def _read(context: Context, request: InteractionRequest) -> tuple[list[Entry], bool]:
+    """The entries, and whether anything has to be searched for; where nothing has, which is usual, they are
+    rewritten, validated and indexed as well."""
+    entries = [
+        read_entry(context, request, position, raw) for position, raw in enumerate(entries_of(context, request))
+    ]
+    refuse_overlap(entries)
+    if any(_has_condition(entry) or has_conditional_reference(entry) for entry in entries):
+        return entries, True
+    links = links_of(entries)
+    return [with_content(context, entry, links) for entry in entries], False
 
 
 class _Work:

@@ -74,7 +74,7 @@ def test_a_lease_that_ended_frees_the_message_and_the_former_holder_writes_nothi
     later(minutes=2)
     feed.run()
     assert feed.row(id)["state"] == "applied"
-    assert feed.work._do(feed.work._prepared(late)) is False
+    assert feed.work._do(feed.work._prepared(late), set()) is False
     assert feed.one("Patient")["meta"]["versionId"] == "1"
 
 

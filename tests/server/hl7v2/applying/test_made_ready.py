@@ -1,0 +1,145 @@
+"""Messages of one commit are made ready before it begins, while nobody is held up, and have the same effect as
+if each had been read, made ready and written in its turn."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mappings.result import Intent
+from server.hl7v2.apply import Applier, Event, Prepared
+
+
+def ward(say: Any, number: str, name: str) -> Intent:
+    """A Location that messages of several patients speak of."""
+    resource = {"resourceType": "Location", "identifier": [{"system": "urn:id:HOSP", "value": number}]}
+    return say.but(say.patient(number, key="ward"), resource=resource | {"name": name})
+
+
+def refused(store: Any) -> list[Any]:
+    return [row for row in store.audit_rows(limit=50) if row.outcome >= 400]
+
+
+def test_what_messages_of_one_commit_say_of_a_shared_resource_is_said_in_their_order(
+    feed: Any, say: Any, store: Any
+) -> None:
+    for number in range(4):
+        mapped = say.mapped(say.patient(str(number)), ward(say, "W", f"ward {number}"), at=number)
+        feed.send(mapped, patient=str(number))
+    assert feed.worker(together=4).do_some() == 4
+    shared = feed.one("Location")
+    assert (shared["name"], shared["meta"]["versionId"]) == ("ward 3", "4")
+    assert refused(store) == []
+
+
+def test_a_message_of_one_commit_follows_the_earlier_one_of_its_patient(feed: Any, say: Any) -> None:
+    feed.send(say.mapped(say.patient(birthDate="1950-01-01"), at=1))
+    feed.send(say.mapped(say.patient(gender="female"), at=2))
+    feed.send(say.mapped(say.patient("2"), at=3), patient="2")
+    assert feed.worker(together=4).do_some() == 3
+    patient = feed.of("Patient", "1")
+    assert (patient["birthDate"], patient["gender"]) == ("1950-01-01", "female")
+    assert patient["meta"]["versionId"] == "2"
+
+
+def test_what_others_write_after_a_message_was_made_ready_is_not_lost(feed: Any, say: Any) -> None:
+    feed.apply(say.mapped(say.patient(), say.encounter()))
+    feed.send(say.mapped(say.patient(gender="female"), at=2))
+    feed.send(say.mapped(say.patient("2"), at=2), patient="2")
+
+    def elsewhere() -> None:
+        mapped = say.mapped(say.patient(birthDate="1950-01-01"), at=1)
+        feed.worker().applier.apply(Event(99, "adt", "ADT"), mapped, lambda applied: None)
+
+    waiting = [Thread(target=elsewhere)]
+
+    def stopping() -> bool:  # asked after all were made ready, before the first one is written
+        if waiting:
+            thread = waiting.pop()
+            thread.start()
+            thread.join(30)
+        return False
+
+    assert feed.worker(together=4).do_some(stopping) == 2
+    patient = feed.of("Patient", "1")
+    assert (patient["birthDate"], patient["gender"]) == ("1950-01-01", "female")
+    assert feed.states() == ["applied"] * 3
+
+
+def test_messages_of_one_commit_are_made_ready_before_it_begins(
+    feed: Any, say: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, seen = Applier.prepare, []
+
+    def watched(self: Applier, *arguments: Any) -> Prepared:
+        prepared = prepare(self, *arguments)
+        seen.append(_writes_from_elsewhere(store))
+        return prepared
+
+    monkeypatch.setattr(Applier, "prepare", watched)
+    for number in range(3):
+        feed.send(say.mapped(say.patient(str(number))), patient=str(number))
+    assert feed.worker(together=3).do_some() == 3
+    assert seen == [True] * 3
+    assert feed.states() == ["applied"] * 3
+
+
+STEPS = st.tuples(
+    st.sampled_from("123"),  # the patient
+    st.sampled_from((None, "ward A", "ward B")),
+    st.sampled_from((None, "in-progress", "finished")),
+    st.integers(1, 6),  # the minute of the event
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@given(st.lists(STEPS, min_size=2, max_size=12))
+def test_sharing_a_commit_changes_nothing_of_the_result(
+    feed: Any, say: Any, steps: list[tuple[str, str | None, str | None, int]]
+) -> None:
+    feed.rounds = getattr(feed, "rounds", 0) + 1
+    results = []
+    for together in (1, 8):
+        prefix = f"{feed.rounds}-{together}-"
+        for position, (patient, name, status, minute) in enumerate(steps):
+            intents = [say.patient(prefix + patient, name=[{"text": str(position)}])]
+            if name is not None:
+                intents.append(ward(say, f"{prefix}W", name))
+            if status is not None:
+                intents.append(say.encounter(f"{prefix}V{patient}", status))
+            feed.send(say.mapped(*intents, at=minute), patient=prefix + patient)
+        worker = feed.worker(together=together)
+        while worker.do_some():
+            pass
+        found = [
+            (one["resourceType"], one["identifier"][0]["value"].removeprefix(prefix), said(one))
+            for kind in ("Patient", "Location", "Encounter")
+            for one in feed.stored(kind)
+            if one["identifier"][0]["value"].startswith(prefix)
+        ]
+        results.append(sorted(found, key=str))
+    assert results[0] == results[1]
+    assert set(feed.states()) == {"applied"}
+
+
+def said(resource: dict[str, Any]) -> dict[str, Any]:
+    """What can be compared of a resource: what it says, and how often it was written."""
+    kept = {name: resource[name] for name in ("name", "status") if name in resource}
+    return kept | {"version": resource["meta"]["versionId"]}
+
+
+def _writes_from_elsewhere(store: Any) -> bool:
+    """Whether another thread gets to write now."""
+
+    def write() -> None:
+        with store.writing() as writer:
+            writer.claim(b"test")
+
+    thread = Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(5)
+    return not thread.is_alive()
