@@ -4,8 +4,8 @@ A message that cannot be applied is given up at once, and its source decides whe
 patient go on. What others or the machine are to blame for is tried again, in its place. A database that is away
 ends the round: then it is no message's fault.
 
-Where writers wait for each other, some messages share a commit: they are all made ready before it begins, so that
-others wait for what is written alone. One that an earlier one of the commit has to do with is made ready again,
+Where writers wait for each other, some messages share a commit: they are all made ready before it begins, and
+others wait only while they are written. One that has to do with an earlier one of the commit is made ready again
 in its turn.
 """
 
