@@ -5,8 +5,8 @@ patient go on. What others or the machine are to blame for is tried again, in it
 ends the round: then it is no message's fault.
 
 Where writers wait for each other, some messages share a commit: they are all made ready before it begins, and
-others wait only while they are written. One that has to do with an earlier one of the commit is made ready again
-in its turn.
+others wait only while they are written. One that has to do with an earlier one of the commit is made ready
+again in its turn.
 """
 
 from __future__ import annotations
