@@ -146,7 +146,7 @@ def main(
                     hl7v2_end_to_end.steps(plan.rounds),
                     f"HL7 v2 applied, {database}",
                     lambda step, name=database: hl7v2_end_to_end.measure(
-                        name, 500 if quick else 1_000, plan.rounds, step, workers
+                        name, 500 if quick else 2_000, plan.rounds, step
                     ),
                 )
             )
