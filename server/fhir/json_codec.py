@@ -123,17 +123,9 @@ def decode_stored(data: bytes) -> dict[str, Any]:
 def has_more_elements(value: Any, most: int) -> bool:
     """Whether a decoded object or list has more than `most` elements, at all its levels together.
 
-    Counted are the members of every object and list; an empty one counts as one. Stops at the first too many.
+    Counted are the members of every object and list; an empty one counts as one.
     """
-    elements, found = 0, [value]
-    for container in found:  # grows while it is walked
-        elements += len(container) or 1
-        if elements > most:
-            return True
-        for child in container.values() if type(container) is dict else container:
-            if type(child) is dict or type(child) is list:
-                found.append(child)
-    return False
+    return _has_more_elements(_encode(value), most)  # writing it is cheaper than walking it
 
 
 def _has_more_elements(data: bytes, most: int) -> bool:
