@@ -28,6 +28,7 @@ from server.hl7v2.joining import Json
 from server.hl7v2.merging import Ended, merge, moved, pointed
 from server.hl7v2.provenance import Origin, provenance
 from server.interactions.condition import claim_key
+from server.interactions.entries import Entry
 from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
 from server.interactions.transaction import made_ready
@@ -59,12 +60,13 @@ class Applied:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A message made ready to be written, as long as what it was made ready from stays as it is. changed: what
-    it writes. request: writes it, None for nothing."""
+    it writes. request: writes it, None for nothing. ready: its entries."""
 
     drafts: Drafts
     changed: tuple[Draft, ...]
     ended: tuple[Ended, ...]
     request: InteractionRequest | None
+    ready: tuple[Entry, ...]
     applied: Applied
 
     @property
@@ -117,12 +119,14 @@ class Applier:
         entries = [_entry(draft.content, draft.version) for draft in changed]
         entries += [_entry(resource, version) for version, resource in followers]
         targets = (*written, *(_written(resource, version) for version, resource in followers))
-        request = None
+        request: InteractionRequest | None = None
+        ready: tuple[Entry, ...] = ()
         if entries:
             request = _transaction(event, [*entries, self._provenance(event, mapped, drafts, targets)])
             with suppress(FhirError):  # what is wrong with it is for the door to say
-                request = made_ready(context, request)
-        return Prepared(drafts, tuple(changed), tuple(ended), request, Applied(written, tuple(drafts.outcomes)))
+                ready = made_ready(context, request)
+        applied = Applied(written, tuple(drafts.outcomes))
+        return Prepared(drafts, tuple(changed), tuple(ended), request, ready, applied)
 
     def apply(
         self,
@@ -168,7 +172,7 @@ class Applier:
             for draft in prepared.changed:
                 _refuse_twin(writer, draft)
             if prepared.request is not None:
-                perform(self._context, self._principal, prepared.request)
+                perform(self._context, self._principal, prepared.request, prepared.ready)
             self._remember(prepared.drafts, prepared.changed, prepared.ended)
             settle(prepared.applied)
         return prepared.applied

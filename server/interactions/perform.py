@@ -4,8 +4,7 @@ authorised, validated, run in one unit of work, and audited, refused ones too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from server.auth.access import decide, is_limited
@@ -24,6 +23,7 @@ from server.interactions.conditional import by_condition, needed
 from server.interactions.content import prepared
 from server.interactions.create import create
 from server.interactions.delete import delete
+from server.interactions.entries import Entry
 from server.interactions.history import history
 from server.interactions.operations import access_of, affects_state, operate
 from server.interactions.patch import patch
@@ -57,13 +57,16 @@ WRITING: Mapping[str, WritingHandler] = {
 _ATTEMPTS = 5  # of a write that others overtake
 
 
-def perform(context: Context, principal: Principal, request: InteractionRequest) -> InteractionResponse:
+def perform(
+    context: Context, principal: Principal, request: InteractionRequest, ready: Sequence[Entry] = ()
+) -> InteractionResponse:
     """Do one interaction for a principal.
 
+    ready: the entries of a transaction, where they were made ready before (`transaction.made_ready`).
     Raises: FhirError for everything that cannot be done; nothing is written then.
     """
     try:
-        return _tried(context, principal, request)
+        return _tried(context, principal, request, ready)
     except VersionConflict:
         error = FhirError("conflict", "the resource was changed at the same moment; read it and try again")
         context.audit(audit_row(context, principal, request, InteractionResponse(error.status)))
@@ -73,20 +76,24 @@ def perform(context: Context, principal: Principal, request: InteractionRequest)
         raise
 
 
-def _tried(context: Context, principal: Principal, request: InteractionRequest) -> InteractionResponse:
+def _tried(
+    context: Context, principal: Principal, request: InteractionRequest, ready: Sequence[Entry]
+) -> InteractionResponse:
     """The interaction, again from its beginning where somebody else wrote at the same moment.
 
     Where the database has one writer at a time that never happens.
     """
     for _ in range(_ATTEMPTS - 1):
         try:
-            return _perform(context, principal, request)
-        except VersionConflict:  # perhaps of what it was made ready with
-            request = replace(request, entries=())
-    return _perform(context, principal, request)
+            return _perform(context, principal, request, ready)
+        except VersionConflict:
+            ready = ()  # perhaps it is what they were made ready with that has changed
+    return _perform(context, principal, request, ready)
 
 
-def _perform(context: Context, principal: Principal, request: InteractionRequest) -> InteractionResponse:
+def _perform(
+    context: Context, principal: Principal, request: InteractionRequest, ready: Sequence[Entry]
+) -> InteractionResponse:
     interaction = request.interaction
     if interaction == "capabilities":
         return capabilities(context, request)
@@ -99,6 +106,7 @@ def _perform(context: Context, principal: Principal, request: InteractionRequest
             request,
             open_call=lambda writer, entry: _call(context, principal, writer, entry),
             run=lambda writer, entry: _run_within(context, principal, writer, entry),
+            ready=ready,
         )
     if interaction in WRITING:
         for asked in needed(request):  # before anything is said about the content

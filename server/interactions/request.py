@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from server.errors import Issue
 from server.fhir.index_rows import IndexRows
 from server.storage.interface import AuditRow, Store
-
-if TYPE_CHECKING:
-    from server.interactions.entries import Entry
 
 InteractionName = Literal[
     "read",
@@ -113,8 +110,8 @@ class InteractionRequest:
     prefer_return: minimal, representation, OperationOutcome. prefer_handling: strict or lenient.
     compartment: "Type/id" of the resource in whose compartment is searched, "" for none.
     request_id: names the request in logs and audit. index: the body's rows, once it was found valid. patch:
-    what a patch interaction applies. entries: of a transaction, once they were made ready. Of an update, patch
-    or delete the query is the condition that names its resource; id is "" until it is known which one that is.
+    what a patch interaction applies. Of an update, patch or delete the query is the condition that names its
+    resource; id is "" until it is known which one that is.
     """
 
     interaction: InteractionName
@@ -134,7 +131,6 @@ class InteractionRequest:
     index: IndexRows | None = None
     compartment: str = ""
     patch: Patch | None = None
-    entries: tuple[Entry, ...] = ()
 
     @property
     def by_criteria(self) -> bool:

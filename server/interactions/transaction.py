@@ -12,7 +12,7 @@ Sources: hl7.org/fhir/R4/http.html#trules, #ccreate, #cond-update
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,25 +34,26 @@ Open = Callable[[Writer, InteractionRequest], Call[Writer]]
 Run = Callable[[Writer, InteractionRequest], InteractionResponse]
 
 
-def made_ready(context: Context, request: InteractionRequest) -> InteractionRequest:
-    """The transaction with its entries read, linked, found valid and indexed: all that needs nothing of the
-    store, and holds nobody up. As it is where conditions first have to say what it writes.
+def made_ready(context: Context, request: InteractionRequest) -> tuple[Entry, ...]:
+    """The entries of a transaction, read, linked, found valid and indexed: all that needs nothing of the store,
+    and holds nobody up. None where conditions first have to say what it writes.
 
     Raises: as `transaction`.
     """
     entries, searches = _read(context, request)
-    return request if searches else replace(request, entries=tuple(entries))
+    return () if searches else tuple(entries)
 
 
 def transaction(
-    context: Context, request: InteractionRequest, open_call: Open, run: Run
+    context: Context, request: InteractionRequest, open_call: Open, run: Run, ready: Sequence[Entry] = ()
 ) -> InteractionResponse:
     """A transaction-response whose rows stand in the order of the entries.
 
+    ready: the entries, where they were made ready before.
     Raises: FhirError of the first entry that cannot be done, its expressions starting with
     `Bundle.entry[position]`; nothing is kept then.
     """
-    entries, searches = (list(request.entries), False) if request.entries else _read(context, request)
+    entries, searches = ([*ready], False) if ready else _read(context, request)
     with context.store.writing() as writer:
         work = _Work(context, writer, open_call, run)
         if searches:
