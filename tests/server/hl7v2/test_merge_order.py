@@ -124,7 +124,6 @@ PATIENTS = st.lists(st.sampled_from("123456"), min_size=1, max_size=6, unique=Tr
 )
 
 
-@pytest.mark.sqlite("amid all other tests PostgreSQL's intake is busy now and then, for a reason not yet found")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(st.lists(st.tuples(PATIENTS, st.integers(1, 4), st.booleans()), min_size=1, max_size=12))
 def test_nothing_overtakes_an_earlier_message_of_one_of_its_patients(
