@@ -30,7 +30,7 @@ __all__ = ["MapSet", "MappingErrors", "Problem", "check", "load"]
 
 BASE = Path(__file__).parent / "maps"
 # Fields that choosing a map, reading, storing and acknowledging a message are about; no map needs to read them.
-_HEADER = {"MSH": frozenset({5, 6, 7, 9, 10, 11, 12, 15, 16, 18, 20}), "EVN": frozenset({1})}
+_HEADER = {"MSH": frozenset({1, 2, 5, 6, 7, 9, 10, 11, 12, 15, 16, 18, 20}), "EVN": frozenset({1})}
 _logger = logging.getLogger(__name__)
 
 
@@ -99,11 +99,14 @@ class MapSet:
 
 
 def _unread(message: Message, run: Run) -> Iterable[str]:
+    read = run.read
     for segment in message.segments:
-        for number in segment.filled_fields():
+        for number, repetitions in run.fields(segment).items():
             if not _is_structure(segment.name, number):
-                for repetition in run.repetitions(segment, number):
-                    yield from (leaf.place for leaf in repetition.filled() if leaf.place not in run.read)
+                for repetition in repetitions:
+                    for leaf in repetition.leaves.values():
+                        if leaf.place not in read:
+                            yield leaf.place
 
 
 def _is_structure(segment: str, field: int) -> bool:

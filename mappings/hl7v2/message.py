@@ -115,7 +115,9 @@ def parse(data: bytes, charset: str = "") -> Message:
     separators, warnings = read_separators(data[start : start + 64])
     declared = _declared_sets(data, start, separators) or ["UTF-8"] * (b"\xef\xbb\xbf" in data[:start])
     codec, odd = character_sets.choose(data[start:], declared, charset)
-    content = Content(data, character_sets.plain(data, codec, start), separators, codec)
+    plain = character_sets.plain(data, codec, start)
+    decoded = "" if _has_escapes(data, start, separators) else character_sets.decoded(data, codec)
+    content = Content(data, plain, separators, codec, decoded)
     named, segments, broken = _segments(content, start)
     return Message(content, segments, named, (*warnings, *odd, *broken))
 
@@ -126,6 +128,11 @@ def _instead_of_header(data: bytes, start: int) -> str:
     if data.startswith((b"FHS", b"BHS"), start):
         return "This is a batch, not a message"
     return "The message does not begin with MSH"
+
+
+def _has_escapes(data: bytes, start: int, separators: Separators) -> bool:
+    """Whether the escape character is used after MSH-2, which declares it."""
+    return bool(separators.escape) and separators.escape in data[data.find(separators.field, start + 4) :]
 
 
 def _declared_sets(data: bytes, start: int, separators: Separators) -> list[str]:

@@ -15,21 +15,30 @@ if TYPE_CHECKING:
 NULL = b'""'
 """Sent on purpose: the value is to be deleted. An empty field says nothing."""
 
+_NULL_TEXT = NULL.decode()
+
 HEADERS = frozenset({"MSH", "FHS", "BHS"})
 """Segments whose field 1 is the field separator itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What segments are parts of. plain: `raw` in which separators are looked for, of the same length."""
+    """What segments are parts of. plain: `raw` in which separators are looked for, of the same length.
+
+    decoded: all of it at once, where each byte is one character and nothing is escaped; "" where it is not so.
+    """
 
     raw: bytes
     plain: bytes
     separators: Separators
     codec: str
+    decoded: str = ""
 
     def text(self, start: int, end: int) -> str:
         """Decoded and unescaped; "" for a null."""
+        if self.decoded:
+            text = self.decoded[start:end]
+            return "" if text == _NULL_TEXT else text
         raw = self.raw[start:end]
         if raw == NULL:
             return ""

@@ -16,7 +16,7 @@ from mappings.hl7v2.structure import Group
 
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Segment
-    from mappings.running.run import Run
+    from mappings.running.run import Fields, Run
 
 
 # Groups that tell of something else than what they stand in: an order's results of before have a patient and
@@ -40,7 +40,7 @@ def nearest(group: Group, name: str, left_out: str = "") -> Segment | None:
 class Frame:
     """chosen: segment name -> the segments that a loop is at (several where it takes them together)."""
 
-    __slots__ = ("_known", "chosen", "group", "names", "outer", "repetition", "run")
+    __slots__ = ("_fields", "_known", "chosen", "group", "names", "outer", "repetition", "run")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Frame:
         outer: Frame | None = None,
         chosen: dict[str, list[Segment]] | None = None,
         known: dict[str, list[Segment]] | None = None,
+        fields: dict[str, Fields] | None = None,
     ) -> None:
         self.run = run
         self.group = group
@@ -57,15 +58,17 @@ class Frame:
         self.repetition: Any = outer.repetition if outer else None
         self.names: dict[str, str] = outer.names.copy() if outer else {}
         self._known = {} if known is None else known
+        self._fields = {} if fields is None else fields
 
     def inner(self) -> Frame:
         """A frame inside this one, at the same place; names given in it are forgotten with it."""
-        return Frame(self.run, self.group, self, self.chosen, self._known)
+        return Frame(self.run, self.group, self, self.chosen, self._known, self._fields)
 
     def at_segments(self, name: str, segments: list[Segment]) -> Frame:
         """A frame whose segments of a name are these."""
         chosen, known = {**self.chosen, name: segments}, {**self._known, name: segments}
-        return Frame(self.run, self.group, self, chosen, known)
+        fields = {other: found for other, found in self._fields.items() if other != name}
+        return Frame(self.run, self.group, self, chosen, known, fields)
 
     def at_group(self, group: Group) -> Frame:
         """A frame in an inner group."""
@@ -84,6 +87,21 @@ class Frame:
         found = self._known.get(name)
         if found is None:
             found = self._known[name] = self.chosen.get(name) or self._seen(name)
+        return found
+
+    def fields(self, name: str) -> Fields:
+        """The filled fields of the segments that a path means, not to be changed; none where there is none."""
+        found = self._fields.get(name)
+        if found is None:
+            segments = self.together(name)
+            if len(segments) == 1:
+                found = self.run.fields(segments[0])
+            else:
+                found = {}
+                for segment in segments:
+                    for number, repetitions in self.run.fields(segment).items():
+                        found[number] = [*found.get(number, ()), *repetitions]
+            self._fields[name] = found
         return found
 
     def _seen(self, name: str) -> list[Segment]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mappings.scope import Use
 
 
+Fields = dict[int, "list[Repetition]"]
+
+
 class Refused(Exception):
     """The message as a whole cannot be mapped; `finding` says why."""
 
@@ -34,8 +37,7 @@ class Run:
     """trigger: MSH-9.2. clock: what rules call `received` and `moment`, as instants. settings: of the source.
 
     drafts: by key, in the order in which they were begun. read: places of leaves that something was made of.
-    filled: the repetitions with content of the fields that were looked at, by the segment's ordinal and the
-    field. known: what values of the source became before.
+    known: what values of the source became before.
     """
 
     scope: Scope
@@ -47,7 +49,7 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
     read: set[str] = field(default_factory=set)
-    filled: dict[tuple[int, int], list[Repetition]] = field(default_factory=dict)
+    _fields: dict[int, Fields] = field(default_factory=dict)
     _made: dict[tuple[int, str, str], tuple[Any, tuple[Use, ...], Repetition]] = field(default_factory=dict)
     _by_identity: dict[tuple[str, Identity], Draft] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
@@ -56,13 +58,11 @@ class Run:
     def setting(self, name: str, default: str) -> str:
         return self.settings.get(name, default)
 
-    def repetitions(self, segment: Segment, number: int) -> list[Repetition]:
-        """The repetitions of a field that have content or are null on purpose."""
-        place = segment.ordinal, number
-        found = self.filled.get(place)
+    def fields(self, segment: Segment) -> Fields:
+        """The filled fields of a segment: the same repetitions each time."""
+        found = self._fields.get(segment.ordinal)
         if found is None:
-            found = [one for one in segment.repetitions(number) if not one.is_empty]
-            self.filled[place] = found
+            found = self._fields[segment.ordinal] = segment.filled_repetitions()
         return found
 
     def made(self, function: Function, reading: Repetition, table: str = "") -> tuple[Any, tuple[Use, ...]]:

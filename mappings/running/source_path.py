@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class SourcePath:
     """segment: "" inside a repetition. repetition: 0 for all. filter, code: only repetitions with this code
     there.
 
-    component, subcomponent: 0 where the path ends before.
+    component, subcomponent: 0 where the path ends before. leaf: those of the value that it then means.
     """
 
     segment: str
@@ -35,6 +36,10 @@ class SourcePath:
     code: str = ""
     component: int = 0
     subcomponent: int = 0
+    leaf: tuple[int, int] = dataclass_field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leaf", (self.component or 1, self.subcomponent or 1))
 
     def __str__(self) -> str:
         below = "".join(f".{n}" for n in (self.component, self.subcomponent) if n)
@@ -53,19 +58,9 @@ class SourcePath:
         if not self.segment:
             whole = frame.repetition
             return [] if whole is None or whole.is_empty else [whole]
-        segments = frame.together(self.segment)
-        if not segments:
+        found = frame.fields(self.segment).get(self.field)
+        if found is None:
             return []
-        run = frame.run
-        if len(segments) == 1:
-            segment = segments[0]
-            found = run.filled.get((segment.ordinal, self.field))  # looked at before, as most are
-            if found is None:
-                found = run.repetitions(segment, self.field)
-        else:
-            found = [one for segment in segments for one in run.repetitions(segment, self.field)]
-        if not found:
-            return found
         if self.repetition:
             found = [one for one in found if one.repetition == self.repetition]
         if self.filter:
@@ -85,9 +80,10 @@ class SourcePath:
         found = self.repetitions(frame)
         if not found:
             return []
-        component, subcomponent = self.component or 1, self.subcomponent or 1
-        leaves = [r.value(1 if r.is_null else component, subcomponent) for r in found]
-        return [leaf for leaf in leaves if not leaf.is_empty]
+        named = self.leaf
+        return [
+            leaf for r in found if (leaf := r.leaves.get((1, named[1]) if r.is_null else named)) is not None
+        ]
 
     def content(self, frame: Frame) -> list[Value]:
         """All filled leaves of what the path names: of a field without a component every one that it has."""
