@@ -147,19 +147,14 @@ class Repetition:
     def likeness(self) -> tuple[Any, ...]:
         """What is the same of another one that reads the same: all but where in the message it stands."""
         content, plain = self._segment.content, self._plain
-        separators = content.separators
-        return (
-            plain,
-            self.raw,
-            self._segment.name,
-            self.field,
-            self.repetition,
-            self._within,
-            self._separators,
-            separators.escape,
-            separators.repetition,
-            content.codec,
-        )
+        same = (plain, self._segment.name, self.field, self.repetition, self._within, content.manner)
+        return same if content.plain is content.raw else (*same, self.raw)
+
+    @property
+    def place(self) -> str:
+        """How the places of its values begin."""
+        segment = self._segment
+        return f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]."
 
     def leaf(self, component: int, subcomponent: int, start: int, end: int, text: str) -> Value:
         """A value in it of which everything is known: component and subcomponent as its position tells them."""

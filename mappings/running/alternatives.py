@@ -66,12 +66,12 @@ class FromFunction:
             if reading.is_null:
                 found.append(Made(None, '""', (reading.value(),), is_null=True))
             else:
-                value, uses = run.made(self.function, reading, self.table)
+                answer = run.answer(self.function, reading, self.table)
+                value = copied(answer.value)
                 if value is None or value == {}:
                     continue
-                leaves = tuple(use.value for use in uses if not use.intent and not use.path)
-                for one in value if isinstance(value, list) else [value]:
-                    found.append(Made(one, reading.text, leaves, uses, name))
+                for one in value if isinstance(value, list) else (value,):
+                    found.append(Made(one, reading.text, answer.leaves, answer.uses, name, answer.table))
             if not many:
                 break
         return found

@@ -87,14 +87,11 @@ class ValueRule:
         leaves, table = made.leaves, made.table
         if seen:
             leaves = (*leaves, *(leaf for leaf in seen if not leaf.is_empty))
-        if made.uses and not table:
-            table = next((use.table for use in made.uses if use.table and not use.path), "")
         positions = run.positions(leaves) if leaves else ()
         step = Step(draft.key, path, positions, self.where, made.using, table, made.raw, made.value)
         run.steps.append(step)
         if made.uses:
-            inner = [use for use in made.uses if use.intent or use.path]
-            run.account(inner, draft, self.target.inside(path), made.value, self.where, made.using)
+            run.account(made.uses, draft, self.target.inside(path), made.value, self.where, made.using)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mappings.result import Finding, Identity, Merge, Step
 from mappings.running import memory
 from mappings.running.element import Draft
-from mappings.running.memory import Known, copied
-from mappings.scope import Scope, joined
+from mappings.running.memory import Answer, Known
+from mappings.scope import Scope, joined, value_at
 
 if TYPE_CHECKING:
     from mappings.datatypes.function import Function
@@ -50,7 +49,7 @@ class Run:
     merges: list[Merge] = field(default_factory=list)
     read: set[str] = field(default_factory=set)
     _fields: dict[int, Fields] = field(default_factory=dict)
-    _made: dict[tuple[int, str, str], tuple[Any, tuple[Use, ...], Repetition]] = field(default_factory=dict)
+    _answers: dict[tuple[int, str, str], tuple[Answer, Repetition]] = field(default_factory=dict)
     _by_identity: dict[tuple[str, Identity], Draft] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _spoken_of: set[str] = field(default_factory=set)
@@ -65,20 +64,16 @@ class Run:
             found = self._fields[segment.ordinal] = segment.filled_repetitions()
         return found
 
-    def made(self, function: Function, reading: Repetition, table: str = "") -> tuple[Any, tuple[Use, ...]]:
-        """What a function makes of a value, and what it says of its components; the second time from memory."""
+    def answer(self, function: Function, reading: Repetition, table: str = "") -> Answer:
+        """What a function makes of a value, and what it says of its components; it says it once."""
         key = (id(reading), function.name, table)
-        known = self._made.get(key)
+        known = self._answers.get(key)
         if known is not None:
-            return copied(known[0]), known[1]
-        account = self.scope.account
-        before = len(account.uses)
-        value = memory.made(self.known, function, reading, self.scope, table)
-        uses = tuple(account.uses[before:])
-        del account.uses[before:]
+            return known[0]
+        found = memory.answer(self.known, function, reading, self.scope, table)
         # The reading is kept with what was made of it: an id is another's once the object is gone.
-        self._made[key] = (value, uses, reading)
-        return value, uses
+        self._answers[key] = found, reading
+        return found
 
     def count(self, what: str) -> int:
         """How often this was counted in the message, this time included."""
@@ -128,7 +123,7 @@ class Run:
         self.read.update(places)
         return places
 
-    def account(self, uses: list[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
+    def account(self, uses: Iterable[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
         """One step for each component that a datatype function used, also of the resources that it spoke of."""
         for use in uses:
             positions = self.positions((use.value,))
@@ -149,23 +144,6 @@ class Run:
                     using,
                     use.table,
                     use.value.text,
-                    value_at(whole, use.path),
+                    value_at(whole, use.path) if use.became is None else use.became,
                 )
             )
-
-
-@lru_cache(4096)
-def _steps(path: str) -> tuple[str | int, ...]:
-    """`name[0].given` as `name`, 0, `given`."""
-    parts = path.replace("[", ".[").split(".") if path else ()
-    return tuple(int(part[1:-1]) if part[0] == "[" else part for part in parts if part)
-
-
-def value_at(value: Any, path: str) -> Any:
-    """What stands at a path of dots and `[n]` in FHIR JSON, None for nothing."""
-    try:
-        for step in _steps(path):
-            value = value[step]
-    except (KeyError, IndexError, TypeError):
-        return None
-    return value
