@@ -70,18 +70,20 @@ class Element:
         also what has these elements equal, and what is a part of one that is there. One url of extensions may
         say several things (citizenships).
         """
-        listed = holder.setdefault(name, [])
+        listed = holder.get(name)
+        if listed is None:
+            holder[name] = [value]
+            return 0
         rule = self.draft.lists.get(spelled, "") if self.is_root else ""
-        index = next((i for i, other in enumerate(listed) if _same(other, value, rule)), len(listed))
-        if index == len(listed):
-            listed.append(value)
-        return index
+        for index, other in enumerate(listed):
+            if other == value or (rule and _has(other, value, rule)):
+                return index
+        listed.append(value)
+        return len(listed) - 1
 
 
-def _same(one: Any, other: Any, rule: str) -> bool:
-    """Whether a list that has `one` needs no `other`."""
-    if one == other:
-        return True
+def _has(one: Any, other: Any, rule: str) -> bool:
+    """Whether a list that has `one` needs no `other`, which is not equal."""
     kind, _, names = rule.partition(":")
     if kind != "union" or names in ("", "url") or not isinstance(one, dict) or not isinstance(other, dict):
         return False

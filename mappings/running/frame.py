@@ -38,9 +38,12 @@ def nearest(group: Group, name: str, left_out: str = "") -> Segment | None:
 
 
 class Frame:
-    """chosen: segment name -> the segments that a loop is at (several where it takes them together)."""
+    """chosen: segment name -> the segments that a loop is at (several where it takes them together).
 
-    __slots__ = ("_fields", "_known", "chosen", "group", "names", "outer", "repetition", "run")
+    filled: segment name -> what `fields` answered for it.
+    """
+
+    __slots__ = ("_known", "chosen", "filled", "group", "names", "outer", "repetition", "run")
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class Frame:
         outer: Frame | None = None,
         chosen: dict[str, list[Segment]] | None = None,
         known: dict[str, list[Segment]] | None = None,
-        fields: dict[str, Fields] | None = None,
+        filled: dict[str, Fields] | None = None,
     ) -> None:
         self.run = run
         self.group = group
@@ -58,17 +61,17 @@ class Frame:
         self.repetition: Any = outer.repetition if outer else None
         self.names: dict[str, str] = outer.names.copy() if outer else {}
         self._known = {} if known is None else known
-        self._fields = {} if fields is None else fields
+        self.filled = {} if filled is None else filled
 
     def inner(self) -> Frame:
         """A frame inside this one, at the same place; names given in it are forgotten with it."""
-        return Frame(self.run, self.group, self, self.chosen, self._known, self._fields)
+        return Frame(self.run, self.group, self, self.chosen, self._known, self.filled)
 
     def at_segments(self, name: str, segments: list[Segment]) -> Frame:
         """A frame whose segments of a name are these."""
         chosen, known = {**self.chosen, name: segments}, {**self._known, name: segments}
-        fields = {other: found for other, found in self._fields.items() if other != name}
-        return Frame(self.run, self.group, self, chosen, known, fields)
+        filled = {other: found for other, found in self.filled.items() if other != name}
+        return Frame(self.run, self.group, self, chosen, known, filled)
 
     def at_group(self, group: Group) -> Frame:
         """A frame in an inner group."""
@@ -91,7 +94,7 @@ class Frame:
 
     def fields(self, name: str) -> Fields:
         """The filled fields of the segments that a path means, not to be changed; none where there is none."""
-        found = self._fields.get(name)
+        found = self.filled.get(name)
         if found is None:
             segments = self.together(name)
             if len(segments) == 1:
@@ -101,7 +104,7 @@ class Frame:
                 for segment in segments:
                     for number, repetitions in self.run.fields(segment).items():
                         found[number] = [*found.get(number, ()), *repetitions]
-            self._fields[name] = found
+            self.filled[name] = found
         return found
 
     def _seen(self, name: str) -> list[Segment]:

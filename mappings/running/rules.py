@@ -4,20 +4,20 @@ to write).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
 from mappings.hl7v2.message import Segment
 from mappings.result import Finding, Merge, Step
-from mappings.running.alternatives import Alternative, Made
+from mappings.running.alternatives import Alternative, FromFunction, FromText, Made
 from mappings.running.conditions import Condition
 from mappings.running.element import Element
 from mappings.running.frame import Frame
 from mappings.running.run import Refused
-from mappings.running.source_path import SourcePath
+from mappings.running.source_path import FieldNames, SourcePath, union
 from mappings.running.target import Target
 
 if TYPE_CHECKING:
@@ -31,6 +31,22 @@ class Rule(Protocol):
     def where(self) -> str: ...
 
     def run(self, frame: Frame, element: Element | None) -> None: ...
+
+
+Run = Callable[[Frame, "Element | None"], None]
+
+
+@runtime_checkable
+class Fed(Protocol):
+    """A rule that does nothing where none of these fields is filled; it may do something where it has none."""
+
+    @property
+    def fields(self) -> FieldNames: ...
+
+
+def fields_of(rule: Rule) -> FieldNames:
+    """The fields that a rule lives on, none where it may do something in any message."""
+    return rule.fields if isinstance(rule, Fed) else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +63,17 @@ class ValueRule:
     default: Alternative | None = None
     when: Condition | None = None
 
+    @property
+    def fields(self) -> FieldNames:
+        if self.when is not None and self.when.fields:
+            return self.when.fields
+        if self.default is not None:
+            return frozenset()
+        return union(
+            way.path.fields if isinstance(way, (FromFunction, FromText)) else frozenset()
+            for way in self.alternatives
+        )
+
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
         if self.target.is_taken(element):
@@ -56,10 +83,10 @@ class ValueRule:
             return
         many = self.target.is_list
         for alternative in self.alternatives:
-            looked = seen
-            if alternative.when is not None:
+            looked, when = seen, alternative.when
+            if when is not None:
                 looked = list(seen)
-                if not alternative.when.holds(frame, looked):
+                if not when.holds(frame, looked):
                     continue
             made = alternative.made(frame, many)
             if made:
@@ -86,7 +113,7 @@ class ValueRule:
             element.is_substance = True
         leaves, table = made.leaves, made.table
         if seen:
-            leaves = (*leaves, *(leaf for leaf in seen if not leaf.is_empty))
+            leaves = (*leaves, *seen)
         positions = run.positions(leaves) if leaves else ()
         step = Step(draft.key, path, positions, self.where, made.using, table, made.raw, made.value)
         run.steps.append(step)
@@ -96,14 +123,32 @@ class ValueRule:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rules that run once, together."""
+    """Rules that run once, together. plan: the rules, each with fields of which it needs one to do anything."""
 
     where: str
     rules: tuple[Rule, ...]
+    plan: tuple[tuple[Run, FieldNames], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plan", tuple((rule.run, fields_of(rule)) for rule in self.rules))
+
+    @property
+    def fields(self) -> FieldNames:
+        return union(fields for _, fields in self.plan)
 
     def run(self, frame: Frame, element: Element | None) -> None:
-        for rule in self.rules:
-            rule.run(frame, element)
+        filled = frame.filled
+        for run, fields in self.plan:  # most fields that rules read are empty in most messages
+            for segment, number in fields:
+                found = filled.get(segment)
+                if found is None:
+                    found = frame.fields(segment)
+                if number in found:
+                    break
+            else:
+                if fields:
+                    continue
+            run(frame, element)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +158,10 @@ class Conditional:
     where: str
     when: Condition
     rule: Rule
+
+    @property
+    def fields(self) -> FieldNames:
+        return self.when.fields
 
     def run(self, frame: Frame, element: Element | None) -> None:
         seen: list[Value] = []
@@ -174,6 +223,10 @@ class EachRepetition:
     path: SourcePath
     rule: Rule
 
+    @property
+    def fields(self) -> FieldNames:
+        return self.path.fields
+
     def run(self, frame: Frame, element: Element | None) -> None:
         for repetition in self.path.repetitions(frame):
             if repetition.is_null:
@@ -211,6 +264,10 @@ class ObjectRule:
     always: bool = False
     default: bool = False
     needs: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def fields(self) -> FieldNames:
+        return frozenset() if self.always else union(fields_of(rule) for rule in self.rules)
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
@@ -258,6 +315,10 @@ class Within:
     where: str
     name: str
     rule: Rule
+
+    @property
+    def fields(self) -> FieldNames:
+        return fields_of(self.rule)
 
     def run(self, frame: Frame, element: Element | None) -> None:
         key = frame.names.get(self.name)

@@ -4,7 +4,7 @@ became.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +117,12 @@ class Run:
                 self.read.add(leaf.place)
                 self.steps.append(Step("", "", (leaf.place,), rule, raw=leaf.text))
 
-    def positions(self, leaves: Iterable[Value]) -> tuple[str, ...]:
+    def positions(self, leaves: Sequence[Value]) -> tuple[str, ...]:
         """Where leaves stand, which counts them as read."""
+        if len(leaves) == 1:
+            place = leaves[0].place
+            self.read.add(place)
+            return (place,)
         places = tuple([leaf.place for leaf in leaves])
         self.read.update(places)
         return places

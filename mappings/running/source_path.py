@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Value
     from mappings.running.frame import Frame
+
+FieldNames = frozenset[tuple[str, int]]
+"""Fields by segment and number. Of what may be idle: it does nothing where none of them is filled; no names
+say that nobody knows."""
 
 _PATH = re.compile(
     r"(?P<segment>[A-Z][A-Z0-9]{2})-(?P<field>[1-9]\d{0,2})"
@@ -50,6 +55,11 @@ class SourcePath:
         )
         return f"{self.segment}-{self.field}{which}{below}"
 
+    @property
+    def fields(self) -> FieldNames:
+        """The field that the path is in; none for a path in a repetition."""
+        return frozenset({(self.segment, self.field)} if self.segment else ())
+
     def repetitions(self, frame: Frame) -> list[Any]:
         """The repetitions that are filled or explicitly null, of the field that the path names, in a frame.
 
@@ -58,7 +68,10 @@ class SourcePath:
         if not self.segment:
             whole = frame.repetition
             return [] if whole is None or whole.is_empty else [whole]
-        found = frame.fields(self.segment).get(self.field)
+        filled = frame.filled.get(self.segment)  # looked at before, as most are
+        if filled is None:
+            filled = frame.fields(self.segment)
+        found = filled.get(self.field)
         if found is None:
             return []
         if self.repetition:
@@ -70,7 +83,7 @@ class SourcePath:
     def readings(self, frame: Frame) -> list[Any]:
         """What a datatype function is given: repetitions, or components as composites of their own."""
         found = self.repetitions(frame)
-        if not self.component:
+        if not found or not self.component:
             return found
         components = [r if r.is_null else r.part(self.component) for r in found]
         return [c for c in components if not c.is_empty]
@@ -90,6 +103,12 @@ class SourcePath:
         if self.component:
             return self.values(frame)
         return [leaf for whole in self.repetitions(frame) for leaf in whole.filled()]
+
+
+def union(of: Iterable[FieldNames]) -> FieldNames:
+    """The fields of what is idle where all of these are; none where one of them has none."""
+    names = list(of)
+    return frozenset().union(*names) if all(names) else frozenset()
 
 
 def parse(text: str) -> SourcePath | None:
