@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mappings.content import clean
@@ -71,10 +72,16 @@ class Position:
 
     def __str__(self) -> str:
         """As `PID[1]-3[1].4.2`."""
-        return (
-            f"{self.segment}[{self.occurrence}]-{self.field}[{self.repetition}]"
-            f".{self.component}.{self.subcomponent}"
+        return _place(
+            self.segment, self.occurrence, self.field, self.repetition, self.component, self.subcomponent
         )
+
+
+@lru_cache(16384)
+def _place(
+    segment: str, occurrence: int, field: int, repetition: int, component: int, subcomponent: int
+) -> str:
+    return f"{segment}[{occurrence}]-{field}[{repetition}].{component}.{subcomponent}"
 
 
 class Value:
@@ -150,9 +157,13 @@ class Value:
         """`str(position)`."""
         if self._place is None:
             segment = self._segment
-            self._place = (
-                f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]"
-                f".{self.component}.{self.subcomponent}"
+            self._place = _place(
+                segment.name,
+                segment.occurrence,
+                self.field,
+                self.repetition,
+                self.component,
+                self.subcomponent,
             )
         return self._place
 

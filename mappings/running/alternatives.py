@@ -60,9 +60,12 @@ class FromFunction:
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
+        readings = self.path.readings(frame)
+        if not readings:
+            return readings
         found: list[Made] = []
         run, name = frame.run, self.function.name
-        for reading in self.path.readings(frame):
+        for reading in readings:
             if reading.is_null:
                 found.append(Made(None, '""', (reading.value(),), is_null=True))
             else:
@@ -190,7 +193,8 @@ class Constant:
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
-        return [Made(copied(self.value), is_substance=False)]
+        value = self.value
+        return [Made(value if type(value) is str else copied(value), is_substance=False)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Test(Protocol):
-    """`holds` adds the filled leaves that it looked at to `seen`. fields: it fails where none of them is filled."""
+    """`holds` adds the filled leaves that it looked at to `seen`.
+
+    fields: it fails where none of them is filled.
+    """
 
     @property
     def fields(self) -> FieldNames: ...

@@ -49,6 +49,15 @@ def fields_of(rule: Rule) -> FieldNames:
     return rule.fields if isinstance(rule, Fed) else frozenset()
 
 
+def _is_naming(rule: Rule) -> bool:
+    """Whether a rule may give a name to a resource in the frame that it runs in."""
+    if isinstance(rule, Block):
+        return any(map(_is_naming, rule.rules))
+    if isinstance(rule, (Conditional, Within)):
+        return _is_naming(rule.rule)
+    return not isinstance(rule, (ValueRule, ObjectRule, EachSegment, EachRepetition, EachGroup))
+
+
 @dataclass(frozen=True, slots=True)
 class ValueRule:
     """Writes what the first alternative gives that has something; `default` where none does and nothing is
@@ -255,7 +264,7 @@ class ObjectRule:
 
     always: it is written even if nothing of the message is in it. default: only where nothing came before and
     nothing is stored. needs: it is written only with one of each of these (names of properties, or of choices
-    without `[x]`).
+    without `[x]`). is_naming: whether its rules may give names, which are forgotten with it.
     """
 
     where: str
@@ -264,6 +273,10 @@ class ObjectRule:
     always: bool = False
     default: bool = False
     needs: tuple[tuple[str, ...], ...] = ()
+    is_naming: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_naming", any(map(_is_naming, self.rules)))
 
     @property
     def fields(self) -> FieldNames:
@@ -276,7 +289,7 @@ class ObjectRule:
         run, mark = frame.run, len(frame.run.steps)
         expected = self.target.place(element)
         inner = Element(self.target.standing(element), expected, element.draft)
-        at = frame.inner()
+        at = frame.inner() if self.is_naming else frame
         for rule in self.rules:
             rule.run(at, inner)
         if not (inner.is_substance or self.always) or not inner.content or self._lacks(inner.content):

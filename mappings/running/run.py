@@ -129,25 +129,20 @@ class Run:
 
     def account(self, uses: Iterable[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
         """One step for each component that a datatype function used, also of the resources that it spoke of."""
+        steps, read = self.steps, self.read
         for use in uses:
-            positions = self.positions((use.value,))
+            leaf, below = use.value, use.path
+            place = leaf.place
+            read.add(place)
             if use.intent:
-                spoken = self.scope.account.intents[use.intent].resource
-                if use.intent not in self._spoken_of:
-                    self._spoken_of.add(use.intent)
-                    self.steps.append(Step(use.intent, spoken["resourceType"], (), rule, using))
-                intent, at, whole = use.intent, spoken["resourceType"], spoken
+                whole = self.scope.account.intents[use.intent].resource
+                intent, at = use.intent, whole["resourceType"]
+                if intent not in self._spoken_of:
+                    self._spoken_of.add(intent)
+                    steps.append(Step(intent, at, (), rule, using))
             else:
                 intent, at, whole = draft.key, path, value
-            self.steps.append(
-                Step(
-                    intent,
-                    joined(at, use.path),
-                    positions,
-                    rule,
-                    using,
-                    use.table,
-                    use.value.text,
-                    value_at(whole, use.path) if use.became is None else use.became,
-                )
+            became = value_at(whole, below) if use.became is None else use.became
+            steps.append(
+                Step(intent, joined(at, below), (place,), rule, using, use.table, leaf.text, became)
             )
