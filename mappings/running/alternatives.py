@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from mappings.datatypes.function import Function
 from mappings.datatypes.reading import LONGEST, as_code, as_uri, said, words
 from mappings.running.conditions import Condition
@@ -22,12 +24,11 @@ if TYPE_CHECKING:
     from mappings.running.frame import Frame
 
 
-@dataclass(slots=True)  # not frozen: a hundred are made for each message, and freezing costs more than the rest
-class Made:
+class Made(msgspec.Struct, frozen=True):
     """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on
     purpose.
 
-    is_substance: whether the message says so, other than a constant; `link`: it points at another resource.
+    A struct, as `Step` is. is_substance: whether the message says so, other than a constant; `link`: it points at another resource.
     """
 
     value: Any

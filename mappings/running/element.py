@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from mappings.result import Identity, Intent
 
 
@@ -50,11 +52,10 @@ class Draft:
         )
 
 
-@dataclass(slots=True)
-class Element:
+class Element(msgspec.Struct, eq=False):
     """An object of FHIR JSON that rules write to. path: from the resource type on, with indexes.
 
-    is_substance: whether something of the message is in it; what has only constants is not written.
+    A struct, as `Step` is. is_substance: whether something of the message is in it; what has only constants is not written.
     """
 
     content: dict[str, Any]

@@ -6,13 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
 from mappings.hl7v2.message import Segment
 from mappings.result import Finding, Merge, Step
-from mappings.running.alternatives import Alternative, FromFunction, FromText, Made
+from mappings.running.alternatives import (
+    Alternative,
+    Constant,
+    FromClock,
+    FromFunction,
+    FromText,
+    Made,
+    ToAllResources,
+)
 from mappings.running.conditions import Condition
 from mappings.running.element import Element
 from mappings.running.frame import Frame
@@ -34,6 +43,10 @@ class Rule(Protocol):
 
 
 Run = Callable[[Frame, "Element | None"], None]
+FieldNumbers = frozenset[int]
+_NO_NUMBERS: FieldNumbers = frozenset()
+# Ways to a value that say nothing of the message.
+_APART_FROM_MESSAGE = (Constant, FromClock, ToAllResources)
 
 
 @runtime_checkable
@@ -108,6 +121,14 @@ class ValueRule:
                 if element.is_root:
                     element.draft.defaulted.append(self.target.kept)
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it never says anything of the message."""
+        ways = (*self.alternatives, *((self.default,) if self.default else ()))
+        return self.when is None and all(
+            way.when is None and isinstance(way, _APART_FROM_MESSAGE) for way in ways
+        )
+
     def _write(self, frame: Frame, element: Element, made: Made, seen: list[Value]) -> None:
         run, draft = frame.run, element.draft
         if made.is_null:
@@ -120,44 +141,61 @@ class ValueRule:
         path = self.target.put(element, made.value)
         if made.is_substance or (made.is_link and not element.is_root):
             element.is_substance = True
-        leaves, table = made.leaves, made.table
+        leaves = made.leaves
         if seen:
             leaves = (*leaves, *seen)
         positions = run.positions(leaves) if leaves else ()
-        step = Step(draft.key, path, positions, self.where, made.using, table, made.raw, made.value)
-        run.steps.append(step)
+        run.steps.append(
+            Step(draft.key, path, positions, self.where, made.using, made.table, made.raw, made.value)
+        )
         if made.uses:
             run.account(made.uses, draft, self.target.inside(path), made.value, self.where, made.using)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rules that run once, together. plan: the rules, each with fields of which it needs one to do anything."""
+    """Rules that run once, together. plan: of rules in a row that live on fields of one segment its name, ""
+    for the other rules; each rule with the field that it lives on, or with several.
+    """
 
     where: str
     rules: tuple[Rule, ...]
-    plan: tuple[tuple[Run, FieldNames], ...] = field(init=False, repr=False, compare=False)
+    plan: tuple[tuple[str, tuple[tuple[Run, int, FieldNumbers], ...]], ...] = field(
+        init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plan", tuple((rule.run, fields_of(rule)) for rule in self.rules))
+        rows = [(rule, fields_of(rule)) for rule in self.rules]
+        plan = groupby(rows, key=lambda row: _only_segment(row[1]))
+        object.__setattr__(
+            self, "plan", tuple((name, tuple(_planned(*row) for row in part)) for name, part in plan)
+        )
 
     @property
     def fields(self) -> FieldNames:
-        return union(fields for _, fields in self.plan)
+        return union(fields_of(rule) for rule in self.rules)
 
     def run(self, frame: Frame, element: Element | None) -> None:
-        filled = frame.filled
-        for run, fields in self.plan:  # most fields that rules read are empty in most messages
-            for segment, number in fields:
-                found = filled.get(segment)
-                if found is None:
-                    found = frame.fields(segment)
-                if number in found:
-                    break
-            else:
-                if fields:
-                    continue
-            run(frame, element)
+        for segment, rules in self.plan:
+            if not segment:
+                for run, _, _ in rules:
+                    run(frame, element)
+                continue
+            filled = frame.fields(segment)  # most fields that rules read are empty in most messages
+            for run, number, numbers in rules:
+                if number in filled or (numbers and not numbers.isdisjoint(filled)):
+                    run(frame, element)
+
+
+def _only_segment(fields: FieldNames) -> str:
+    """The segment that all of some fields are of, "" for several or none."""
+    names = {segment for segment, _ in fields}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _planned(rule: Rule, fields: FieldNames) -> tuple[Run, int, FieldNumbers]:
+    numbers = frozenset(number for _, number in fields)
+    return (rule.run, *numbers, _NO_NUMBERS) if len(numbers) == 1 else (rule.run, 0, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +318,10 @@ class ObjectRule:
 
     @property
     def fields(self) -> FieldNames:
-        return frozenset() if self.always else union(fields_of(rule) for rule in self.rules)
+        # What has nothing of the message in it is taken back, whatever its constants have written.
+        rules = [one for rule in self.rules for one in (rule.rules if isinstance(rule, Block) else (rule,))]
+        telling = [rule for rule in rules if not (isinstance(rule, ValueRule) and rule.is_constant)]
+        return frozenset() if self.always or not telling else union(map(fields_of, telling))
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None

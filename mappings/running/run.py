@@ -143,6 +143,4 @@ class Run:
             else:
                 intent, at, whole = draft.key, path, value
             became = value_at(whole, below) if use.became is None else use.became
-            steps.append(
-                Step(intent, joined(at, below), (place,), rule, using, use.table, leaf.text, became)
-            )
+            steps.append(Step(intent, joined(at, below), (place,), rule, using, use.table, leaf.text, became))

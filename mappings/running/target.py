@@ -69,7 +69,7 @@ class Target:
 
     def place(self, element: Element) -> str:
         """Where a new object will stand."""
-        path = ".".join((element.path, *self.steps))
+        path = ".".join((element.path, *self.steps)) if self.steps else element.path
         if self.whole:
             return path
         if not self.is_list:
