@@ -90,8 +90,11 @@ class Repetition:
         self.leaves: dict[tuple[int, int], Value] = {}
         if (outer and outer in plain) or (inner and inner in plain):
             for c, s, begin, end in spans(plain, start, outer, inner):
-                named = (*within, c)[:2] if within else (c, s)
-                self.leaves[c, s] = Value(segment, field, repetition, *named, begin, end)
+                self.leaves[c, s] = (
+                    self._value(c, s, begin, end)
+                    if within
+                    else Value(segment, field, repetition, c, s, begin, end)
+                )
         elif plain and not plain.isspace():  # most are a single value
             self.leaves[1, 1] = self._value(1, 1, start, start + len(plain))
 

@@ -28,7 +28,8 @@ class Made(msgspec.Struct, frozen=True):
     """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on
     purpose.
 
-    A struct, as `Step` is. is_substance: whether the message says so, other than a constant; `link`: it points at another resource.
+    A struct, as `Step` is.
+    is_substance: whether the message says so, other than a constant; `link`: it points at another resource.
     """
 
     value: Any

@@ -55,7 +55,8 @@ class Draft:
 class Element(msgspec.Struct, eq=False):
     """An object of FHIR JSON that rules write to. path: from the resource type on, with indexes.
 
-    A struct, as `Step` is. is_substance: whether something of the message is in it; what has only constants is not written.
+    A struct, as `Step` is.
+    is_substance: whether something of the message is in it; what has only constants is not written.
     """
 
     content: dict[str, Any]

@@ -195,7 +195,7 @@ def _only_segment(fields: FieldNames) -> str:
 
 def _planned(rule: Rule, fields: FieldNames) -> tuple[Run, int, FieldNumbers]:
     numbers = frozenset(number for _, number in fields)
-    return (rule.run, *numbers, _NO_NUMBERS) if len(numbers) == 1 else (rule.run, 0, numbers)
+    return (rule.run, min(numbers), _NO_NUMBERS) if len(numbers) == 1 else (rule.run, 0, numbers)
 
 
 @dataclass(frozen=True, slots=True)
