@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from mappings import tables as code_tables
@@ -98,7 +98,8 @@ class MapSet:
         )
 
 
-def _unread(message: Message, run: Run) -> Iterable[str]:
+def _unread(message: Message, run: Run) -> list[str]:
+    found: list[str] = []
     read = run.read
     for segment in message.segments:
         for number, repetitions in run.fields(segment).items():
@@ -106,9 +107,11 @@ def _unread(message: Message, run: Run) -> Iterable[str]:
                 for repetition in repetitions:
                     for leaf in repetition.leaves.values():
                         if leaf.place not in read:
-                            yield leaf.place
+                            found.append(leaf.place)
+    return found
 
 
+@lru_cache(4096)
 def _is_structure(segment: str, field: int) -> bool:
     """Whether a field says how the message is built, sent and numbered, and nothing of what it tells."""
     if segment in _HEADER:

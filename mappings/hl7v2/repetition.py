@@ -160,12 +160,16 @@ class Repetition:
         segment = self._segment
         return f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]."
 
-    def leaf(self, component: int, subcomponent: int, start: int, end: int, text: str) -> Value:
-        """A value in it of which everything is known: component and subcomponent as its position tells them."""
-        found = None if self._within else self.leaves.get((component, subcomponent))
-        if found is not None:
-            return found
-        return Value(self._segment, self.field, self.repetition, component, subcomponent, start, end, text)
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a repetition and no part of one: `leaves` then are by their positions."""
+        return not self._within
+
+    def leaf(self, at: tuple[int, int], start: int, end: int, text: str) -> Value:
+        """A value in it of which everything is known: component and subcomponent as its position tells them,
+        first byte and end from the start of it on."""
+        begin = self.start
+        return Value(self._segment, self.field, self.repetition, at[0], at[1], begin + start, begin + end, text)
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well."""

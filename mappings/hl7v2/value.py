@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mappings.content import clean
 from mappings.hl7v2.character_sets import decode
 from mappings.hl7v2.separators import Separators, unescape
@@ -84,35 +86,22 @@ def _place(
     return f"{segment}[{occurrence}]-{field}[{repetition}].{component}.{subcomponent}"
 
 
-class Value:
-    """One subcomponent, the smallest part of a message; of a component without any, the component."""
+class Value(msgspec.Struct, eq=False, gc=False):
+    """One subcomponent, the smallest part of a message; of a component without any, the component.
 
-    __slots__ = (
-        "_place", "_said", "_segment", "_text",
-        "component", "end", "field", "repetition", "start", "subcomponent",
-    )  # fmt: skip
+    A struct, because a message has hundreds; nothing that it holds leads back to it.
+    """
 
-    def __init__(
-        self,
-        segment: Segment,
-        field: int,
-        repetition: int,
-        component: int,
-        subcomponent: int,
-        start: int,
-        end: int,
-        text: str | None = None,
-    ) -> None:
-        self._segment = segment
-        self.field = field
-        self.repetition = repetition
-        self.component = component
-        self.subcomponent = subcomponent
-        self.start = start
-        self.end = end
-        self._text = text
-        self._said: str | None = None
-        self._place: str | None = None
+    _segment: Segment
+    field: int
+    repetition: int
+    component: int
+    subcomponent: int
+    start: int
+    end: int
+    _text: str | None = None
+    _said: str | None = None
+    _place: str | None = None
 
     @property
     def raw(self) -> bytes:

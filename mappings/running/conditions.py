@@ -58,21 +58,12 @@ class IsFilled:
         return frozenset() if self.state == "empty" else self.path.fields
 
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
-        if self.path.component:
-            leaves = self.path.values(frame)
-            if not leaves:
-                return self.state == "empty"
-            is_null = any(leaf.is_null for leaf in leaves)
-            is_valued = any(not leaf.is_null for leaf in leaves)
-        else:
-            repetitions = self.path.repetitions(frame)
-            if not repetitions:
-                return self.state == "empty"
-            is_null = any(r.is_null for r in repetitions)
-            is_valued = any(not r.is_null for r in repetitions)
-        if self.state == "valued":
-            return is_valued
-        return is_null if self.state == "null" else not is_valued
+        found = self.path.values(frame) if self.path.component else self.path.repetitions(frame)
+        is_null = self.state == "null"
+        for one in found:
+            if one.is_null == is_null:
+                return self.state != "empty"
+        return self.state == "empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +94,10 @@ class IsThere:
     fields: ClassVar[FieldNames] = frozenset()
 
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
-        return any(frame.together(name) for name in self.segments) != self.negated
+        for name in self.segments:
+            if frame.together(name):
+                return not self.negated
+        return self.negated
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,14 +40,14 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class _Leaf(msgspec.Struct, frozen=True):
-    """One use of a component: as `Use`, but for the component's first byte and end within the value."""
+    """One use of a component: as `Use`, but for its component and subcomponent (`at`), its first byte and
+    end within the value."""
 
     intent: str
     path: str
     table: str
     became: Any
-    component: int
-    subcomponent: int
+    at: tuple[int, int]
     start: int
     end: int
     text: str
@@ -87,7 +87,7 @@ class Memory:
 
 def answer(known: Known, function: Function, reading: Repetition, scope: Scope, table: str) -> Answer:
     """What the function makes of the value; findings and further resources are told as if it had run."""
-    key = (function.name, table, *reading.likeness)
+    key = function.name, table, reading.likeness
     before = known.get(key)
     if before is not None:
         return _again(before, reading, scope)
@@ -141,7 +141,7 @@ def _leaf(use: Use, reading: Repetition) -> _Leaf:
     value, start = use.value, reading.start
     return _Leaf(
         use.intent, use.path, use.table, use.became,
-        value.component, value.subcomponent, value.start - start, value.end - start, value.text,
+        (value.component, value.subcomponent), value.start - start, value.end - start, value.text,
     )  # fmt: skip
 
 
@@ -159,22 +159,18 @@ def _again(before: _Remembered, reading: Repetition, scope: Scope) -> Answer:
     if before.findings:
         place = reading.place
         scope.account.findings += [Finding(code, place + below, text) for code, below, text in before.findings]
-    leaf = reading.leaf
-    start = reading.start
+    leaves = reading.leaves if reading.is_whole else {}
     return Answer(
         before.value,
         tuple(
-            [
-                leaf(one.component, one.subcomponent, start + one.start, start + one.end, one.text)
-                for one in before.leaves
-            ]
+            [leaves.get(one.at) or reading.leaf(one.at, one.start, one.end, one.text) for one in before.leaves]
         ),
         tuple(
             [
                 Use(
                     one.intent,
                     one.path,
-                    leaf(one.component, one.subcomponent, start + one.start, start + one.end, one.text),
+                    leaves.get(one.at) or reading.leaf(one.at, one.start, one.end, one.text),
                     one.table,
                     one.became,
                 )
