@@ -54,6 +54,11 @@ class Message:
         self.segments = tuple(segments)
         self.warnings = warnings
 
+    @property
+    def manner(self) -> bytes:
+        """What the reading of a value depends on besides the value: character set and separators."""
+        return self.charset.encode() + self.separators.field + self.separators.encoding
+
     def first(self, name: str) -> Segment | None:
         """The first segment of that name."""
         named = self._named.get(name)
@@ -132,7 +137,7 @@ def _instead_of_header(data: bytes, start: int) -> str:
 
 def _has_escapes(data: bytes, start: int, separators: Separators) -> bool:
     """Whether the escape character is used after MSH-2, which declares it."""
-    return bool(separators.escape) and separators.escape in data[data.find(separators.field, start + 4) :]
+    return bool(separators.escape) and data.find(separators.escape, data.find(separators.field, start + 4)) >= 0
 
 
 def _declared_sets(data: bytes, start: int, separators: Separators) -> list[str]:

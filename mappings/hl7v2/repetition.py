@@ -149,9 +149,10 @@ class Repetition:
 
     @property
     def likeness(self) -> tuple[Any, ...]:
-        """What is the same of another one that reads the same: all but where in the message it stands."""
+        """What is the same of another one that reads the same in a message of the same `manner`: all but where
+        it stands."""
         content, plain = self._segment.content, self._plain
-        same = (plain, self._segment.name, self.field, self.repetition, self._within, content.manner)
+        same = (plain, self._segment.name, self.field, self.repetition, self._within)
         return same if content.plain is content.raw else (*same, self.raw)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,6 @@ class Content:
     """What segments are parts of. plain: `raw` in which separators are looked for, of the same length.
 
     decoded: all of it at once, where each byte is one character and nothing is escaped; "" where it is not so.
-    manner: what the reading of a value depends on besides the value.
     """
 
     raw: bytes
@@ -37,11 +36,6 @@ class Content:
     separators: Separators
     codec: str
     decoded: str = ""
-    manner: bytes = field(init=False)
-
-    def __post_init__(self) -> None:
-        separators = self.separators
-        object.__setattr__(self, "manner", self.codec.encode() + separators.field + separators.encoding)
 
     def text(self, start: int, end: int) -> str:
         """Decoded and unescaped; "" for a null."""

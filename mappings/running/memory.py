@@ -85,9 +85,11 @@ class Memory:
         return known
 
 
-def answer(known: Known, function: Function, reading: Repetition, scope: Scope, table: str) -> Answer:
+def answer(
+    known: Known, manner: bytes, function: Function, reading: Repetition, scope: Scope, table: str
+) -> Answer:
     """What the function makes of the value; findings and further resources are told as if it had run."""
-    key = function.name, table, reading.likeness
+    key = manner, function.name, table, reading.likeness
     before = known.get(key)
     if before is not None:
         return _again(before, reading, scope)

@@ -36,13 +36,14 @@ class Run:
     """trigger: MSH-9.2. clock: what rules call `received` and `moment`, as instants. settings: of the source.
 
     drafts: by key, in the order in which they were begun. read: places of leaves that something was made of.
-    known: what values of the source became before.
+    manner: of the message. known: what values of the source became before.
     """
 
     scope: Scope
     trigger: str
     clock: Mapping[str, str]
     settings: Mapping[str, str]
+    manner: bytes
     known: Known = field(default_factory=dict)
     drafts: dict[str, Draft] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Run:
         known = self._answers.get(key)
         if known is not None:
             return known[0]
-        found = memory.answer(self.known, function, reading, self.scope, table)
+        found = memory.answer(self.known, self.manner, function, reading, self.scope, table)
         # The reading is kept with what was made of it: an id is another's once the object is gone.
         self._answers[key] = found, reading
         return found
