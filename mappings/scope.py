@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mappings.hl7v2.message import Message, Position, Repetition, Value
 
 
-class Use(msgspec.Struct, frozen=True):
+class Use(msgspec.Struct, frozen=True, gc=False):
     """A component and what it became (a struct, as `Step` is).
 
     intent: key of the further resource that the path belongs to, "" for the element that the function was asked
@@ -36,7 +36,7 @@ class Use(msgspec.Struct, frozen=True):
     became: Any = None
 
 
-class Spoken(msgspec.Struct, frozen=True):
+class Spoken(msgspec.Struct, frozen=True, gc=False):
     """One mention of a further resource, as `Scope.resource` was told of it."""
 
     key: str

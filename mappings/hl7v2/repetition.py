@@ -88,15 +88,17 @@ class Repetition:
         # Most of what a repetition is asked for is not there, so what is there is found all at once.
         outer, inner = separators
         self.leaves: dict[tuple[int, int], Value] = {}
-        if (outer and outer in plain) or (inner and inner in plain):
+        if (inner and inner in plain) or within:
             for c, s, begin, end in spans(plain, start, outer, inner):
-                self.leaves[c, s] = (
-                    self._value(c, s, begin, end)
-                    if within
-                    else Value(segment, field, repetition, c, s, begin, end)
-                )
+                self.leaves[c, s] = self._value(c, s, begin, end)
+        elif outer and outer in plain:
+            for c, component in enumerate(plain.split(outer), 1):
+                end = start + len(component)
+                if component and not component.isspace():
+                    self.leaves[c, 1] = Value(segment, field, repetition, c, 1, start, end)
+                start = end + 1
         elif plain and not plain.isspace():  # most are a single value
-            self.leaves[1, 1] = self._value(1, 1, start, start + len(plain))
+            self.leaves[1, 1] = Value(segment, field, repetition, 1, 1, start, start + len(plain))
 
     @property
     def end(self) -> int:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mappings.running.frame import Frame
 
 
-class Made(msgspec.Struct, frozen=True):
+class Made(msgspec.Struct, frozen=True, gc=False):
     """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on
     purpose.
 
@@ -72,9 +72,11 @@ class FromFunction:
                 found.append(Made(None, '""', (reading.value(),), is_null=True))
             else:
                 answer = run.answer(self.function, reading, self.table)
-                value = copied(answer.value)
+                value = answer.value
                 if value is None or value == {}:
                     continue
+                if type(value) is not str:
+                    value = copied(value)
                 for one in value if isinstance(value, list) else (value,):
                     found.append(Made(one, reading.text, answer.leaves, answer.uses, name, answer.table))
             if not many:

@@ -26,7 +26,7 @@ _MOST_SOURCES = 256
 _LONGEST = 250  # bytes of a value: longer ones hardly come again
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a function made of a value of this message. value: not to be changed, but to be `copied`.
 
     leaves: the components that became the value as a whole. uses: the others, with what each became. table: the
@@ -39,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True):
     table: str
 
 
-class _Leaf(msgspec.Struct, frozen=True):
+class _Leaf(msgspec.Struct, frozen=True, gc=False):
     """One use of a component: as `Use`, but for its component and subcomponent (`at`), its first byte and
     end within the value."""
 
@@ -53,7 +53,7 @@ class _Leaf(msgspec.Struct, frozen=True):
     text: str
 
 
-class _Remembered(msgspec.Struct, frozen=True):
+class _Remembered(msgspec.Struct, frozen=True, gc=False):
     """An answer without places. findings: codes, positions below that of the value, texts."""
 
     value: Any

@@ -176,12 +176,15 @@ class Block:
         return union(fields_of(rule) for rule in self.rules)
 
     def run(self, frame: Frame, element: Element | None) -> None:
+        known = frame.filled
         for segment, rules in self.plan:
             if not segment:
                 for run, _, _ in rules:
                     run(frame, element)
                 continue
-            filled = frame.fields(segment)  # most fields that rules read are empty in most messages
+            filled = known.get(segment)  # most fields that rules read are empty in most messages
+            if filled is None:
+                filled = frame.fields(segment)
             for run, number, numbers in rules:
                 if number in filled or (numbers and not numbers.isdisjoint(filled)):
                     run(frame, element)
