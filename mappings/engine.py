@@ -70,7 +70,7 @@ class MapSet:
                 raise Refused(Finding("no-map", "MSH[1]-9[1].1.1", FINDINGS["no-map"]))
             clock = {"received": _instant(received), "moment": _instant(_at(moment))}
             values = settings(source.production, source.medication_list, source.switches)
-            run = Run(scope, trigger, clock, values, message.manner, self.memory.of(source))
+            run = Run(scope, trigger, clock, values, message.manner, message.names, self.memory.of(source))
             root = group(message)
             scope.account.findings.extend((*message.warnings, *root.warnings))
             found.rule.run(Frame(run, root), None)

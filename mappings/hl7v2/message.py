@@ -9,7 +9,7 @@ Source: HL7 v2.5.1, 2.5 (messages) and 2.6 (construction rules); 2.5.3.5 (null a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 
 from mappings.hl7v2 import character_sets
@@ -58,6 +58,11 @@ class Message:
     def manner(self) -> bytes:
         """What the reading of a value depends on besides the value: character set and separators."""
         return self.charset.encode() + self.separators.field + self.separators.encoding
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of its segments."""
+        return self._named.keys()
 
     def first(self, name: str) -> Segment | None:
         """The first segment of that name."""

@@ -109,6 +109,8 @@ class Frame:
 
     def _seen(self, name: str) -> list[Segment]:
         """The first segment of a name that is seen from here: inside, else further out."""
+        if name not in self.run.present:
+            return []
         first = nearest(self.group, name)
         if first is not None:
             return [first]
@@ -128,6 +130,8 @@ class Frame:
         """The segments of a name in this frame's group and the groups in it, each with a frame in its own
         group.
         """
+        if name not in self.run.present:
+            return []
         found = [(segment, self) for segment in self.group.segments if segment.name == name]
         for inner in self.group.groups:
             if inner.name not in APART and nearest(inner, name) is not None:

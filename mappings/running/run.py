@@ -4,7 +4,7 @@ became.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Run:
     """trigger: MSH-9.2. clock: what rules call `received` and `moment`, as instants. settings: of the source.
 
     drafts: by key, in the order in which they were begun. read: places of leaves that something was made of.
-    manner: of the message. known: what values of the source became before.
+    manner: of the message. present: the names of its segments. known: what values of the source became before.
     """
 
     scope: Scope
@@ -44,6 +44,7 @@ class Run:
     clock: Mapping[str, str]
     settings: Mapping[str, str]
     manner: bytes
+    present: Collection[str]
     known: Known = field(default_factory=dict)
     drafts: dict[str, Draft] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
