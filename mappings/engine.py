@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from mappings import tables as code_tables
@@ -30,7 +30,7 @@ __all__ = ["MapSet", "MappingErrors", "Problem", "check", "load"]
 
 BASE = Path(__file__).parent / "maps"
 # Fields that choosing a map, reading, storing and acknowledging a message are about; no map needs to read them.
-_HEADER = {"MSH": frozenset({5, 6, 7, 9, 10, 11, 12, 15, 16, 18, 20}), "EVN": frozenset({1})}
+_HEADER = {"MSH": frozenset({1, 2, 5, 6, 7, 9, 10, 11, 12, 15, 16, 18, 20}), "EVN": frozenset({1})}
 _logger = logging.getLogger(__name__)
 
 
@@ -70,7 +70,7 @@ class MapSet:
                 raise Refused(Finding("no-map", "MSH[1]-9[1].1.1", FINDINGS["no-map"]))
             clock = {"received": _instant(received), "moment": _instant(_at(moment))}
             values = settings(source.production, source.medication_list, source.switches)
-            run = Run(scope, trigger, clock, values, self.memory.of(source))
+            run = Run(scope, trigger, clock, values, message.manner, message.names, self.memory.of(source))
             root = group(message)
             scope.account.findings.extend((*message.warnings, *root.warnings))
             found.rule.run(Frame(run, root), None)
@@ -98,14 +98,20 @@ class MapSet:
         )
 
 
-def _unread(message: Message, run: Run) -> Iterable[str]:
+def _unread(message: Message, run: Run) -> list[str]:
+    found: list[str] = []
+    read = run.read
     for segment in message.segments:
-        for number in segment.filled_fields():
+        for number, repetitions in run.fields(segment).items():
             if not _is_structure(segment.name, number):
-                for repetition in run.repetitions(segment, number):
-                    yield from (leaf.place for leaf in repetition.filled() if leaf.place not in run.read)
+                for repetition in repetitions:
+                    for leaf in repetition.leaves.values():
+                        if leaf.place not in read:
+                            found.append(leaf.place)
+    return found
 
 
+@lru_cache(4096)
 def _is_structure(segment: str, field: int) -> bool:
     """Whether a field says how the message is built, sent and numbered, and nothing of what it tells."""
     if segment in _HEADER:

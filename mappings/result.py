@@ -101,7 +101,7 @@ class Finding:
     text: str
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class Step(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """One element of the result and where it came from.
 
     A struct, not a dataclass: a message has hundreds of steps, and frozen dataclasses take many times as long.

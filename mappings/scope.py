@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,20 +21,22 @@ if TYPE_CHECKING:
     from mappings.hl7v2.message import Message, Position, Repetition, Value
 
 
-class Use(msgspec.Struct, frozen=True):
+class Use(msgspec.Struct, frozen=True, gc=False):
     """A component and what it became (a struct, as `Step` is).
 
     intent: key of the further resource that the path belongs to, "" for the element that the function was asked
     for. path: dots and `[n]`, "" for the element as a whole. table: `name:code` of the row that said so, or "".
+    became: what stands at the path, where that is known for good, else None.
     """
 
     intent: str
     path: str
     value: Value
     table: str = ""
+    became: Any = None
 
 
-class Spoken(msgspec.Struct, frozen=True):
+class Spoken(msgspec.Struct, frozen=True, gc=False):
     """One mention of a further resource, as `Scope.resource` was told of it."""
 
     key: str
@@ -182,3 +185,20 @@ def joined(path: str, further: str) -> str:
     if not path or not further or further.startswith("["):
         return path + further
     return f"{path}.{further}"
+
+
+@lru_cache(4096)
+def _steps(path: str) -> tuple[str | int, ...]:
+    """`name[0].given` as `name`, 0, `given`."""
+    parts = path.replace("[", ".[").split(".") if path else ()
+    return tuple(int(part[1:-1]) if part[0] == "[" else part for part in parts if part)
+
+
+def value_at(value: Any, path: str) -> Any:
+    """What stands at a path of dots and `[n]` in FHIR JSON, None for nothing."""
+    try:
+        for step in _steps(path):
+            value = value[step]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return value

@@ -25,13 +25,12 @@ from mappings.running.rules import (
     EachSegment,
     FindingRule,
     MergeRule,
-    ObjectRule,
     Rule,
-    ValueRule,
     Within,
 )
 from mappings.running.stored import ClearRule, KeepRule
 from mappings.running.target import Target
+from mappings.running.writing import ObjectRule, ValueRule
 
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
 _GROUP = re.compile(r"[A-Z][A-Z0-9_]{3,}")

@@ -107,6 +107,7 @@ class Moment:
         return Moment(self.day, self.time, f"{sign}{minutes // 60:02d}:{minutes % 60:02d}", self.left_out)
 
 
+@lru_cache(4096)
 def parse(content: str, degree: str = "") -> Moment:
     """A DTM or TS as sent (TS.2: `degree`). Raises NoTime for what is no date of the calendar.
 

@@ -19,6 +19,9 @@ from mappings.result import Finding
 FALLBACK = "iso8859-1"
 """Any bytes decode, one character each."""
 
+_BEYOND_ASCII = ("utf-8", "iso8859", "cp125")
+"""How codecs are called that leave every byte of ASCII as it is, whatever stands before it."""
+
 _HIDDEN = {
     "shift_jis": re.compile(rb"[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]"),
     "gb18030": re.compile(rb"[\x81-\xfe](?:[\x40-\x7e\x80-\xfe]|[0-9][\x81-\xfe][0-9])"),
@@ -42,6 +45,11 @@ def plain(data: bytes, codec: str, start: int = 0) -> bytes:
     """
     hidden = _HIDDEN.get(codec)
     return data[:start] + hidden.sub(lambda match: b"\xff" * len(match[0]), data[start:]) if hidden else data
+
+
+def decoded(data: bytes, codec: str) -> str:
+    """Text of `data` if each byte is the ASCII character that it is in every text, "" otherwise."""
+    return data.decode("ascii") if codec.startswith(_BEYOND_ASCII) and data.isascii() else ""
 
 
 def decode(data: bytes, codec: str) -> str:

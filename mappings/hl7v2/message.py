@@ -9,7 +9,7 @@ Source: HL7 v2.5.1, 2.5 (messages) and 2.6 (construction rules); 2.5.3.5 (null a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 
 from mappings.hl7v2 import character_sets
@@ -53,6 +53,16 @@ class Message:
         self.charset = content.codec
         self.segments = tuple(segments)
         self.warnings = warnings
+
+    @property
+    def manner(self) -> bytes:
+        """What the reading of a value depends on besides the value: character set and separators."""
+        return self.charset.encode() + self.separators.field + self.separators.encoding
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of its segments."""
+        return self._named.keys()
 
     def first(self, name: str) -> Segment | None:
         """The first segment of that name."""
@@ -115,7 +125,9 @@ def parse(data: bytes, charset: str = "") -> Message:
     separators, warnings = read_separators(data[start : start + 64])
     declared = _declared_sets(data, start, separators) or ["UTF-8"] * (b"\xef\xbb\xbf" in data[:start])
     codec, odd = character_sets.choose(data[start:], declared, charset)
-    content = Content(data, character_sets.plain(data, codec, start), separators, codec)
+    plain = character_sets.plain(data, codec, start)
+    decoded = "" if _has_escapes(data, start, separators) else character_sets.decoded(data, codec)
+    content = Content(data, plain, separators, codec, decoded)
     named, segments, broken = _segments(content, start)
     return Message(content, segments, named, (*warnings, *odd, *broken))
 
@@ -126,6 +138,11 @@ def _instead_of_header(data: bytes, start: int) -> str:
     if data.startswith((b"FHS", b"BHS"), start):
         return "This is a batch, not a message"
     return "The message does not begin with MSH"
+
+
+def _has_escapes(data: bytes, start: int, separators: Separators) -> bool:
+    """Whether the escape character is used after MSH-2, which declares it."""
+    return bool(separators.escape) and data.find(separators.escape, data.find(separators.field, start + 4)) >= 0
 
 
 def _declared_sets(data: bytes, start: int, separators: Separators) -> list[str]:

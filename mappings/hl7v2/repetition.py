@@ -35,9 +35,9 @@ def pieces(part: bytes, start: int, separator: bytes) -> Iterator[tuple[int, byt
         start += len(piece) + 1
 
 
-def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tuple[int, int, int, int]]:
+def spans(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Component, subcomponent, first byte and end of everything in a repetition that is not blank."""
-    if not (outer and outer in part) and not (inner and inner in part):  # most are a single value
+    if not (outer and outer in part) and not (inner and inner in part):
         if part and not part.isspace():
             yield 1, 1, start, start + len(part)
         return
@@ -57,10 +57,14 @@ def leaves(part: bytes, start: int, outer: bytes, inner: bytes) -> Iterator[tupl
 
 
 class Repetition:
-    """One repetition of a field; or (`part`) one component of it as a composite of its own."""
+    """One repetition of a field; or (`part`) one component of it as a composite of its own.
+
+    leaves: every value with content, nulls as well, by component and subcomponent, in order; not to be changed.
+    is_null: whether it is `""`: to be deleted.
+    """
 
     __slots__ = (
-        "_filled", "_plain", "_read", "_segment", "_separators", "_within", "field", "repetition", "start",
+        "_plain", "_segment", "_separators", "_within", "field", "is_null", "leaves", "repetition", "start",
     )  # fmt: skip
 
     def __init__(
@@ -80,9 +84,21 @@ class Repetition:
         self._plain = plain
         self.start = start
         self._within = within
-        self._read: dict[tuple[int, int], Value] = {}
+        self.is_null = plain == NULL
         # Most of what a repetition is asked for is not there, so what is there is found all at once.
-        self._filled = {(c, s): (begin, end) for c, s, begin, end in leaves(plain, start, *separators)}
+        outer, inner = separators
+        self.leaves: dict[tuple[int, int], Value] = {}
+        if (inner and inner in plain) or within:
+            for c, s, begin, end in spans(plain, start, outer, inner):
+                self.leaves[c, s] = self._value(c, s, begin, end)
+        elif outer and outer in plain:
+            for c, component in enumerate(plain.split(outer), 1):
+                end = start + len(component)
+                if component and not component.isspace():
+                    self.leaves[c, 1] = Value(segment, field, repetition, c, 1, start, end)
+                start = end + 1
+        elif plain and not plain.isspace():  # most are a single value
+            self.leaves[1, 1] = Value(segment, field, repetition, 1, 1, start, start + len(plain))
 
     @property
     def end(self) -> int:
@@ -100,14 +116,9 @@ class Repetition:
         return self._segment.content.text(self.start, self.end)
 
     @property
-    def is_null(self) -> bool:
-        """Whether it is `""`: to be deleted."""
-        return self._plain == NULL
-
-    @property
     def is_empty(self) -> bool:
         """Whether no component has content; a null is content."""
-        return not self._filled
+        return not self.leaves
 
     @property
     def components(self) -> tuple[tuple[Value, ...], ...]:
@@ -123,18 +134,13 @@ class Repetition:
 
         Raises: ValueError for a number below 1.
         """
-        key = component, subcomponent
-        found = self._read.get(key)
-        if found is None:
-            start, end = self._filled.get(key) or self._blank(component, subcomponent)
-            found = self._read[key] = self._value(component, subcomponent, start, end)
-        return found
+        found = self.leaves.get((component, subcomponent))
+        return self._blank(component, subcomponent) if found is None else found
 
     def said(self, component: int = 1, subcomponent: int = 1) -> str:
         """The text there as FHIR can hold it, "" for an empty one and for `\"\"`."""
-        if (component, subcomponent) not in self._filled:
-            return ""
-        return self.value(component, subcomponent).said
+        found = self.leaves.get((component, subcomponent))
+        return "" if found is None else found.said
 
     def part(self, component: int) -> Repetition:
         """A component whose subcomponents are asked for as components: `PL.4` as the HD that it is."""
@@ -145,44 +151,39 @@ class Repetition:
 
     @property
     def likeness(self) -> tuple[Any, ...]:
-        """What is the same of another one that reads the same: all but where in the message it stands."""
+        """What is the same of another one that reads the same in a message of the same `manner`: all but where
+        it stands."""
         content, plain = self._segment.content, self._plain
-        separators = content.separators
-        return (
-            plain,
-            self.raw,
-            self._segment.name,
-            self.field,
-            self.repetition,
-            self._within,
-            self._separators,
-            separators.escape,
-            separators.repetition,
-            content.codec,
-        )
+        same = (plain, self._segment.name, self.field, self.repetition, self._within)
+        return same if content.plain is content.raw else (*same, self.raw)
 
-    def leaf(self, component: int, subcomponent: int, start: int, end: int, text: str) -> Value:
-        """A value in it of which everything is known: component and subcomponent as its position tells them."""
-        if self._within:
-            return Value(self._segment, self.field, self.repetition, component, subcomponent, start, end, text)
-        key = component, subcomponent
-        found = self._read.get(key)
-        if found is None:
-            found = self._read[key] = Value(
-                self._segment, self.field, self.repetition, component, subcomponent, start, end, text
-            )
-        return found
+    @property
+    def place(self) -> str:
+        """How the places of its values begin."""
+        segment = self._segment
+        return f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]."
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a repetition and no part of one: `leaves` then are by their positions."""
+        return not self._within
+
+    def leaf(self, at: tuple[int, int], start: int, end: int, text: str) -> Value:
+        """A value in it of which everything is known: component and subcomponent as its position tells them,
+        first byte and end from the start of it on."""
+        begin = self.start
+        return Value(self._segment, self.field, self.repetition, at[0], at[1], begin + start, begin + end, text)
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well."""
-        return iter([self.value(*key) for key in self._filled])
+        return iter(self.leaves.values())
 
-    def _blank(self, component: int, subcomponent: int) -> tuple[int, int]:
-        """First byte and end of what has no content."""
+    def _blank(self, component: int, subcomponent: int) -> Value:
+        """A value without content."""
         plain, start = nth(self._plain, self.start, self._separators[0], component)
         if plain or subcomponent != 1:
             plain, start = nth(plain, start, self._separators[1], subcomponent)
-        return start, start + len(plain)
+        return self._value(component, subcomponent, start, start + len(plain))
 
     def _value(self, component: int, subcomponent: int, start: int, end: int) -> Value:
         if self._within:

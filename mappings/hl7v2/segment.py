@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import accumulate
 
-from mappings.hl7v2.repetition import Repetition, leaves, nth, pieces
+from mappings.hl7v2.repetition import Repetition, nth, pieces, spans
 from mappings.hl7v2.separators import Separators
 from mappings.hl7v2.value import HEADERS, Content, Value
 
@@ -71,6 +71,32 @@ class Segment:
             for number, piece, at in pieces(plain, start, separators.repetition)
         )
 
+    def filled_repetitions(self) -> dict[int, list[Repetition]]:
+        """The fields with content or a null, in order, each with its repetitions that have it; those of a
+        header's separators too."""
+        found: dict[int, list[Repetition]] = {}
+        skipped = 1  # parts of the line that are no fields with values
+        if self.name in HEADERS:
+            skipped = 2
+            for number in (1, 2):
+                if filled := [one for one in self.repetitions(number) if one.leaves]:
+                    found[number] = filled
+        separators = self.content.separators
+        levels, between = (separators.component, separators.subcomponent), separators.repetition
+        start = self.start
+        for number, field in enumerate(self._split(), skipped - 1):
+            if field and number >= 2 * skipped - 1:
+                parts = pieces(field, start, between) if between and between in field else ((1, field, start),)
+                filled = [
+                    one
+                    for n, part, at in parts
+                    if (one := Repetition(self, levels, number, n, part, at)).leaves
+                ]
+                if filled:
+                    found[number] = filled
+            start += len(field) + 1
+        return found
+
     def value(self, field: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> Value:
         """The value there; an empty one where nothing is.
 
@@ -99,7 +125,7 @@ class Segment:
         for number, field in enumerate(self._split()):
             if field and number >= skipped:
                 for repetition, part, at in pieces(field, start, separators.repetition):
-                    for component, subcomponent, begin, end in leaves(part, at, *levels):
+                    for component, subcomponent, begin, end in spans(part, at, *levels):
                         yield Value(self, number + skipped - 1, repetition, component, subcomponent, begin, end)
             start += len(field) + 1
 

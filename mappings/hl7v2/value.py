@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mappings.content import clean
 from mappings.hl7v2.character_sets import decode
@@ -15,21 +18,30 @@ if TYPE_CHECKING:
 NULL = b'""'
 """Sent on purpose: the value is to be deleted. An empty field says nothing."""
 
+_NULL_TEXT = NULL.decode()
+
 HEADERS = frozenset({"MSH", "FHS", "BHS"})
 """Segments whose field 1 is the field separator itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What segments are parts of. plain: `raw` in which separators are looked for, of the same length."""
+    """What segments are parts of. plain: `raw` in which separators are looked for, of the same length.
+
+    decoded: all of it at once, where each byte is one character and nothing is escaped; "" where it is not so.
+    """
 
     raw: bytes
     plain: bytes
     separators: Separators
     codec: str
+    decoded: str = ""
 
     def text(self, start: int, end: int) -> str:
         """Decoded and unescaped; "" for a null."""
+        if self.decoded:
+            text = self.decoded[start:end]
+            return "" if text == _NULL_TEXT else text
         raw = self.raw[start:end]
         if raw == NULL:
             return ""
@@ -56,41 +68,34 @@ class Position:
 
     def __str__(self) -> str:
         """As `PID[1]-3[1].4.2`."""
-        return (
-            f"{self.segment}[{self.occurrence}]-{self.field}[{self.repetition}]"
-            f".{self.component}.{self.subcomponent}"
+        return _place(
+            self.segment, self.occurrence, self.field, self.repetition, self.component, self.subcomponent
         )
 
 
-class Value:
-    """One subcomponent, the smallest part of a message; of a component without any, the component."""
+@lru_cache(16384)
+def _place(
+    segment: str, occurrence: int, field: int, repetition: int, component: int, subcomponent: int
+) -> str:
+    return f"{segment}[{occurrence}]-{field}[{repetition}].{component}.{subcomponent}"
 
-    __slots__ = (
-        "_place", "_said", "_segment", "_text",
-        "component", "end", "field", "repetition", "start", "subcomponent",
-    )  # fmt: skip
 
-    def __init__(
-        self,
-        segment: Segment,
-        field: int,
-        repetition: int,
-        component: int,
-        subcomponent: int,
-        start: int,
-        end: int,
-        text: str | None = None,
-    ) -> None:
-        self._segment = segment
-        self.field = field
-        self.repetition = repetition
-        self.component = component
-        self.subcomponent = subcomponent
-        self.start = start
-        self.end = end
-        self._text = text
-        self._said: str | None = None
-        self._place: str | None = None
+class Value(msgspec.Struct, eq=False, gc=False):
+    """One subcomponent, the smallest part of a message; of a component without any, the component.
+
+    A struct, because a message has hundreds; nothing that it holds leads back to it.
+    """
+
+    _segment: Segment
+    field: int
+    repetition: int
+    component: int
+    subcomponent: int
+    start: int
+    end: int
+    _text: str | None = None
+    _said: str | None = None
+    _place: str | None = None
 
     @property
     def raw(self) -> bytes:
@@ -135,9 +140,13 @@ class Value:
         """`str(position)`."""
         if self._place is None:
             segment = self._segment
-            self._place = (
-                f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]"
-                f".{self.component}.{self.subcomponent}"
+            self._place = _place(
+                segment.name,
+                segment.occurrence,
+                self.field,
+                self.repetition,
+                self.component,
+                self.subcomponent,
             )
         return self._place
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from mappings.datatypes.function import Function
 from mappings.datatypes.reading import LONGEST, as_code, as_uri, said, words
 from mappings.running.conditions import Condition
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
     from mappings.running.frame import Frame
 
 
-@dataclass(slots=True)  # not frozen: a hundred are made for each message, and freezing costs more than the rest
-class Made:
+class Made(msgspec.Struct, frozen=True, gc=False):
     """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on
     purpose.
 
+    A struct, as `Step` is.
     is_substance: whether the message says so, other than a constant; `link`: it points at another resource.
     """
 
@@ -60,18 +62,23 @@ class FromFunction:
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
+        readings = self.path.readings(frame)
+        if not readings:
+            return readings
         found: list[Made] = []
         run, name = frame.run, self.function.name
-        for reading in self.path.readings(frame):
+        for reading in readings:
             if reading.is_null:
                 found.append(Made(None, '""', (reading.value(),), is_null=True))
             else:
-                value, uses = run.made(self.function, reading, self.table)
+                answer = run.answer(self.function, reading, self.table)
+                value = answer.value
                 if value is None or value == {}:
                     continue
-                leaves = tuple(use.value for use in uses if not use.intent and not use.path)
-                for one in value if isinstance(value, list) else [value]:
-                    found.append(Made(one, reading.text, leaves, uses, name))
+                if type(value) is not str:
+                    value = copied(value)
+                for one in value if isinstance(value, list) else (value,):
+                    found.append(Made(one, reading.text, answer.leaves, answer.uses, name, answer.table))
             if not many:
                 break
         return found
@@ -190,7 +197,8 @@ class Constant:
     when: Condition | None = None
 
     def made(self, frame: Frame, many: bool) -> list[Made]:
-        return [Made(copied(self.value), is_substance=False)]
+        value = self.value
+        return [Made(value if type(value) is str else copied(value), is_substance=False)]
 
 
 @dataclass(frozen=True, slots=True)

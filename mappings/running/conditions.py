@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from mappings.datatypes.reading import said
-from mappings.running.source_path import SourcePath
+from mappings.running.source_path import FieldNames, SourcePath, union
 
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Value
@@ -15,7 +14,13 @@ if TYPE_CHECKING:
 
 
 class Test(Protocol):
-    """`holds` adds the filled leaves that it looked at to `seen`."""
+    """`holds` adds the filled leaves that it looked at to `seen`.
+
+    fields: it fails where none of them is filled.
+    """
+
+    @property
+    def fields(self) -> FieldNames: ...
 
     def holds(self, frame: Frame, seen: list[Value]) -> bool: ...
 
@@ -28,9 +33,15 @@ class Is:
     texts: frozenset[str]
     negated: bool = False
 
+    @property
+    def fields(self) -> FieldNames:
+        return frozenset() if self.negated else self.path.fields
+
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
         leaves = self.path.values(frame)
-        found = [leaf for leaf in leaves if said(leaf) in self.texts]
+        if not leaves:
+            return self.negated
+        found = [leaf for leaf in leaves if leaf.said in self.texts]
         seen.extend(leaves if self.negated else found)
         return bool(found) != self.negated
 
@@ -42,18 +53,17 @@ class IsFilled:
     path: SourcePath
     state: str
 
+    @property
+    def fields(self) -> FieldNames:
+        return frozenset() if self.state == "empty" else self.path.fields
+
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
-        if self.path.component:
-            leaves = self.path.values(frame)
-            is_null = any(leaf.is_null for leaf in leaves)
-            is_valued = any(not leaf.is_null for leaf in leaves)
-        else:
-            repetitions = self.path.repetitions(frame)
-            is_null = any(r.is_null for r in repetitions)
-            is_valued = any(not r.is_null for r in repetitions)
-        if self.state == "valued":
-            return is_valued
-        return is_null if self.state == "null" else not is_valued
+        found = self.path.values(frame) if self.path.component else self.path.repetitions(frame)
+        is_null = self.state == "null"
+        for one in found:
+            if one.is_null == is_null:
+                return self.state != "empty"
+        return self.state == "empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +73,13 @@ class IsIn:
     path: SourcePath
     table: str
 
+    @property
+    def fields(self) -> FieldNames:
+        return self.path.fields
+
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
         scope = frame.run.scope
-        found = [leaf for leaf in self.path.values(frame) if scope.table(self.table, said(leaf)) is not None]
+        found = [leaf for leaf in self.path.values(frame) if scope.table(self.table, leaf.said) is not None]
         seen.extend(found)
         return bool(found)
 
@@ -77,8 +91,13 @@ class IsThere:
     segments: frozenset[str]
     negated: bool = False
 
+    fields: ClassVar[FieldNames] = frozenset()
+
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
-        return any(frame.together(name) for name in self.segments) != self.negated
+        for name in self.segments:
+            if frame.together(name):
+                return not self.negated
+        return self.negated
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,8 @@ class IsSingle:
 
     segment: str
     negated: bool = False
+
+    fields: ClassVar[FieldNames] = frozenset()
 
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
         count = len(frame.holding(self.segment))
@@ -100,6 +121,8 @@ class HasGroup:
     groups: frozenset[str]
     negated: bool = False
 
+    fields: ClassVar[FieldNames] = frozenset()
+
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
         return any(frame.has_group(name) for name in self.groups) != self.negated
 
@@ -110,6 +133,8 @@ class TriggerIs:
 
     triggers: frozenset[str]
     negated: bool = False
+
+    fields: ClassVar[FieldNames] = frozenset()
 
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
         return (frame.run.trigger in self.triggers) != self.negated
@@ -126,6 +151,8 @@ class SettingIs:
     values: frozenset[str]
     negated: bool = False
 
+    fields: ClassVar[FieldNames] = frozenset()
+
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
         return (frame.run.setting(self.name, self.default) in self.values) != self.negated
 
@@ -137,6 +164,8 @@ class IsKnown:
     name: str
     negated: bool = False
 
+    fields: ClassVar[FieldNames] = frozenset()
+
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
         return (self.name in frame.names) != self.negated
 
@@ -147,8 +176,15 @@ class AnyOf:
 
     conditions: tuple[Condition, ...]
 
+    @property
+    def fields(self) -> FieldNames:
+        return union(condition.fields for condition in self.conditions)
+
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
-        return any(condition.holds(frame, seen) for condition in self.conditions)
+        for condition in self.conditions:  # noqa: SIM110 - as below
+            if condition.holds(frame, seen):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +192,10 @@ class Condition:
     """All of its tests."""
 
     tests: tuple[Test, ...]
+
+    @property
+    def fields(self) -> FieldNames:
+        return next((test.fields for test in self.tests if test.fields), frozenset())
 
     def holds(self, frame: Frame, seen: list[Value]) -> bool:
         for test in self.tests:  # noqa: SIM110 - runs for most rules of each message; `all` costs twice as much

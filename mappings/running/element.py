@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from mappings.result import Identity, Intent
 
 
@@ -50,10 +52,10 @@ class Draft:
         )
 
 
-@dataclass(slots=True)
-class Element:
+class Element(msgspec.Struct, eq=False):
     """An object of FHIR JSON that rules write to. path: from the resource type on, with indexes.
 
+    A struct, as `Step` is.
     is_substance: whether something of the message is in it; what has only constants is not written.
     """
 
@@ -70,18 +72,20 @@ class Element:
         also what has these elements equal, and what is a part of one that is there. One url of extensions may
         say several things (citizenships).
         """
-        listed = holder.setdefault(name, [])
+        listed = holder.get(name)
+        if listed is None:
+            holder[name] = [value]
+            return 0
         rule = self.draft.lists.get(spelled, "") if self.is_root else ""
-        index = next((i for i, other in enumerate(listed) if _same(other, value, rule)), len(listed))
-        if index == len(listed):
-            listed.append(value)
-        return index
+        for index, other in enumerate(listed):
+            if other == value or (rule and _has(other, value, rule)):
+                return index
+        listed.append(value)
+        return len(listed) - 1
 
 
-def _same(one: Any, other: Any, rule: str) -> bool:
-    """Whether a list that has `one` needs no `other`."""
-    if one == other:
-        return True
+def _has(one: Any, other: Any, rule: str) -> bool:
+    """Whether a list that has `one` needs no `other`, which is not equal."""
     kind, _, names = rule.partition(":")
     if kind != "union" or names in ("", "url") or not isinstance(one, dict) or not isinstance(other, dict):
         return False

@@ -16,7 +16,7 @@ from mappings.hl7v2.structure import Group
 
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Segment
-    from mappings.running.run import Run
+    from mappings.running.run import Fields, Run
 
 
 # Groups that tell of something else than what they stand in: an order's results of before have a patient and
@@ -38,9 +38,12 @@ def nearest(group: Group, name: str, left_out: str = "") -> Segment | None:
 
 
 class Frame:
-    """chosen: segment name -> the segments that a loop is at (several where it takes them together)."""
+    """chosen: segment name -> the segments that a loop is at (several where it takes them together).
 
-    __slots__ = ("_known", "chosen", "group", "names", "outer", "repetition", "run")
+    filled: segment name -> what `fields` answered for it.
+    """
+
+    __slots__ = ("_known", "chosen", "filled", "group", "names", "outer", "repetition", "run")
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Frame:
         outer: Frame | None = None,
         chosen: dict[str, list[Segment]] | None = None,
         known: dict[str, list[Segment]] | None = None,
+        filled: dict[str, Fields] | None = None,
     ) -> None:
         self.run = run
         self.group = group
@@ -57,15 +61,17 @@ class Frame:
         self.repetition: Any = outer.repetition if outer else None
         self.names: dict[str, str] = outer.names.copy() if outer else {}
         self._known = {} if known is None else known
+        self.filled = {} if filled is None else filled
 
     def inner(self) -> Frame:
         """A frame inside this one, at the same place; names given in it are forgotten with it."""
-        return Frame(self.run, self.group, self, self.chosen, self._known)
+        return Frame(self.run, self.group, self, self.chosen, self._known, self.filled)
 
     def at_segments(self, name: str, segments: list[Segment]) -> Frame:
         """A frame whose segments of a name are these."""
         chosen, known = {**self.chosen, name: segments}, {**self._known, name: segments}
-        return Frame(self.run, self.group, self, chosen, known)
+        filled = {other: found for other, found in self.filled.items() if other != name}
+        return Frame(self.run, self.group, self, chosen, known, filled)
 
     def at_group(self, group: Group) -> Frame:
         """A frame in an inner group."""
@@ -86,8 +92,25 @@ class Frame:
             found = self._known[name] = self.chosen.get(name) or self._seen(name)
         return found
 
+    def fields(self, name: str) -> Fields:
+        """The filled fields of the segments that a path means, not to be changed; none where there is none."""
+        found = self.filled.get(name)
+        if found is None:
+            segments = self.together(name)
+            if len(segments) == 1:
+                found = self.run.fields(segments[0])
+            else:
+                found = {}
+                for segment in segments:
+                    for number, repetitions in self.run.fields(segment).items():
+                        found[number] = [*found.get(number, ()), *repetitions]
+            self.filled[name] = found
+        return found
+
     def _seen(self, name: str) -> list[Segment]:
         """The first segment of a name that is seen from here: inside, else further out."""
+        if name not in self.run.present:
+            return []
         first = nearest(self.group, name)
         if first is not None:
             return [first]
@@ -107,6 +130,8 @@ class Frame:
         """The segments of a name in this frame's group and the groups in it, each with a frame in its own
         group.
         """
+        if name not in self.run.present:
+            return []
         found = [(segment, self) for segment in self.group.segments if segment.name == name]
         for inner in self.group.groups:
             if inner.name not in APART and nearest(inner, name) is not None:

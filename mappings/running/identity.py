@@ -49,7 +49,7 @@ class OfIdentifier:
 
     def identities(self, frame: Frame, resource_type: str, seen: list[Value]) -> list[Identity]:
         for reading in self.path.readings(frame):
-            made = None if reading.is_null else frame.run.made(self.function, reading)[0]
+            made = None if reading.is_null else frame.run.answer(self.function, reading).value
             identity = _identity(frame, resource_type, made) if isinstance(made, dict) else None
             if identity is not None:
                 seen.append(reading.value())
@@ -71,7 +71,7 @@ class OfPatient:
     def identities(self, frame: Frame, resource_type: str, seen: list[Value]) -> list[Identity]:
         ranked: list[tuple[int, int, Identity, Value]] = []
         for place, reading in enumerate(self.path.repetitions(frame)):
-            made = None if reading.is_null else frame.run.made(self.function, reading)[0]
+            made = None if reading.is_null else frame.run.answer(self.function, reading).value
             identity = _identity(frame, resource_type, made) if isinstance(made, dict) else None
             if identity is not None:
                 ranked.append((self._rank(frame, reading), place, identity, reading.value()))

@@ -4,21 +4,18 @@ to write).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
-
-import msgspec
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mappings.hl7v2.message import Segment
-from mappings.result import Finding, Merge, Step
-from mappings.running.alternatives import Alternative, Made
+from mappings.result import Finding, Merge
 from mappings.running.conditions import Condition
 from mappings.running.element import Element
 from mappings.running.frame import Frame
 from mappings.running.run import Refused
-from mappings.running.source_path import SourcePath
-from mappings.running.target import Target
+from mappings.running.source_path import FieldNames, SourcePath, union
 
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Value
@@ -33,80 +30,71 @@ class Rule(Protocol):
     def run(self, frame: Frame, element: Element | None) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ValueRule:
-    """Writes what the first alternative gives that has something; `default` where none does and nothing is
-    stored.
+Run = Callable[[Frame, "Element | None"], None]
+FieldNumbers = frozenset[int]
+_NO_NUMBERS: FieldNumbers = frozenset()
 
-    The first rule that has something for an element which is no list keeps it.
-    """
 
-    where: str
-    target: Target
-    alternatives: tuple[Alternative, ...]
-    default: Alternative | None = None
-    when: Condition | None = None
+@runtime_checkable
+class Fed(Protocol):
+    """A rule that does nothing where none of these fields is filled; it may do something where it has none."""
 
-    def run(self, frame: Frame, element: Element | None) -> None:
-        assert element is not None
-        if self.target.is_taken(element):
-            return
-        seen: list[Value] = []
-        if self.when is not None and not self.when.holds(frame, seen):
-            return
-        many = self.target.is_list
-        for alternative in self.alternatives:
-            looked = seen
-            if alternative.when is not None:
-                looked = list(seen)
-                if not alternative.when.holds(frame, looked):
-                    continue
-            made = alternative.made(frame, many)
-            if made:
-                for one in made:
-                    self._write(frame, element, one, looked)
-                return
-        if self.default is not None and not self.target.is_filled(element):
-            for one in self.default.made(frame, many):
-                self._write(frame, element, one, seen)
-                if element.is_root:
-                    element.draft.defaulted.append(self.target.kept)
+    @property
+    def fields(self) -> FieldNames: ...
 
-    def _write(self, frame: Frame, element: Element, made: Made, seen: list[Value]) -> None:
-        run, draft = frame.run, element.draft
-        if made.is_null:
-            positions = run.positions(made.leaves)
-            if element.is_root and not self.target.whole and not self.target.url:
-                draft.cleared.append(self.target.spelled)
-            path = f"{element.path}.{self.target.spelled}"
-            run.steps.append(Step(draft.key, path, positions, self.where, raw=made.raw))
-            return
-        path = self.target.put(element, made.value)
-        if made.is_substance or (made.is_link and not element.is_root):
-            element.is_substance = True
-        leaves, table = made.leaves, made.table
-        if seen:
-            leaves = (*leaves, *(leaf for leaf in seen if not leaf.is_empty))
-        if made.uses and not table:
-            table = next((use.table for use in made.uses if use.table and not use.path), "")
-        positions = run.positions(leaves) if leaves else ()
-        step = Step(draft.key, path, positions, self.where, made.using, table, made.raw, made.value)
-        run.steps.append(step)
-        if made.uses:
-            inner = [use for use in made.uses if use.intent or use.path]
-            run.account(inner, draft, self.target.inside(path), made.value, self.where, made.using)
+
+def fields_of(rule: Rule) -> FieldNames:
+    """The fields that a rule lives on, none where it may do something in any message."""
+    return rule.fields if isinstance(rule, Fed) else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rules that run once, together."""
+    """Rules that run once, together. plan: of rules in a row that live on fields of one segment its name, ""
+    for the other rules; each rule with the field that it lives on, or with several.
+    """
 
     where: str
     rules: tuple[Rule, ...]
+    plan: tuple[tuple[str, tuple[tuple[Run, int, FieldNumbers], ...]], ...] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        rows = [(rule, fields_of(rule)) for rule in self.rules]
+        plan = groupby(rows, key=lambda row: _only_segment(row[1]))
+        object.__setattr__(
+            self, "plan", tuple((name, tuple(_planned(*row) for row in part)) for name, part in plan)
+        )
+
+    @property
+    def fields(self) -> FieldNames:
+        return union(fields_of(rule) for rule in self.rules)
 
     def run(self, frame: Frame, element: Element | None) -> None:
-        for rule in self.rules:
-            rule.run(frame, element)
+        known = frame.filled
+        for segment, rules in self.plan:
+            if not segment:
+                for run, _, _ in rules:
+                    run(frame, element)
+                continue
+            filled = known.get(segment)  # most fields that rules read are empty in most messages
+            if filled is None:
+                filled = frame.fields(segment)
+            for run, number, numbers in rules:
+                if number in filled or (numbers and not numbers.isdisjoint(filled)):
+                    run(frame, element)
+
+
+def _only_segment(fields: FieldNames) -> str:
+    """The segment that all of some fields are of, "" for several or none."""
+    names = {segment for segment, _ in fields}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _planned(rule: Rule, fields: FieldNames) -> tuple[Run, int, FieldNumbers]:
+    numbers = frozenset(number for _, number in fields)
+    return (rule.run, min(numbers), _NO_NUMBERS) if len(numbers) == 1 else (rule.run, 0, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +104,10 @@ class Conditional:
     where: str
     when: Condition
     rule: Rule
+
+    @property
+    def fields(self) -> FieldNames:
+        return self.when.fields
 
     def run(self, frame: Frame, element: Element | None) -> None:
         seen: list[Value] = []
@@ -177,6 +169,10 @@ class EachRepetition:
     path: SourcePath
     rule: Rule
 
+    @property
+    def fields(self) -> FieldNames:
+        return self.path.fields
+
     def run(self, frame: Frame, element: Element | None) -> None:
         for repetition in self.path.repetitions(frame):
             if repetition.is_null:
@@ -199,68 +195,16 @@ class EachGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectRule:
-    """Builds an object; it is written if something of the message is in it. One that is there already is
-    filled.
-
-    always: it is written even if nothing of the message is in it. default: only where nothing came before and
-    nothing is stored. needs: it is written only with one of each of these (names of properties, or of choices
-    without `[x]`).
-    """
-
-    where: str
-    target: Target
-    rules: tuple[Rule, ...]
-    always: bool = False
-    default: bool = False
-    needs: tuple[tuple[str, ...], ...] = ()
-
-    def run(self, frame: Frame, element: Element | None) -> None:
-        assert element is not None
-        if self.default and self.target.is_filled(element):
-            return
-        run, mark = frame.run, len(frame.run.steps)
-        expected = self.target.place(element)
-        inner = Element(self.target.standing(element), expected, element.draft)
-        at = frame.inner()
-        for rule in self.rules:
-            rule.run(at, inner)
-        if not (inner.is_substance or self.always) or not inner.content or self._lacks(inner.content):
-            run.steps[mark:] = [step for step in run.steps[mark:] if not self._is_inside(step, inner)]
-            return
-        element.is_substance = element.is_substance or inner.is_substance
-        path = self.target.put(element, inner.content)
-        if self.default and element.is_root:
-            element.draft.defaulted.append(self.target.kept)
-        if path != expected:  # the list had it already
-            for index in range(mark, len(run.steps)):
-                if self._is_inside(run.steps[index], inner):
-                    placed = path + run.steps[index].path.removeprefix(expected)
-                    run.steps[index] = msgspec.structs.replace(run.steps[index], path=placed)
-
-    def _lacks(self, content: Mapping[str, Any]) -> bool:
-        """Whether a member is missing that the object cannot be without."""
-        return not all(
-            any(
-                name == need or (name.startswith(need) and name[len(need)].isupper())
-                for name in content
-                for need in needs
-            )
-            for needs in self.needs
-        )
-
-    @staticmethod
-    def _is_inside(step: Step, inner: Element) -> bool:
-        return step.intent == inner.draft.key and step.path.startswith(inner.path)
-
-
-@dataclass(frozen=True, slots=True)
 class Within:
     """Rules that write to a resource begun elsewhere, by its name; nothing where the name stands for none."""
 
     where: str
     name: str
     rule: Rule
+
+    @property
+    def fields(self) -> FieldNames:
+        return fields_of(self.rule)
 
     def run(self, frame: Frame, element: Element | None) -> None:
         key = frame.names.get(self.name)

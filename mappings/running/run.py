@@ -4,21 +4,23 @@ became.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mappings.result import Finding, Identity, Merge, Step
 from mappings.running import memory
 from mappings.running.element import Draft
-from mappings.running.memory import Known, copied
-from mappings.scope import Scope, joined
+from mappings.running.memory import Answer, Known
+from mappings.scope import Scope, joined, value_at
 
 if TYPE_CHECKING:
     from mappings.datatypes.function import Function
     from mappings.hl7v2.message import Repetition, Segment, Value
     from mappings.scope import Use
+
+
+Fields = dict[int, "list[Repetition]"]
 
 
 class Refused(Exception):
@@ -34,21 +36,22 @@ class Run:
     """trigger: MSH-9.2. clock: what rules call `received` and `moment`, as instants. settings: of the source.
 
     drafts: by key, in the order in which they were begun. read: places of leaves that something was made of.
-    filled: the repetitions with content of the fields that were looked at, by the segment's ordinal and the
-    field. known: what values of the source became before.
+    manner: of the message. present: the names of its segments. known: what values of the source became before.
     """
 
     scope: Scope
     trigger: str
     clock: Mapping[str, str]
     settings: Mapping[str, str]
+    manner: bytes
+    present: Collection[str]
     known: Known = field(default_factory=dict)
     drafts: dict[str, Draft] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
     read: set[str] = field(default_factory=set)
-    filled: dict[tuple[int, int], list[Repetition]] = field(default_factory=dict)
-    _made: dict[tuple[int, str, str], tuple[Any, tuple[Use, ...], Repetition]] = field(default_factory=dict)
+    _fields: dict[int, Fields] = field(default_factory=dict)
+    _answers: dict[tuple[int, str, str], tuple[Answer, Repetition]] = field(default_factory=dict)
     _by_identity: dict[tuple[str, Identity], Draft] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _spoken_of: set[str] = field(default_factory=set)
@@ -56,29 +59,23 @@ class Run:
     def setting(self, name: str, default: str) -> str:
         return self.settings.get(name, default)
 
-    def repetitions(self, segment: Segment, number: int) -> list[Repetition]:
-        """The repetitions of a field that have content or are null on purpose."""
-        place = segment.ordinal, number
-        found = self.filled.get(place)
+    def fields(self, segment: Segment) -> Fields:
+        """The filled fields of a segment: the same repetitions each time."""
+        found = self._fields.get(segment.ordinal)
         if found is None:
-            found = [one for one in segment.repetitions(number) if not one.is_empty]
-            self.filled[place] = found
+            found = self._fields[segment.ordinal] = segment.filled_repetitions()
         return found
 
-    def made(self, function: Function, reading: Repetition, table: str = "") -> tuple[Any, tuple[Use, ...]]:
-        """What a function makes of a value, and what it says of its components; the second time from memory."""
+    def answer(self, function: Function, reading: Repetition, table: str = "") -> Answer:
+        """What a function makes of a value, and what it says of its components; it says it once."""
         key = (id(reading), function.name, table)
-        known = self._made.get(key)
+        known = self._answers.get(key)
         if known is not None:
-            return copied(known[0]), known[1]
-        account = self.scope.account
-        before = len(account.uses)
-        value = memory.made(self.known, function, reading, self.scope, table)
-        uses = tuple(account.uses[before:])
-        del account.uses[before:]
+            return known[0]
+        found = memory.answer(self.known, self.manner, function, reading, self.scope, table)
         # The reading is kept with what was made of it: an id is another's once the object is gone.
-        self._made[key] = (value, uses, reading)
-        return value, uses
+        self._answers[key] = found, reading
+        return found
 
     def count(self, what: str) -> int:
         """How often this was counted in the message, this time included."""
@@ -122,50 +119,30 @@ class Run:
                 self.read.add(leaf.place)
                 self.steps.append(Step("", "", (leaf.place,), rule, raw=leaf.text))
 
-    def positions(self, leaves: Iterable[Value]) -> tuple[str, ...]:
+    def positions(self, leaves: Sequence[Value]) -> tuple[str, ...]:
         """Where leaves stand, which counts them as read."""
+        if len(leaves) == 1:
+            place = leaves[0].place
+            self.read.add(place)
+            return (place,)
         places = tuple([leaf.place for leaf in leaves])
         self.read.update(places)
         return places
 
-    def account(self, uses: list[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
+    def account(self, uses: Iterable[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
         """One step for each component that a datatype function used, also of the resources that it spoke of."""
+        steps, read = self.steps, self.read
         for use in uses:
-            positions = self.positions((use.value,))
+            leaf, below = use.value, use.path
+            place = leaf.place
+            read.add(place)
             if use.intent:
-                spoken = self.scope.account.intents[use.intent].resource
-                if use.intent not in self._spoken_of:
-                    self._spoken_of.add(use.intent)
-                    self.steps.append(Step(use.intent, spoken["resourceType"], (), rule, using))
-                intent, at, whole = use.intent, spoken["resourceType"], spoken
+                whole = self.scope.account.intents[use.intent].resource
+                intent, at = use.intent, whole["resourceType"]
+                if intent not in self._spoken_of:
+                    self._spoken_of.add(intent)
+                    steps.append(Step(intent, at, (), rule, using))
             else:
                 intent, at, whole = draft.key, path, value
-            self.steps.append(
-                Step(
-                    intent,
-                    joined(at, use.path),
-                    positions,
-                    rule,
-                    using,
-                    use.table,
-                    use.value.text,
-                    value_at(whole, use.path),
-                )
-            )
-
-
-@lru_cache(4096)
-def _steps(path: str) -> tuple[str | int, ...]:
-    """`name[0].given` as `name`, 0, `given`."""
-    parts = path.replace("[", ".[").split(".") if path else ()
-    return tuple(int(part[1:-1]) if part[0] == "[" else part for part in parts if part)
-
-
-def value_at(value: Any, path: str) -> Any:
-    """What stands at a path of dots and `[n]` in FHIR JSON, None for nothing."""
-    try:
-        for step in _steps(path):
-            value = value[step]
-    except (KeyError, IndexError, TypeError):
-        return None
-    return value
+            became = value_at(whole, below) if use.became is None else use.became
+            steps.append(Step(intent, joined(at, below), (place,), rule, using, use.table, leaf.text, became))

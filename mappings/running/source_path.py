@@ -5,12 +5,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mappings.hl7v2.message import Value
     from mappings.running.frame import Frame
+
+FieldNames = frozenset[tuple[str, int]]
+"""Fields by segment and number. Of what may be idle: it does nothing where none of them is filled; no names
+say that nobody knows."""
 
 _PATH = re.compile(
     r"(?P<segment>[A-Z][A-Z0-9]{2})-(?P<field>[1-9]\d{0,2})"
@@ -25,7 +31,7 @@ class SourcePath:
     """segment: "" inside a repetition. repetition: 0 for all. filter, code: only repetitions with this code
     there.
 
-    component, subcomponent: 0 where the path ends before.
+    component, subcomponent: 0 where the path ends before. leaf: those of the value that it then means.
     """
 
     segment: str
@@ -35,6 +41,10 @@ class SourcePath:
     code: str = ""
     component: int = 0
     subcomponent: int = 0
+    leaf: tuple[int, int] = dataclass_field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leaf", (self.component or 1, self.subcomponent or 1))
 
     def __str__(self) -> str:
         below = "".join(f".{n}" for n in (self.component, self.subcomponent) if n)
@@ -45,6 +55,11 @@ class SourcePath:
         )
         return f"{self.segment}-{self.field}{which}{below}"
 
+    @property
+    def fields(self) -> FieldNames:
+        """The field that the path is in; none for a path in a repetition."""
+        return frozenset({(self.segment, self.field)} if self.segment else ())
+
     def repetitions(self, frame: Frame) -> list[Any]:
         """The repetitions that are filled or explicitly null, of the field that the path names, in a frame.
 
@@ -53,19 +68,12 @@ class SourcePath:
         if not self.segment:
             whole = frame.repetition
             return [] if whole is None or whole.is_empty else [whole]
-        segments = frame.together(self.segment)
-        if not segments:
+        filled = frame.filled.get(self.segment)  # looked at before, as most are
+        if filled is None:
+            filled = frame.fields(self.segment)
+        found = filled.get(self.field)
+        if found is None:
             return []
-        run = frame.run
-        if len(segments) == 1:
-            segment = segments[0]
-            found = run.filled.get((segment.ordinal, self.field))  # looked at before, as most are
-            if found is None:
-                found = run.repetitions(segment, self.field)
-        else:
-            found = [one for segment in segments for one in run.repetitions(segment, self.field)]
-        if not found:
-            return found
         if self.repetition:
             found = [one for one in found if one.repetition == self.repetition]
         if self.filter:
@@ -75,7 +83,7 @@ class SourcePath:
     def readings(self, frame: Frame) -> list[Any]:
         """What a datatype function is given: repetitions, or components as composites of their own."""
         found = self.repetitions(frame)
-        if not self.component:
+        if not found or not self.component:
             return found
         components = [r if r.is_null else r.part(self.component) for r in found]
         return [c for c in components if not c.is_empty]
@@ -85,15 +93,22 @@ class SourcePath:
         found = self.repetitions(frame)
         if not found:
             return []
-        component, subcomponent = self.component or 1, self.subcomponent or 1
-        leaves = [r.value(1 if r.is_null else component, subcomponent) for r in found]
-        return [leaf for leaf in leaves if not leaf.is_empty]
+        named = self.leaf
+        return [
+            leaf for r in found if (leaf := r.leaves.get((1, named[1]) if r.is_null else named)) is not None
+        ]
 
     def content(self, frame: Frame) -> list[Value]:
         """All filled leaves of what the path names: of a field without a component every one that it has."""
         if self.component:
             return self.values(frame)
         return [leaf for whole in self.repetitions(frame) for leaf in whole.filled()]
+
+
+def union(of: Iterable[FieldNames]) -> FieldNames:
+    """The fields of what is idle where all of these are; none where one of them has none."""
+    names = list(of)
+    return frozenset().union(*names) if all(names) else frozenset()
 
 
 def parse(text: str) -> SourcePath | None:

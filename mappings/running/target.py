@@ -33,13 +33,13 @@ class Target:
         """Whether something stands there already, so that a further value has no place."""
         if self.is_list:
             return False
-        if self.whole:
-            choice = self.name
-            return bool(choice) and any(
-                name.startswith(choice) and name[len(choice) : len(choice) + 1].isupper()
-                for name in self._inner(element)
-            )
-        return self.name in self._inner(element)
+        inner = self._inner(element) if self.steps else element.content
+        if not self.whole:
+            return self.name in inner
+        choice = self.name
+        return bool(choice) and any(
+            name.startswith(choice) and name[len(choice) : len(choice) + 1].isupper() for name in inner
+        )
 
     @property
     def kept(self) -> str:
@@ -69,7 +69,7 @@ class Target:
 
     def place(self, element: Element) -> str:
         """Where a new object will stand."""
-        path = ".".join((element.path, *self.steps))
+        path = ".".join((element.path, *self.steps)) if self.steps else element.path
         if self.whole:
             return path
         if not self.is_list:
@@ -83,7 +83,10 @@ class Target:
 
     def put(self, element: Element, value: Any) -> str:
         """Write a value; answers the path of what it became, or of the equal one that a list already has."""
-        holder, path = self._made(element)
+        holder, path = element.content, element.path
+        for step in self.steps:
+            holder = holder.setdefault(step, {})
+            path = f"{path}.{step}"
         if self.whole:
             for name, member in value.items():
                 holder.setdefault(name, member)
@@ -105,10 +108,3 @@ class Target:
         for step in self.steps:
             holder = holder.get(step) or {}
         return holder
-
-    def _made(self, element: Element) -> tuple[dict[str, Any], str]:
-        holder, path = element.content, element.path
-        for step in self.steps:
-            holder = holder.setdefault(step, {})
-            path = f"{path}.{step}"
-        return holder, path

@@ -52,6 +52,15 @@ def test_a_value_that_stands_elsewhere_is_told_with_its_own_place(maps) -> None:
     assert again == _with_memory(maps, Memory()).run(parse(moved), source, received=received)
 
 
+def test_a_finding_about_a_value_that_came_before_is_told_with_its_own_place(maps) -> None:
+    remembering, source = _with_memory(maps, Memory()), Source("one", "UTC")
+    coded = b"DG1|1||X1^Synthetic\r"
+    for message, place in ((coded, "DG1[1]-3[1].1.1"), (b"DG1|1||X2^Other^L\r" + coded, "DG1[2]-3[1].1.1")):
+        found = remembering.run(parse(ADMISSION + message), source, received=golden.RECEIVED)
+        told = [one.position for one in found.findings if one.code == "coding-system-missing"]
+        assert told == [place]
+
+
 def test_what_is_remembered_is_not_what_a_result_holds(maps) -> None:
     remembering, source = _with_memory(maps, Memory()), Source("one", "UTC")
     for _ in range(2):

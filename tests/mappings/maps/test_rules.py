@@ -18,7 +18,7 @@ import pytest
 from mappings.authoring import golden
 from mappings.engine import MapSet
 from mappings.result import Mapped
-from mappings.running.rules import ValueRule
+from mappings.running.writing import ValueRule
 
 HERE = Path(__file__).parent
 TESTS = HERE.parents[1]
