@@ -12,7 +12,7 @@ from server.fhir.index_rows import IndexRows
 from server.fhir.visibility import Visibility
 from server.storage.custom_parameters import OF_NOW
 from server.storage.database import Connection
-from server.storage.dialect import Parameters
+from server.storage.dialect import Dialect, Parameters
 from server.storage.index_tables import (
     compartment_hashes,
     remove_relations,
@@ -57,8 +57,7 @@ _KEEP_BODY = "UPDATE version SET body = :body WHERE rid = :rid AND version = :ve
 _READ = """
 SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted FROM resource r
 WHERE r.self_hash = :self AND r.type = :type AND r.id = :id"""
-_SEVERAL = """
-SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted FROM resource r WHERE r.self_hash"""
+_COLUMNS = "r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted"
 _VREAD = """
 SELECT r.type, r.id, v.version, v.updated, coalesce(v.body, r.body), v.method, v.method = 'DELETE'
 FROM resource r JOIN version v ON v.rid = r.rid
@@ -115,18 +114,24 @@ def hold(connection: Connection, resource_type: str, id: str) -> None:
         connection.execute(f"SELECT 1 FROM resource WHERE self_hash = :self {lock}", {"self": self_hash})
 
 
+def held_sql(dialect: Dialect) -> str:
+    """Looks up and locks one resource of `:hashes` after the other: to sort them, PostgreSQL would read all
+    that there are."""
+    resource = dialect.follow("resource", "r", "r.self_hash = each.value")
+    return f"SELECT {_COLUMNS} FROM {dialect.each(':hashes')} {resource} {dialect.for_update}"
+
+
 def held(
     connection: Connection, identities: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], StoredVersion | None]:
     """The current versions of resources (type, id), None for what is not there; nobody else writes them until
     this transaction ends. Taken hold of in the order of their identities, as `hold` is called for several."""
-    found: dict[tuple[str, str], StoredVersion | None] = dict.fromkeys(identities)
+    found: dict[tuple[str, str], StoredVersion | None] = dict.fromkeys(sorted(identities))
     if not found:
         return found
-    hashes = {reference_hash(f"{resource_type}/{id}") for resource_type, id in found}
-    parameters = Parameters(connection.dialect)
-    sql = f"{_SEVERAL} {parameters.among(sorted(hashes))} ORDER BY r.type, r.id {connection.dialect.for_update}"
-    for row in connection.execute(sql, parameters.values).fetchall():
+    hashes = [reference_hash(f"{resource_type}/{id}") for resource_type, id in found]
+    values = {"hashes": connection.dialect.array(hashes)}
+    for row in connection.execute(held_sql(connection.dialect), values).fetchall():
         if row[:2] in found:
             found[row[:2]] = stored_version(row)
     return found
