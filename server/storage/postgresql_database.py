@@ -223,7 +223,7 @@ class PostgresqlDatabase:
         link.execute(f"SAVEPOINT {name}")
         try:
             yield link
-            link.wait()  # what fails in here fails here
+            link.complete()  # what fails in here fails here
         except BaseException:
             with suppress(psycopg.Error, FhirError):
                 link.wait()
