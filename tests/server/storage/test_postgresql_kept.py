@@ -18,7 +18,8 @@ from server.storage.postgresql_link import Link
 
 pytestmark = pytest.mark.postgresql("it is about its connections")
 _READ = """
-SELECT pg_stat_get_xact_tuples_returned('pair_key'::regclass) + pg_stat_get_xact_tuples_returned('pair_pkey'::regclass)
+SELECT pg_stat_get_xact_tuples_returned('pair_key'::regclass)
+     + pg_stat_get_xact_tuples_returned('pair_pkey'::regclass)
 """
 _ROW = "INSERT INTO kept (n, text) VALUES (:n, :text)"
 
@@ -203,6 +204,7 @@ def test_rows_are_changed_by_their_key_however_few_there_were_when_it_was_planne
         connection.execute("INSERT INTO pair VALUES (0, 'a', 'b0', 0)")
     with database.writing() as connection:
         connection.execute("ANALYZE pair")
+    with database.writing() as connection:
         connection.change("pair", "id", ("a", "b"), ("value",), [("a", "b0", 7)])
         connection.execute("INSERT INTO pair SELECT n, 'a', 'b' || n, 0 FROM generate_series(1, 5000) n")
     with database.writing() as connection:
