@@ -43,6 +43,7 @@ SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET enable_sort = off;
+SET enable_incremental_sort = off;
 SET join_collapse_limit = 1;
 SET max_parallel_workers_per_gather = 0;
 SET jit = off;
