@@ -8,7 +8,7 @@ so on. So a hundred resources cost as many round trips as one.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -79,9 +79,11 @@ class Kept:
         for (table, columns), values in rows.items():
             yield table, columns, values
 
-    def run(self) -> None:
-        """Do all the work. Raises: what any of it raises, and so again for whoever goes on: such a transaction
-        never commits."""
+    def run(self, write: Callable[[], None]) -> None:
+        """Do all the work. write: writes the rows that wait, before answers are waited for.
+
+        Raises: what any of it raises, and so again for whoever goes on: such a transaction never commits.
+        """
         if self._failed is not None:
             raise self._failed
         work, self._work, self._keys = self._work, [], set()
@@ -90,6 +92,7 @@ class Kept:
             under_way = [steps for each in work if (steps := each()) is not None]
             while under_way:
                 under_way = [steps for steps in under_way if next(steps, self) is not self]
+                write()
         except BaseException as error:
             self._failed = error
             raise

@@ -300,7 +300,7 @@ class Link:
             return
         if kept.has_work:  # it may look for them
             self._write()
-        kept.run()
+        kept.run(self._write)
         self._write(sql)
 
     def _write(self, sql: str = "") -> None:
