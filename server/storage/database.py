@@ -6,7 +6,7 @@ mapping; what the two databases write differently stands in `dialect`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -14,6 +14,10 @@ from server.errors import FhirError
 from server.storage.dialect import Dialect
 
 Row = tuple[Any, ...]
+
+# Something to be done in a transaction. What it yields are pauses: it has sent statements and looks at none of
+# their answers before it is gone on with.
+Work = Callable[[], Iterator[None] | None]
 
 
 class Overtaken(FhirError):
@@ -49,15 +53,27 @@ class Connection(Protocol):
         """All rows of one statement, by column name."""
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
-        """Insert the index rows of a resource: whole numbers, fractions or texts, none of them NULL."""
+        """Insert the index rows of a resource: whole numbers, fractions or texts, none of them NULL. Kept back
+        like the row of `later`."""
+
+    def add(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> Rows:
+        """Insert at once those rows, at least one, that are not there yet; `rowcount` says how many."""
+
+    def change(
+        self, table: str, id: str, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[Any]], /
+    ) -> None:
+        """Give columns of the rows that have a key other values, one after the other. rows: key, then values.
+
+        There is an index that begins with the key. id: the table's primary key, which never changes.
+        """
 
     def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
         """Insert a row that nobody looks at yet: written before a statement that names its table, at the latest
-        with the commit. The same holds of `insert`."""
+        with the commit."""
 
-    def work(self, work: Callable[[], None], /) -> None:
-        """Do what nobody waits for: at once, or before the transaction's next statement, at the latest with the
-        commit. What it raises is raised there."""
+    def work(self, work: Work, key: Hashable = None, /) -> None:
+        """Do what nobody waits for: before the transaction's next statement, at the latest with the commit.
+        What it raises is raised there. key: of what it changes; of two with one key the first is done first."""
 
     def lock(self, name: str, /) -> None:
         """Within `writing`: wait for the lock of that name and hold it until the transaction ends.

@@ -201,6 +201,7 @@ class DatabaseWriter(DatabaseReader):
         self._most = 0
         self._begun: set[str] = set()
         self._ahead: dict[tuple[str, str], StoredVersion | None] = {}
+        self._held: set[tuple[str, str]] = set()  # to the end of this transaction
 
     def reaches(
         self,
@@ -226,13 +227,15 @@ class DatabaseWriter(DatabaseReader):
             return self._ahead.pop((resource_type, id))
         # Read in order to be written. Held first and read then, so that it is seen as its last writer left it.
         resources.hold(self._connection, resource_type, id)
+        self._held.add((resource_type, id))
         return super().read(resource_type, id, visible)
 
     def read_ahead(self, identities: Collection[tuple[str, str]]) -> None:
         self._ahead = resources.held(self._connection, identities)
+        self._held.update(self._ahead)
 
     def put(self, new: NewVersion) -> None:
-        resources.put(self._connection, new)
+        resources.put(self._connection, new, is_held=(new.resource_type, new.id) in self._held)
 
     def is_defined(self, id: str) -> bool:
         return bool(self._defined.get(id)) or custom_parameters.is_defined(self._connection, id)

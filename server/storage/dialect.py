@@ -42,6 +42,9 @@ class Dialect(Protocol):
     def in_array(self, placeholder: str) -> str:
         """What follows a column to ask whether it is one of an `array` parameter's values."""
 
+    def each(self, placeholder: str) -> str:
+        """A FROM item `each`: the values of an `array` parameter as its column `value`, one after the other."""
+
     def in_rows(self, select: str) -> str:
         """What follows a column to ask whether it is a value of a SELECT that depends on no row around it: run
         once, and each of its values looked up."""
@@ -145,6 +148,9 @@ class SqliteDialect:
 
     def in_array(self, placeholder: str) -> str:
         return f"IN (SELECT value FROM json_each({placeholder}))"
+
+    def each(self, placeholder: str) -> str:
+        return f"json_each({placeholder}) each"
 
     def in_rows(self, select: str) -> str:
         return f"IN ({select})"

@@ -5,15 +5,17 @@ All identities of a resource carry the same moment and rank.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from server.fhir.hashing import hash64, reference_hash
-from server.storage.database import Database
+from server.storage.database import Connection, Database
 from server.storage.dialect import Parameters
 from server.storage.interface import StoredVersion, VersionConflict
 from server.storage.resources import stored_version
 
+_TABLE, _RESOURCE, _APPLIED = "hl7v2_identity", ("resource_type", "resource_id"), ("moment", "rank")
 _VERSION = "r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted"
 
 
@@ -44,11 +46,11 @@ class Hl7v2Identities:
         if not hashes:
             return {}
         with self._database.reading() as connection:
-            parameters = Parameters(connection.dialect)
+            dialect = connection.dialect
             rows = connection.execute(
                 "SELECT hash, resource_type, resource_id, moment, rank FROM hl7v2_identity"
-                f" WHERE hash {parameters.among(sorted(hashes))}",
-                parameters.values,
+                f" WHERE hash {dialect.in_array(':hashes')}",
+                {"hashes": dialect.array(sorted(hashes))},
             ).fetchall()
         return {hash: Known(*rest) for hash, *rest in rows}
 
@@ -68,10 +70,10 @@ class Hl7v2Identities:
             return {}
         by_hash = {reference_hash(reference): reference for reference in references}
         with self._database.reading() as connection:
-            parameters = Parameters(connection.dialect)
+            dialect = connection.dialect
             rows = connection.execute(
-                f"SELECT {_VERSION} FROM resource r WHERE r.self_hash {parameters.among(sorted(by_hash))}",
-                parameters.values,
+                f"SELECT {_VERSION} FROM resource r WHERE r.self_hash {dialect.in_array(':hashes')}",
+                {"hashes": dialect.array(sorted(by_hash))},
             ).fetchall()
         found = (stored_version(row) for row in rows)
         return {reference: version for version in found if (reference := _reference(version)) in references}
@@ -83,9 +85,11 @@ class Hl7v2Identities:
         with self._database.reading() as connection:
             parameters = Parameters(connection.dialect)
             resource = connection.dialect.follow("resource", "r", "r.rid = t.rid")
-            which = f"t.hash {parameters.among(sorted(tokens))} AND r.deleted = 0"
+            which = f"t.hash {connection.dialect.in_array(':tokens')} AND r.deleted = 0"
             sql = f"SELECT {_VERSION}, t.hash FROM token t {resource} WHERE {which}"
-            rows = connection.execute(f"{sql} LIMIT {parameters.limit(most)}", parameters.values).fetchall()
+            limit = parameters.limit(most)
+            values = {"tokens": connection.dialect.array(sorted(tokens))}
+            rows = connection.execute(f"{sql} LIMIT {limit}", parameters.values | values).fetchall()
         return [(row[-1], stored_version(row[:-1])) for row in rows]
 
     def remember(
@@ -97,37 +101,40 @@ class Hl7v2Identities:
         """Within a transaction: what new identities are; of what moment and rank what was applied to resources
         now is; and that what led to one resource leads to another one from now on (type, before, after).
 
-        Taken in one order, so that of two transactions none waits for the other for ever.
+        Taken in one order, so that of two transactions none waits for the other for ever. Done with what else
+        waits in the transaction (`Connection.work`); then it is raised.
         Raises: VersionConflict where another transaction has said in between what a new identity is.
         """
-        with self._database.joining() as connection:
-            # All are sent before any is answered: that is one way to the database and back.
-            added = [
-                connection.execute(
-                    "INSERT INTO hl7v2_identity (hash, resource_type, resource_id, moment, rank)"
-                    " VALUES (:hash, :type, :id, :moment, :rank) ON CONFLICT (hash) DO NOTHING",
-                    _values(known) | {"hash": hash},
-                )
-                for hash, known in sorted(new, key=lambda pair: pair[0])
-            ]
-            if not all(one.rowcount for one in added):
-                raise VersionConflict
-            for known in sorted(touched, key=lambda known: (known.resource_type, known.id)):
-                connection.execute(
-                    "UPDATE hl7v2_identity SET moment = :moment, rank = :rank"
-                    " WHERE resource_type = :type AND resource_id = :id",
-                    _values(known),
-                )
-            for resource_type, before, after in given:
+        added = [(hash, *_key(known), known.moment, known.rank) for hash, known in sorted(new, key=_hash)]
+        # The last one says what holds of a resource that is named twice.
+        changed = {_key(known): (known.moment, known.rank) for known in touched}
+
+        moved = list(given)
+
+        def work(connection: Connection) -> Iterator[None]:
+            done = connection.add(_TABLE, ("hash", *_RESOURCE, *_APPLIED), added) if added else None
+            rows = [(*key, *applied) for key, applied in sorted(changed.items())]
+            connection.change(_TABLE, "hash", _RESOURCE, _APPLIED, rows)
+            for resource_type, before, after in moved:
                 connection.execute(
                     "UPDATE hl7v2_identity SET resource_id = :after"
                     " WHERE resource_type = :type AND resource_id = :before",
                     {"type": resource_type, "before": before, "after": after},
                 )
+            yield
+            if done is not None and done.rowcount != len(added):
+                raise VersionConflict
+
+        with self._database.joining() as connection:
+            connection.work(partial(work, connection), _TABLE)
 
 
-def _values(known: Known) -> dict[str, str | int]:
-    return {"type": known.resource_type, "id": known.id, "moment": known.moment, "rank": known.rank}
+def _hash(pair: tuple[int, Known]) -> int:
+    return pair[0]
+
+
+def _key(known: Known) -> tuple[str, str]:
+    return known.resource_type, known.id
 
 
 def _reference(version: StoredVersion) -> str:

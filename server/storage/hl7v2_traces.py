@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from functools import partial
+from typing import Any
 
-from server.storage.database import Database
+from server.storage.database import Connection, Database
 
+_PUT = """
+INSERT INTO hl7v2_trace (message, mapping_version, body) VALUES (:message, :version, :body)
+ON CONFLICT (message, mapping_version) DO UPDATE SET body = excluded.body"""
 _LEVEL = 1  # traces are long and alike: the quickest level leaves a tenth of them
 
 
@@ -17,12 +22,9 @@ class Hl7v2Traces:
 
     def put(self, message: int, version: str, text: bytes) -> None:
         """Keep the trace of a message, instead of an earlier one of the same version."""
+        values = {"message": message, "version": version, "body": zlib.compress(text, _LEVEL)}
         with self._database.joining() as connection:
-            connection.execute(
-                "INSERT INTO hl7v2_trace (message, mapping_version, body) VALUES (:message, :version, :body)"
-                " ON CONFLICT (message, mapping_version) DO UPDATE SET body = excluded.body",
-                {"message": message, "version": version, "body": zlib.compress(text, _LEVEL)},
-            )
+            connection.work(partial(_put, connection, values), (message, version))
 
     def get(self, message: int, version: str) -> bytes | None:
         """The trace of a message by a version of the maps."""
@@ -32,3 +34,7 @@ class Hl7v2Traces:
                 {"message": message, "version": version},
             ).fetchone()
         return None if row is None else zlib.decompress(bytes(row[0]))
+
+
+def _put(connection: Connection, values: dict[str, Any]) -> None:
+    connection.execute(_PUT, values)

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from heapq import merge
 from typing import Any
 from uuid import uuid4
@@ -31,6 +32,7 @@ from server.storage.hl7v2_several import KeysOf, Several, is_held
 WAITING = ("received", "mapped")
 _WAITS = "state IN ('received', 'mapped')"
 _CLAIMS = "hl7v2 claims"  # held by whoever chooses: two at a time would look past each other's choice
+_READ_AHEAD = 65_536  # bytes of a message that is read with its claim; longer ones would fill the memory
 _PAGE = 500  # rows looked at together after the first ones, which are as many as are asked for
 _LAST = 2**63 - 1
 # What an earlier message blocks the later ones of its key by. The first line is word for word that of the
@@ -40,6 +42,7 @@ _HELD = f"{_OPEN} AND (e.state = 'parked' OR e.next_attempt > :now OR e.lease_un
 # So many messages that cannot go, before the first one that can, are passed over for a while.
 _MANY = 200
 _PASSED_OVER_SECONDS = 1.0
+_RECEIVED = "id, source, received, CASE WHEN length(raw) <= :most THEN raw END, type, trigger"
 # The keys of an earlier message (with what else its index asks for) against those of a later one.
 _PAIRS = (
     ("order_key", "", "order_key"),
@@ -83,6 +86,7 @@ class Hl7v2Work:
         self._database = database
         self._floor, self._floor_until = 0, 0.0
         self._several = Several()
+        self._ahead: dict[int, Received] = {}
 
     def claim(
         self, now: datetime, *, lease: timedelta, limit: int, keys_of: KeysOf = lambda source, raw: frozenset()
@@ -116,21 +120,28 @@ class Hl7v2Work:
             rows = connection.execute(
                 "UPDATE hl7v2_message SET lease_owner = :token, lease_until = :until, attempts = attempts + 1"
                 f" WHERE id {parameters.among(chosen)} AND {_WAITS} AND lease_until <= :now"
-                " RETURNING id, source, attempts, order_key, second_key",
-                parameters.values | values,
+                f" RETURNING {_RECEIVED}, attempts, order_key, second_key",
+                parameters.values | values | {"most": _READ_AHEAD},
             ).fetchall()
-        return tuple(
-            Claimed(id, source, several.get(id) or _present(keys), attempts, token)
-            for id, source, attempts, *keys in sorted(rows, key=lambda row: int(row[0]))
-        )
+        claimed = []
+        for id, source, *received, attempts, order_key, second_key in sorted(rows, key=lambda row: int(row[0])):
+            keys = several.get(id) or _present((order_key, second_key))
+            claimed.append(Claimed(id, source, keys, attempts, token))
+            if (found := _received(id, source, *received)) is not None:
+                self._ahead[id] = found
+        return tuple(claimed)
 
     def received(self, id: int) -> Received | None:
-        """A message; None where it is there no more."""
+        """A message; None where it is there no more. What it says never changes: a short one was read with its
+        claim."""
+        ahead = self._ahead.pop(id, None)
+        if ahead is not None:
+            return ahead
         with self._database.reading() as connection:
             row = connection.execute(
-                "SELECT id, source, received, raw, type, trigger FROM hl7v2_message WHERE id = :id", {"id": id}
+                f"SELECT {_RECEIVED} FROM hl7v2_message WHERE id = :id", {"id": id, "most": _LAST}
             ).fetchone()
-        return row and Received(row[0], row[1], row[2], bytes(row[3]), row[4], row[5])
+        return None if row is None else _received(*row)
 
     def renew(self, messages: Collection[Claimed], until: datetime) -> int:
         """Prolong the leases of messages of one claim; of how many."""
@@ -138,6 +149,8 @@ class Hl7v2Work:
 
     def give_back(self, messages: Collection[Claimed]) -> int:
         """Free messages of one claim that were not tried, as if they had not been claimed; how many."""
+        for message in messages:
+            self._ahead.pop(message.id, None)
         return self._claimed(messages, "lease_owner = '', lease_until = 0, attempts = attempts - 1")
 
     def _claimed(self, messages: Collection[Claimed], change: str, **values: Any) -> int:
@@ -186,6 +199,7 @@ class Hl7v2Work:
             message,
             "state = :state, error = :error, next_attempt = :now, mapping_version = :version, result = :result,"
             f" after_error = ({after_error} FROM hl7v2_message m WHERE m.id = :id)",
+            together=True,
             state=state,
             error=error,
             now=microseconds(now),
@@ -193,15 +207,32 @@ class Hl7v2Work:
             result=result,
         )
 
-    def _change(self, message: Claimed, change: str, **values: Any) -> None:
+    def _change(self, message: Claimed, change: str, *, together: bool = False, **values: Any) -> None:
+        """together: with what else waits in the transaction, which ends with what is raised then."""
         with self._database.joining() as connection:
-            changed = connection.execute(
-                f"UPDATE hl7v2_message SET {change}, lease_owner = '', lease_until = 0"
-                f" WHERE id = :id AND lease_owner = :token AND {_WAITS}",
-                {"id": message.id, "token": message.token, **values},
-            )
-            if not changed.rowcount:
-                raise LeaseLost
+            work = partial(_change, connection, message, change, values)
+            if together:
+                connection.work(work, (_CLAIMS, message.id))
+            else:
+                for _ in work():
+                    pass
+
+
+def _received(
+    id: int, source: str, received: int, raw: bytes | None, type: str, trigger: str
+) -> Received | None:
+    return None if raw is None else Received(id, source, received, bytes(raw), type, trigger)
+
+
+def _change(connection: Connection, message: Claimed, change: str, values: dict[str, Any]) -> Iterator[None]:
+    changed = connection.execute(
+        f"UPDATE hl7v2_message SET {change}, lease_owner = '', lease_until = 0"
+        f" WHERE id = :id AND lease_owner = :token AND {_WAITS}",
+        {"id": message.id, "token": message.token, **values},
+    )
+    yield
+    if not changed.rowcount:
+        raise LeaseLost
 
 
 def candidates_sql(dialect: Dialect, page: int) -> str:

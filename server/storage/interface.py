@@ -416,6 +416,8 @@ class Writer(Reader, Protocol):
     def put(self, new: NewVersion) -> None:
         """Write the version, its history row, the difference of its index rows and its outbox row.
 
+        It is made ready here and written with the transaction's other versions: before the next thing that is
+        asked of the database, at the latest with the commit. There it is raised.
         Raises: VersionConflict if the current version is not new.expected_version, or the site's search
         parameters are others than those its rows were made with.
         """

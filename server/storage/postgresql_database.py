@@ -43,6 +43,7 @@ SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET enable_sort = off;
+SET enable_incremental_sort = off;
 SET join_collapse_limit = 1;
 SET max_parallel_workers_per_gather = 0;
 SET jit = off;
@@ -223,7 +224,7 @@ class PostgresqlDatabase:
         link.execute(f"SAVEPOINT {name}")
         try:
             yield link
-            link.wait()  # what fails in here fails here
+            link.complete()  # what fails in here fails here
         except BaseException:
             with suppress(psycopg.Error, FhirError):
                 link.wait()

@@ -42,6 +42,9 @@ class PostgresqlDialect:
     def in_array(self, placeholder: str) -> str:
         return f"= ANY({placeholder})"
 
+    def each(self, placeholder: str) -> str:
+        return f"unnest({placeholder}) each(value)"
+
     def in_rows(self, select: str) -> str:
         return f"= ANY(ARRAY({select}))"
 

@@ -2,7 +2,8 @@
 
 A unit of work is BEGIN, some statements, COMMIT. Each is put on the wire without waiting for the one before;
 only a result that is asked for, or a commit that must be durable, costs a round trip. So BEGIN travels with the
-first statement, the index rows of a resource travel with COMMIT, and the end of a snapshot is not waited for.
+first statement, the index rows of all resources travel with COMMIT (`postgresql_kept`), and the end of a
+snapshot is not waited for.
 
 This is libpq as psycopg wraps it (`psycopg.pq`). psycopg's own cursors cost twice as much for a read and wait
 after every statement. Statements are prepared when first used.
@@ -15,8 +16,9 @@ import math
 import select
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -24,8 +26,10 @@ from psycopg import errors, pq
 from psycopg.adapt import Transformer
 
 from server.errors import FhirError
+from server.storage.database import Work
 from server.storage.dialect import Dialect
 from server.storage.postgresql_dialect import POSTGRESQL, numbered
+from server.storage.postgresql_kept import Kept, insertion
 from server.storage.postgresql_values import ARRAYS, Dumped, dump
 
 _PREPARED_MAXIMUM = 1_000  # a connection; each holds some tens of kB on the server
@@ -114,6 +118,7 @@ class Link:
         self._pending: deque[Answer | _Key | None] = deque()
         self._error: psycopg.Error | None = None
         self._outdated = False
+        self._kept = Kept()
         self._poll = select.poll()
         self._poll.register(self._wire.socket, select.POLLIN)
         self._poll_both = select.poll()
@@ -124,6 +129,7 @@ class Link:
 
     def execute(self, sql: str, parameters: Mapping[str, Any] = {}, /) -> Answer:
         """Send one statement; its answer is waited for when it is looked at, its error at the latest then."""
+        self._due(sql)
         text, names = numbered(sql)
         dumped = [dump(parameters[name]) for name in names]
         return self._send(text, dumped)
@@ -136,21 +142,47 @@ class Link:
                 self.wait()
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
-        """Insert rows of ints, floats or texts by one statement, a column as one array."""
-        if not rows:
-            return
-        dumped = [dump([row[n] for row in rows]) for n in range(len(columns))]
-        arrays = ", ".join(f"${n}::{ARRAYS[column[0]]}" for n, column in enumerate(dumped, 1))
-        text = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
-        self._send(text.encode(), dumped)
+        """Insert rows of ints, floats or texts."""
+        if rows:
+            self._kept.add_rows(table, tuple(columns), rows)
+
+    def add(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> Answer:
+        """Insert those rows that are not there yet, by one statement."""
+        dumped, unnest = _columns(rows)
+        self._due(f"INTO {table}")
+        names = ", ".join(columns)
+        text = f"INSERT INTO {table} ({names}) SELECT * FROM {unnest} ON CONFLICT DO NOTHING"
+        return self._send(text.encode(), dumped)
+
+    def change(
+        self, table: str, id: str, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[Any]], /
+    ) -> None:
+        """Give columns of the rows that have a key other values, by one statement in the order of the rows."""
+        if rows:
+            dumped, unnest = _columns(rows)
+            self._due(f"UPDATE {table}")
+            self._send(_change(table, id, tuple(key), tuple(columns), unnest), dumped)
 
     def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
-        """Insert a row; no statement is waited for anyway."""
-        self.execute(sql, parameters)
+        """Insert a row that nobody looks at yet."""
+        plain = insertion(sql)
+        if plain is None:
+            self.execute(sql, parameters)
+        else:
+            table, columns, names = plain
+            self._kept.add_rows(table, columns, ([parameters[name] for name in names],))
 
-    def work(self, work: Callable[[], None], /) -> None:
-        """Do it now: others write meanwhile."""
-        work()
+    def work(self, work: Work, key: Hashable = None, /) -> None:
+        """Keep the work until the next statement, to be done beside the other work that waits."""
+        if self._kept.is_due(key):
+            self._before("")
+        self._kept.add_work(work, key)
+
+    def complete(self) -> None:
+        """Do and write all that was kept back, and wait for it. Raises: what that raises, and as `wait`."""
+        if self._kept:
+            self._before("")
+        self.wait()
 
     def named(self, sql: str, parameters: Mapping[str, Any] = {}, /) -> list[Mapping[str, Any]]:
         """All rows of one statement, by column name."""
@@ -194,6 +226,7 @@ class Link:
 
     def abandon(self) -> None:
         """Roll back whatever is open; errors of it are of no interest."""
+        self._kept.forget()
         with suppress(psycopg.Error, FhirError):
             self.wait()
         with suppress(psycopg.Error, FhirError):
@@ -221,7 +254,8 @@ class Link:
         )
 
     def close(self) -> None:
-        """What was not answered never will be."""
+        """What was not answered never will be, nor what was not sent."""
+        self._kept.forget()
         self._pending.clear()
         self._connection.close()
 
@@ -250,6 +284,31 @@ class Link:
                 # No transaction is left to fail as a whole: what follows would be kept, each by itself.
                 self.close()
             raise error
+
+    # -- what was kept back
+
+    def _due(self, sql: str) -> None:
+        """Before a statement: `_before`, where anything was kept back."""
+        if self._kept and not self._kept.running:
+            self._before(sql)
+
+    def _before(self, sql: str) -> None:
+        """Do the work, and write the rows that a statement could miss."""
+        kept = self._kept
+        if sql.startswith("ROLLBACK"):
+            kept.forget()
+            return
+        if kept.has_work:  # it may look for them
+            self._write()
+        kept.run(self._write)
+        self._write(sql)
+
+    def _write(self, sql: str = "") -> None:
+        """Insert kept rows, a table by one statement."""
+        for table, columns, rows in self._kept.take_rows(sql):
+            dumped, unnest = _columns(rows)
+            text = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM {unnest}"
+            self._send(text.encode(), dumped)
 
     # -- the wire
 
@@ -347,8 +406,34 @@ class _Plainly:
         self._link = link
 
     def __enter__(self) -> None:
-        self._link.wait()
+        self._link.complete()
         self._link._wire.exit_pipeline_mode()
 
     def __exit__(self, *_: object) -> None:
         self._link._wire.enter_pipeline_mode()
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> tuple[list[Dumped], str]:
+    """Rows as parameters, a column as one array, and the SQL that makes rows of them."""
+    dumped = [dump(list(values)) for values in zip(*rows, strict=True)]
+    arrays = ", ".join(f"${n}::{ARRAYS[column[0]]}" for n, column in enumerate(dumped, 1))
+    return dumped, f"unnest({arrays})"
+
+
+@lru_cache(maxsize=64)
+def _change(table: str, id: str, key: tuple[str, ...], columns: tuple[str, ...], unnest: str) -> bytes:
+    """The statement of `Link.change`.
+
+    Made for an empty table it must do for a full one. With a plain join the planner would then go through the
+    whole table in the order of an index. So rows are looked up by their key, one given row after the other, and
+    changed by their id, with a condition that is none to join by.
+    """
+    given = f"{unnest} given({', '.join((*key, *columns))})"
+    same = " AND ".join(f"{column} = given.{column}" for column in key)
+    found = f"CROSS JOIN LATERAL (SELECT {id} FROM {table} WHERE {same} OFFSET 0) found"
+    still = " AND ".join(f"old.{column} IS NOT DISTINCT FROM new.{column}" for column in key)
+    return (
+        f"UPDATE {table} old SET {', '.join(f'{column} = new.{column}' for column in columns)}"
+        f" FROM (SELECT given.*, found.{id} FROM {given} {found} OFFSET 0) new"
+        f" WHERE old.{id} = ANY(ARRAY[new.{id}]) AND {still}"
+    ).encode()

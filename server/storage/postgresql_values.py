@@ -30,7 +30,10 @@ _DUMPS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
 
 
 def dump(value: Any) -> Dumped:
-    """A whole number, fraction, text, bytes, None, or a list of one of the first three. Raises: TypeError."""
+    """A whole number, fraction, text, bytes, None, or a list of one of the first three with None among them.
+
+    Raises: TypeError.
+    """
     if value is None:
         return 0, None, 1
     if type(value) is list:
@@ -45,11 +48,15 @@ def dump(value: Any) -> Dumped:
 
 def _array(values: Sequence[Any]) -> Dumped:
     first = values[0] if values else 0
+    if first is None:
+        first = next((value for value in values if value is not None), 0)
     if isinstance(first, str):
         return _TEXTS, _text("{" + ",".join(map(_quoted, values)) + "}"), 0
     kind = _DOUBLES if isinstance(first, float) else _BIGINTS
-    return kind, ("{" + ",".join(map(repr, values)) + "}").encode(), 0
+    return kind, ("{" + repr(values)[1:-1].replace("None", "NULL") + "}").encode(), 0
 
 
-def _quoted(value: str) -> str:
+def _quoted(value: str | None) -> str:
+    if value is None:
+        return "NULL"
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

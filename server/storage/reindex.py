@@ -16,7 +16,7 @@ from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchQuery
 from server.fhir.search_rows import asks_new_rows
 from server.storage.database import Connection, Database, Row
-from server.storage.index_tables import write_relations, write_tokens, write_values
+from server.storage.index_tables import stored_rows, stored_sql, write_tokens, write_values
 
 # What index rows before schema 5 lack: composites, quantities in base units, the date by which a task is due.
 SCHEMA_5 = "schema-5"
@@ -33,6 +33,8 @@ _MOVE = """
 UPDATE reindex SET position = :position WHERE what = :what AND position = :before
 AND (SELECT epoch FROM custom_parameter_set WHERE "only" = 1) = :epoch"""
 _HOLD = "SELECT version, tokens, main_date FROM resource WHERE rid = :rid"
+
+_STANDING = stored_sql(":rid", relations=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,8 @@ def _replace(connection: Connection, rid: int, version: int, index: IndexRows) -
     current: Any = connection.execute(f"{_HOLD} {connection.dialect.for_update}", {"rid": rid}).fetchone()
     if current is None or current[0] != version:
         return
-    write_values(connection, rid, index, new=False)
-    write_relations(connection, rid, index, new=False)
+    standing = connection.execute(_STANDING, {"rid": rid}).fetchall()
+    write_values(connection, rid, index, stored_rows(standing))
     present = connection.dialect.unpack(current[1])
     if present != index.tokens or current[2] != index.main_date:  # the row holds the body: it is not moved idly
         write_tokens(connection, rid, index.tokens, present)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,12 +12,13 @@ from server.fhir.index_rows import IndexRows
 from server.fhir.visibility import Visibility
 from server.storage.custom_parameters import OF_NOW
 from server.storage.database import Connection
-from server.storage.dialect import Parameters
+from server.storage.dialect import Dialect, Parameters
 from server.storage.index_tables import (
+    NO_ROWS,
     compartment_hashes,
-    remove_relations,
+    stored_rows,
+    stored_sql,
     write_compartments,
-    write_relations,
     write_tokens,
     write_values,
 )
@@ -45,20 +46,24 @@ WHERE rid = :rid
 """
 _UPDATE = f"{_DELETE} AND {OF_NOW}"
 _CURRENT = """
-SELECT rid, type, id, version, settled_version, patient, body, tokens FROM resource WHERE self_hash = :self"""
-_COMPARTMENTS = """
-SELECT c.patient FROM compartment c JOIN resource r ON r.rid = c.rid WHERE r.self_hash = :self"""
+SELECT rid, type, id, version, settled_version, patient, tokens FROM resource WHERE self_hash = :self"""
+_STANDING = {
+    relations: "WITH own AS (SELECT rid FROM resource WHERE self_hash = :self) "
+    + stored_sql("(SELECT rid FROM own)", relations=relations)
+    for relations in (False, True)
+}
 _NEW_VERSION = """
-INSERT INTO version (rid, version, type, updated, method, patient, body)
-VALUES (:rid, :version, :type, :updated, :method, :patient, NULL)
+INSERT INTO version (rid, version, type, updated, method, patient)
+VALUES (:rid, :version, :type, :updated, :method, :patient)
 """
-_KEEP_BODY = "UPDATE version SET body = :body WHERE rid = :rid AND version = :version"
+_KEEP_BODY = """
+UPDATE version SET body = (SELECT r.body FROM resource r WHERE r.rid = :rid)
+WHERE rid = :rid AND version = :version"""
 
 _READ = """
 SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted FROM resource r
 WHERE r.self_hash = :self AND r.type = :type AND r.id = :id"""
-_SEVERAL = """
-SELECT r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted FROM resource r WHERE r.self_hash"""
+_COLUMNS = "r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted"
 _VREAD = """
 SELECT r.type, r.id, v.version, v.updated, coalesce(v.body, r.body), v.method, v.method = 'DELETE'
 FROM resource r JOIN version v ON v.rid = r.rid
@@ -115,27 +120,34 @@ def hold(connection: Connection, resource_type: str, id: str) -> None:
         connection.execute(f"SELECT 1 FROM resource WHERE self_hash = :self {lock}", {"self": self_hash})
 
 
+def held_sql(dialect: Dialect) -> str:
+    """Looks up and locks one resource of `:hashes` after the other: to sort them, PostgreSQL would read all
+    that there are."""
+    resource = dialect.follow("resource", "r", "r.self_hash = each.value")
+    return f"SELECT {_COLUMNS} FROM {dialect.each(':hashes')} {resource} {dialect.for_update}"
+
+
 def held(
     connection: Connection, identities: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], StoredVersion | None]:
     """The current versions of resources (type, id), None for what is not there; nobody else writes them until
     this transaction ends. Taken hold of in the order of their identities, as `hold` is called for several."""
-    found: dict[tuple[str, str], StoredVersion | None] = dict.fromkeys(identities)
+    found: dict[tuple[str, str], StoredVersion | None] = dict.fromkeys(sorted(identities))
     if not found:
         return found
-    hashes = {reference_hash(f"{resource_type}/{id}") for resource_type, id in found}
-    parameters = Parameters(connection.dialect)
-    sql = f"{_SEVERAL} {parameters.among(sorted(hashes))} ORDER BY r.type, r.id {connection.dialect.for_update}"
-    for row in connection.execute(sql, parameters.values).fetchall():
+    hashes = [reference_hash(f"{resource_type}/{id}") for resource_type, id in found]
+    values = {"hashes": connection.dialect.array(hashes)}
+    for row in connection.execute(held_sql(connection.dialect), values).fetchall():
         if row[:2] in found:
             found[row[:2]] = stored_version(row)
     return found
 
 
-def put(connection: Connection, new: NewVersion) -> None:
+def put(connection: Connection, new: NewVersion, *, is_held: bool = False) -> None:
     """Write a version with its history row, the difference of its index rows and its outbox row.
 
-    A new resource is made ready here and may be written later (`Connection.work`); then it is raised there.
+    It is made ready here and written with the others of its transaction (`Connection.work`); then it is raised.
+    is_held: the resource is held by this transaction.
     Raises: VersionConflict if the current version is not new.expected_version, or the site's search parameters
     are not those that its rows were made with any more; FhirError conflict if the hash of its identity is taken
     by another resource (at 64 bits: never by chance).
@@ -158,11 +170,8 @@ def put(connection: Connection, new: NewVersion) -> None:
         "tokens": connection.dialect.pack(index.tokens),
         "epoch": index.epoch,
     }
-    compartments = compartment_hashes(index)
-    if new.expected_version:
-        _replace(connection, new, index, compartments, values)
-    else:
-        connection.work(partial(_create, connection, new, index, compartments, values))
+    write = partial(_replace, is_held=is_held) if new.expected_version else _create
+    connection.work(partial(write, connection, new, index, compartment_hashes(index), values), self_hash)
 
 
 def _create(
@@ -171,16 +180,17 @@ def _create(
     index: IndexRows,
     compartments: frozenset[int],
     values: dict[str, Any],
-) -> None:
+) -> Iterator[None]:
     """Write the first version of a resource. values: its row's, to which the rid is added."""
-    created = connection.execute(_INSERT, values).fetchall()
+    answer = connection.execute(_INSERT, values)
+    yield
+    created = answer.fetchall()
     if not created:
-        _expected(new, _ask_current(connection, {"self": values["self_hash"]}).fetchone())
+        _expected(new, connection.execute(_CURRENT, {"self": values["self_hash"]}).fetchone())
         raise VersionConflict
     rid = values["rid"] = created[0][0]
     write_tokens(connection, rid, index.tokens, frozenset())
-    write_values(connection, rid, index, new=True)
-    write_relations(connection, rid, index, new=True)
+    write_values(connection, rid, index, NO_ROWS)
     write_compartments(connection, rid, new.resource_type, compartments, frozenset())
     _note(connection, values)
 
@@ -191,43 +201,41 @@ def _replace(
     index: IndexRows,
     compartments: frozenset[int],
     values: dict[str, Any],
-) -> None:
+    *,
+    is_held: bool,
+) -> Iterator[None]:
     """Write the next version of a resource. values: its row's, to which the rid is added."""
-    # Both are asked before one is answered: that is one way to the database and back.
+    deletion = new.method == "DELETE"
     which = {"self": values["self_hash"]}
-    asked, within = _ask_current(connection, which), connection.execute(_COMPARTMENTS, which)
-    current = _expected(new, asked.fetchone())
-    rid = values["rid"] = current[0]
-    before = frozenset(row[0] for row in within.fetchall())
-    if new.method == "DELETE":
-        compartments, values["patient"] = before, current[5]
-    if compartments == before:
-        values["settled_version"] = current[4]
-    connection.execute(_KEEP_BODY, {"body": current[6], "rid": rid, "version": current[3]})
-    # A deletion has no rows, whatever they would be made with. Whether it was done is looked at when it is
-    # known.
-    done = connection.execute(_DELETE if new.method == "DELETE" else _UPDATE, values)
-    write_tokens(connection, rid, index.tokens, connection.dialect.unpack(current[7]))
-    write_values(connection, rid, index, new=False)
-    if new.method == "DELETE":
-        remove_relations(connection, rid)
-    else:
-        write_relations(connection, rid, index, new=False)
-    write_compartments(connection, rid, new.resource_type, compartments, before)
+    if not is_held:
+        hold(connection, new.resource_type, new.id)
+    # Statements of their own behind the one that holds: they see what the last writer has left.
+    asked = connection.execute(_CURRENT, which)
+    standing = connection.execute(_STANDING[deletion or index.relations is not None], which)
+    yield
+    rid, _, _, version, settled_version, patient, tokens = _expected(new, asked.fetchone())
+    before = stored_rows(standing.fetchall())
+    values["rid"] = rid
+    if deletion:
+        compartments, values["patient"] = before.compartments, patient
+    if compartments == before.compartments:
+        values["settled_version"] = settled_version
+    connection.execute(_KEEP_BODY, {"rid": rid, "version": version})
+    # A deletion has no rows, whatever they would be made with.
+    done = connection.execute(_DELETE if deletion else _UPDATE, values)
+    write_tokens(connection, rid, index.tokens, connection.dialect.unpack(tokens))
+    write_values(connection, rid, index, before)
+    write_compartments(connection, rid, new.resource_type, compartments, before.compartments)
+    _note(connection, values)
+    yield
     if not done.rowcount:
         raise VersionConflict
-    _note(connection, values)
 
 
 def _note(connection: Connection, values: dict[str, Any]) -> None:
     """Add the version to the history and to what happened."""
     connection.later(_NEW_VERSION, values)
     add_event(connection, values)
-
-
-def _ask_current(connection: Connection, which: dict[str, Any]) -> Any:
-    """Ask for the row of the version that is to be replaced, held until the transaction ends."""
-    return connection.execute(f"{_CURRENT} {connection.dialect.for_update}", which)
 
 
 def _expected(new: NewVersion, row: tuple[Any, ...] | None) -> tuple[Any, ...]:

@@ -9,17 +9,14 @@ in a statement finds its rows there.
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from server.storage.database import Row
+from server.storage.database import Row, Work
 from server.storage.dialect import SQLITE, Dialect
-
-_TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)")
-_LIST = re.compile(r"\bFROM\s+\w+(?:\s+(?:AS\s+)?\w+)?\s*,")  # FROM a, b
+from server.storage.statement_tables import tables_of
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -30,7 +27,7 @@ class SqliteConnection(sqlite3.Connection):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._wait: Callable[[], None] | None = None  # of a write transaction that has not begun
-        self._work: list[Callable[[], None]] = []
+        self._work: list[Work] = []
         self._waiting: dict[str, list[Any]] = {}  # INSERT -> rows
         self._tables: set[str] = set()
 
@@ -74,16 +71,28 @@ class SqliteConnection(sqlite3.Connection):
         """Insert the index rows of a resource."""
         self._keep(_insertion(table, tuple(columns)), table, rows)
 
+    def add(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> sqlite3.Cursor:
+        """Insert those rows that are not there yet."""
+        return self.executemany(f"{_insertion(table, tuple(columns))} ON CONFLICT DO NOTHING", rows)
+
+    def change(
+        self, table: str, id: str, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[Any]], /
+    ) -> None:
+        """Give columns of the rows that have a key other values."""
+        values = ", ".join(f"{column} = ?{n}" for n, column in enumerate(columns, len(key) + 1))
+        same = " AND ".join(f"{column} = ?{n}" for n, column in enumerate(key, 1))
+        self.executemany(f"UPDATE {table} SET {values} WHERE {same}", rows)
+
     def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
         """Insert a row that nobody looks at yet."""
-        self._keep(sql, next(iter(_tables_of(sql))), (parameters,))
+        self._keep(sql, next(iter(tables_of(sql))), (parameters,))
 
-    def work(self, work: Callable[[], None], /) -> None:
+    def work(self, work: Work, key: Hashable = None, /) -> None:
         """Keep the work until the next statement."""
         if self._wait or self.in_transaction:
             self._work.append(work)
         else:
-            work()
+            _do(work)
 
     def lock(self, name: str, /) -> None:
         """Nothing: a writer is alone from its first statement."""
@@ -120,11 +129,11 @@ class SqliteConnection(sqlite3.Connection):
             kept, self._work = self._work, []
             try:
                 for work in kept:
-                    work()
+                    _do(work)
             except BaseException:
                 self._work = kept  # whoever goes on meets the same again: such a transaction never commits
                 raise
-        named = _tables_of(sql)
+        named = tables_of(sql)
         if named and named.isdisjoint(self._tables):
             return
         waiting, self._waiting, self._tables = self._waiting, {}, set()
@@ -139,7 +148,7 @@ def _insertion(table: str, columns: tuple[str, ...]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
-@lru_cache(maxsize=1024)
-def _tables_of(sql: str) -> frozenset[str]:
-    """The tables that a statement names; empty where that is not certain (and for COMMIT and SAVEPOINT)."""
-    return frozenset() if _LIST.search(sql) else frozenset(_TABLE.findall(sql))
+def _do(work: Work) -> None:
+    """All its steps: answers are there at once."""
+    for _ in work() or ():
+        pass

@@ -132,6 +132,7 @@ def test_a_deadlock_ends_in_a_conflict_that_can_be_tried_again(chart: Any) -> No
 def test_two_who_create_the_same_id_do_not_both(chart: Any) -> None:
     with chart.store.writing() as writer:
         writer.put(chart.version(PATIENT, 0, chart.now))
+        assert writer.read("Patient", "a", EVERYTHING) is not None  # what is made ready is written by now
         outcomes = []
 
         def second() -> None:

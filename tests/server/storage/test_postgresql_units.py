@@ -21,6 +21,7 @@ from server.errors import FhirError
 from server.fhir.visibility import EVERYTHING
 from server.storage import open_store, postgresql_database
 from server.storage.postgresql_link import Link
+from server.storage.resources import held_sql
 
 pytestmark = pytest.mark.postgresql("it is about its connections")
 PATIENT = {"resourceType": "Patient", "id": "a"}
@@ -243,6 +244,22 @@ def test_a_failure_nobody_looked_at_is_not_hidden_by_a_part_that_works(database:
             with suppress(psycopg.Error, FhirError), database.writing() as inner:
                 inner.execute("INSERT INTO kept VALUES (2)")
     assert kept(database) == []
+
+
+def test_what_is_read_ahead_is_held_and_nothing_else(store: Any, chart: Any, other: psycopg.Connection) -> None:
+    chart.put(*({**PATIENT, "id": id} for id in "abcd"))
+    free = "SELECT id FROM resource ORDER BY id FOR UPDATE SKIP LOCKED"
+    with store.writing() as writer:
+        writer.read_ahead([("Patient", "c"), ("Patient", "none"), ("Patient", "a")])
+        assert writer.read("Patient", "none", EVERYTHING) is None
+        assert [writer.read("Patient", id, EVERYTHING).id for id in "ca"] == ["c", "a"]
+        assert other.execute(free).fetchall() == [("b",), ("d",)]
+    with store.database.reading() as connection:
+        asked = f"EXPLAIN {held_sql(connection.dialect).removesuffix('FOR UPDATE')}"
+        plan = "\n".join(row[0] for row in connection.execute(asked, {"hashes": [1, 2]}).fetchall())
+        assert "resource_self" in plan
+        assert "Sort" not in plan
+        assert "Seq Scan" not in plan
 
 
 @pytest.mark.parametrize("rows", [1, 600])

@@ -207,7 +207,10 @@ def _check_index(chart: Any, resource: dict[str, Any]) -> None:
         rows = connection.execute("SELECT hash FROM token WHERE rid = :rid", {"rid": rid}).fetchall()
         assert {row[0] for row in rows} == index.tokens == SQLITE.unpack(tokens)
         for table in TABLES:
-            stored = connection.execute(table.select, {"rid": rid}).fetchall()
+            columns = ", ".join(table.columns)
+            stored = connection.execute(
+                f"SELECT {columns} FROM {table.name} WHERE rid = :rid", {"rid": rid}
+            ).fetchall()
             assert sorted(stored) == sorted(table.rows(index)), table.name
         sql = "SELECT patient FROM compartment WHERE rid = :rid"
         compartments = connection.execute(sql, {"rid": rid}).fetchall()
