@@ -172,7 +172,7 @@ class Applier:
             for draft in prepared.changed:
                 _refuse_twin(writer, draft)
             if prepared.request is not None:
-                perform(self._context, self._principal, prepared.request, prepared.ready)
+                perform(self._context, self._principal, prepared.request, prepared.ready, writer)
             self._remember(prepared.drafts, prepared.changed, prepared.ended)
             settle(prepared.applied)
         return prepared.applied

@@ -24,7 +24,7 @@ from server.hl7v2.apply import Applied, Applier, Event, Prepared
 from server.hl7v2.arrival import every_key
 from server.hl7v2.refusal import Refused
 from server.hl7v2.trace import trace
-from server.storage.hl7v2_traces import Hl7v2Traces
+from server.storage.hl7v2_traces import Hl7v2Traces, packed
 from server.storage.hl7v2_work import Claimed, Hl7v2Work, LeaseLost, Received
 from server.storage.interface import Store, VersionConflict
 
@@ -51,13 +51,15 @@ class Retry(Protocol):
 @dataclass(slots=True)
 class _Ready:
     """A message that can be applied. received: None where it is there no more. error: why it cannot be mapped,
-    told in its turn. prepared: what it is to write, where that was made ready before its turn."""
+    told in its turn. prepared: what it is to write, where that was made ready before its turn; trace: its own.
+    """
 
     message: Claimed
     received: Received | None = None
     mapped: Mapped | None = None
     error: Exception | None = None
     prepared: Prepared | None = None
+    trace: bytes = b""
 
     @property
     def joins(self) -> bool:
@@ -142,6 +144,7 @@ class Work:
             if one.mapped is not None and one.mapped.refused is None and keys.isdisjoint(one.message.keys):
                 with suppress(Exception):  # it meets it again in its turn
                     one.prepared = self.applier.prepare(one.event, one.mapped)
+                    one.trace = packed(trace(one.mapped, one.prepared.applied.outcomes))
             keys |= one.message.keys
 
     def _transaction(self, group: Sequence[_Ready]) -> AbstractContextManager[object]:
@@ -208,7 +211,9 @@ class Work:
         message = ready.message
 
         def settle(applied: Applied) -> None:
-            self.traces.put(message.id, mapped.version, trace(mapped, applied.outcomes))
+            as_prepared = ready.prepared is not None and applied is ready.prepared.applied
+            kept = ready.trace if as_prepared else packed(trace(mapped, applied.outcomes))
+            self.traces.put(message.id, mapped.version, kept)
             self.messages.applied(message, self.clock(), version=mapped.version, result=applied.written)
 
         def progress() -> None:
@@ -223,7 +228,7 @@ class Work:
         try:
             with self.store.writing():
                 if mapped is not None:
-                    self.traces.put(message.id, version, trace(mapped))
+                    self.traces.put(message.id, version, packed(trace(mapped)))
                 self.messages.gave_up(message, state, error[:_ERROR_LENGTH], self.clock(), version=version)
         except LeaseLost:
             return False

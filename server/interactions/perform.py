@@ -58,14 +58,21 @@ _ATTEMPTS = 5  # of a write that others overtake
 
 
 def perform(
-    context: Context, principal: Principal, request: InteractionRequest, ready: Sequence[Entry] = ()
+    context: Context,
+    principal: Principal,
+    request: InteractionRequest,
+    ready: Sequence[Entry] = (),
+    within: Writer | None = None,
 ) -> InteractionResponse:
     """Do one interaction for a principal.
 
     ready: the entries of a transaction, where they were made ready before (`transaction.made_ready`).
+    within: an open write transaction that a transaction becomes a part of; what is raised has to end it.
     Raises: FhirError for everything that cannot be done; nothing is written then.
     """
     try:
+        if within is not None:
+            return _perform(context, principal, request, ready, within)
         return _tried(context, principal, request, ready)
     except VersionConflict:
         error = FhirError("conflict", "the resource was changed at the same moment; read it and try again")
@@ -92,7 +99,11 @@ def _tried(
 
 
 def _perform(
-    context: Context, principal: Principal, request: InteractionRequest, ready: Sequence[Entry]
+    context: Context,
+    principal: Principal,
+    request: InteractionRequest,
+    ready: Sequence[Entry],
+    within: Writer | None = None,
 ) -> InteractionResponse:
     interaction = request.interaction
     if interaction == "capabilities":
@@ -107,6 +118,7 @@ def _perform(
             open_call=lambda writer, entry: _call(context, principal, writer, entry),
             run=lambda writer, entry: _run_within(context, principal, writer, entry),
             ready=ready,
+            within=within,
         )
     if interaction in WRITING:
         for asked in needed(request):  # before anything is said about the content

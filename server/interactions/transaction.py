@@ -13,6 +13,7 @@ Sources: hl7.org/fhir/R4/http.html#trules, #ccreate, #cond-update
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -45,16 +46,21 @@ def made_ready(context: Context, request: InteractionRequest) -> tuple[Entry, ..
 
 
 def transaction(
-    context: Context, request: InteractionRequest, open_call: Open, run: Run, ready: Sequence[Entry] = ()
+    context: Context,
+    request: InteractionRequest,
+    open_call: Open,
+    run: Run,
+    ready: Sequence[Entry] = (),
+    within: Writer | None = None,
 ) -> InteractionResponse:
     """A transaction-response whose rows stand in the order of the entries.
 
-    ready: the entries, where they were made ready before.
+    ready: the entries, where they were made ready before. within: the open transaction that it is a part of.
     Raises: FhirError of the first entry that cannot be done, its expressions starting with
     `Bundle.entry[position]`; nothing is kept then.
     """
     entries, searches = ([*ready], False) if ready else _read(context, request)
-    with context.store.writing() as writer:
+    with context.store.writing() if within is None else nullcontext(within) as writer:
         work = _Work(context, writer, open_call, run)
         if searches:
             work.claim(entries)

@@ -14,20 +14,25 @@ ON CONFLICT (message, mapping_version) DO UPDATE SET body = excluded.body"""
 _LEVEL = 1  # traces are long and alike: the quickest level leaves a tenth of them
 
 
+def packed(text: bytes) -> bytes:
+    """A trace as it is kept."""
+    return zlib.compress(text, _LEVEL)
+
+
 class Hl7v2Traces:
     """The table of traces; its calls join a surrounding `writing()` of the thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, message: int, version: str, text: bytes) -> None:
-        """Keep the trace of a message, instead of an earlier one of the same version."""
-        values = {"message": message, "version": version, "body": zlib.compress(text, _LEVEL)}
+    def put(self, message: int, version: str, body: bytes) -> None:
+        """Keep the trace of a message (`packed`), instead of an earlier one of the same version."""
+        values = {"message": message, "version": version, "body": body}
         with self._database.joining() as connection:
             connection.work(partial(_put, connection, values), (message, version))
 
     def get(self, message: int, version: str) -> bytes | None:
-        """The trace of a message by a version of the maps."""
+        """The text of the trace of a message by a version of the maps."""
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT body FROM hl7v2_trace WHERE message = :message AND mapping_version = :version",

@@ -17,6 +17,7 @@ from server.hl7v2.drafts import Outcome
 from server.hl7v2.trace import trace
 from server.storage.hl7v2_log import NewMessage
 from server.storage.hl7v2_messages import MessageQuery
+from server.storage.hl7v2_traces import packed
 
 RAW = (
     b"MSH|^~\\&|ADT|HOSP|BATON|SITE|20260301080000||ADT^A08^ADT_A01|C1|P|2.5.1\r"
@@ -44,7 +45,7 @@ def message(store: Any, clock: Any) -> int:
     )
     finding = Finding("code-unknown", "PID[1]-8[1].1.1", "a code that no table has")
     mapped = Mapped("", 0, steps=(step,), findings=(finding,), unread=("ZZ1[1]-1[1].1.1",))
-    store.hl7v2_traces.put(kept.id, "", trace(mapped, [Outcome("patient", "created", "Patient/p1")]))
+    store.hl7v2_traces.put(kept.id, "", packed(trace(mapped, [Outcome("patient", "created", "Patient/p1")])))
     return int(kept.id)
 
 

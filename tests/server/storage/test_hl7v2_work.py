@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from server.storage.hl7v2_log import NewMessage
+from server.storage.hl7v2_traces import packed
 from server.storage.hl7v2_work import Claimed, Hl7v2Work, LeaseLost
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -75,11 +76,11 @@ def test_an_end_that_comes_too_late_undoes_what_it_is_written_with(
     late = NOW + 2 * LEASE
     again = next(one for one in claim(work, late) if one.id == first.id)
     with pytest.raises(LeaseLost), store.writing():
-        store.hl7v2_traces.put(first.id, "v1", b"late")
+        store.hl7v2_traces.put(first.id, "v1", packed(b"late"))
         work.applied(first, late, version="v1", result=["Patient/a/_history/1"])
     assert store.hl7v2_traces.get(first.id, "v1") is None
     with store.writing():
-        store.hl7v2_traces.put(again.id, "v1", b"in time")
+        store.hl7v2_traces.put(again.id, "v1", packed(b"in time"))
         work.applied(again, late, version="v1", result=["Patient/a/_history/1"])
     assert store.hl7v2_traces.get(first.id, "v1") == b"in time"
     with store.database.reading() as connection:
