@@ -21,9 +21,8 @@ from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.errors import FhirError
 from server.fhir.compartments import in_patient_compartment
-from server.fhir.visibility import EVERYTHING
 from server.hl7v2.drafts import Draft, Drafts, Outcome, numbered
-from server.hl7v2.finding import Finder, identifier_query
+from server.hl7v2.finding import Finder, identifier_query, identifier_token
 from server.hl7v2.joining import Json
 from server.hl7v2.merging import Ended, merge, moved, pointed
 from server.hl7v2.provenance import Origin, provenance
@@ -169,13 +168,28 @@ class Applier:
 
     def _write(self, prepared: Prepared, settle: Settle) -> Applied:
         with self._context.store.writing() as writer:
-            for draft in prepared.changed:
-                _refuse_twin(writer, draft)
+            self._refuse_twins(writer, prepared.changed)
             if prepared.request is not None:
                 perform(self._context, self._principal, prepared.request, prepared.ready, writer)
             self._remember(prepared.drafts, prepared.changed, prepared.ended)
             settle(prepared.applied)
         return prepared.applied
+
+    def _refuse_twins(self, writer: Writer, changed: Iterable[Draft]) -> None:
+        """Nobody has made a Patient that is about to be made, since it was looked for: as a conditional create
+        has it, the claims first and then the search. Raises: VersionConflict."""
+        identities = [
+            identity
+            for draft in changed
+            if draft.resource_type == "Patient" and not draft.current.version and draft.asked is not None
+            for identity in draft.asked.identities
+        ]
+        queries = [identifier_query("Patient", identity) for identity in identities]
+        for key in sorted(claim_key(query) for query in queries if query is not None):
+            writer.claim(key)
+        tokens = [identifier_token("Patient", identity) for identity in identities]
+        if self._identities.with_tokens({token for token in tokens if token is not None}, 1):
+            raise VersionConflict
 
     def _remember(self, drafts: Drafts, changed: Sequence[Draft], ended: Iterable[Ended]) -> None:
         """What the identities mean from now on, and of what moment what they mean is."""
@@ -238,19 +252,3 @@ def _follow(drafts: Drafts, ended: Ended) -> None:
             following = pointed(draft.content, ended)
             if following is not draft.content:
                 draft.said = following
-
-
-def _refuse_twin(writer: Writer, draft: Draft) -> None:
-    """Nobody has made the Patient that is about to be made, since it was looked for: as a conditional create
-    has it, the claim first and then the search. Raises: VersionConflict."""
-    if draft.resource_type != "Patient" or draft.current.version or draft.asked is None:
-        return
-    queries = [
-        query
-        for identity in draft.asked.identities
-        if (query := identifier_query("Patient", identity)) is not None
-    ]
-    for query in sorted(queries, key=claim_key):
-        writer.claim(claim_key(query))
-        if writer.search(query, EVERYTHING).matches:
-            raise VersionConflict
