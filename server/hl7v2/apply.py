@@ -188,7 +188,8 @@ class Applier:
         for key in sorted(claim_key(query) for query in queries if query is not None):
             writer.claim(key)
         tokens = [identifier_token("Patient", identity) for identity in identities]
-        if self._identities.with_tokens({token for token in tokens if token is not None}, 1):
+        _, found = self._identities.stored((), {token for token in tokens if token is not None}, 1)
+        if found:
             raise VersionConflict
 
     def _remember(self, drafts: Drafts, changed: Sequence[Draft], ended: Iterable[Ended]) -> None:

@@ -64,8 +64,6 @@ class Finder:
         self._reader, self._identities = reader, identities
         self._hashes = {intent.key: hashes_of(intent) for intent in intents}
         self._known = identities.find({hash for hashes in self._hashes.values() for hash in hashes})
-        stored = identities.resources({f"{known.resource_type}/{known.id}" for known in self._known.values()})
-        self._read = {reference: Current(version) for reference, version in stored.items()}
         self._having: dict[int, list[str]] = {}
         asked = {
             token
@@ -74,7 +72,10 @@ class Finder:
             for identity in intent.identities
             if (token := identifier_token(_type(intent), identity)) is not None
         }
-        for token, version in identities.with_tokens(asked, _MATCHES):
+        references = {f"{known.resource_type}/{known.id}" for known in self._known.values()}
+        stored, having = identities.stored(references, asked, _MATCHES)
+        self._read = {reference: Current(version) for reference, version in stored.items()}
+        for token, version in having:
             reference = f"{version.resource_type}/{version.id}"
             self._read.setdefault(reference, Current(version))
             self._having.setdefault(token, []).append(version.id)

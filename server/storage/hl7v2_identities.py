@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from server.fhir.hashing import hash64, reference_hash
 from server.storage.database import Connection, Database
-from server.storage.dialect import Parameters
+from server.storage.dialect import Dialect, Parameters
 from server.storage.interface import StoredVersion, VersionConflict
 from server.storage.resources import stored_version
 
@@ -64,33 +65,20 @@ class Hl7v2Identities:
             ).fetchone()
         return None if row[0] is None else Known(resource_type, id, int(row[0]), int(row[1]))
 
-    def resources(self, references: Collection[str]) -> dict[str, StoredVersion]:
-        """The current versions of resources, by Type/id; deletions are among them."""
-        if not references:
-            return {}
+    def stored(
+        self, references: Collection[str], tokens: Collection[int], most: int
+    ) -> tuple[dict[str, StoredVersion], list[tuple[int, StoredVersion]]]:
+        """What is stored: current versions by Type/id, deletions among them; and resources that have any of the
+        tokens of the search index, each with the token, `most` in all.
+        """
         by_hash = {reference_hash(reference): reference for reference in references}
-        with self._database.reading() as connection:
-            dialect = connection.dialect
-            rows = connection.execute(
-                f"SELECT {_VERSION} FROM resource r WHERE r.self_hash {dialect.in_array(':hashes')}",
-                {"hashes": dialect.array(sorted(by_hash))},
-            ).fetchall()
-        found = (stored_version(row) for row in rows)
-        return {reference: version for version in found if (reference := _reference(version)) in references}
-
-    def with_tokens(self, tokens: Collection[int], most: int) -> list[tuple[int, StoredVersion]]:
-        """Resources that have any of the tokens of the search index, each with the token, `most` in all."""
-        if not tokens:
-            return []
-        with self._database.reading() as connection:
-            parameters = Parameters(connection.dialect)
-            resource = connection.dialect.follow("resource", "r", "r.rid = t.rid")
-            which = f"t.hash {connection.dialect.in_array(':tokens')} AND r.deleted = 0"
-            sql = f"SELECT {_VERSION}, t.hash FROM token t {resource} WHERE {which}"
-            limit = parameters.limit(most)
-            values = {"tokens": connection.dialect.array(sorted(tokens))}
-            rows = connection.execute(f"{sql} LIMIT {limit}", parameters.values | values).fetchall()
-        return [(row[-1], stored_version(row[:-1])) for row in rows]
+        with self._database.reading() as connection:  # both are asked before one is answered
+            named = connection.execute(*_named(connection.dialect, sorted(by_hash))) if by_hash else None
+            having = connection.execute(*_having(connection.dialect, sorted(tokens), most)) if tokens else None
+            versions = [stored_version(row) for row in (named.fetchall() if named else ())]
+            others = [(row[-1], stored_version(row[:-1])) for row in (having.fetchall() if having else ())]
+        wanted = {_reference(version): version for version in versions}
+        return {reference: wanted[reference] for reference in references if reference in wanted}, others
 
     def remember(
         self,
@@ -135,6 +123,19 @@ def _hash(pair: tuple[int, Known]) -> int:
 
 def _key(known: Known) -> tuple[str, str]:
     return known.resource_type, known.id
+
+
+def _named(dialect: Dialect, hashes: list[int]) -> tuple[str, dict[str, Any]]:
+    sql = f"SELECT {_VERSION} FROM resource r WHERE r.self_hash {dialect.in_array(':hashes')}"
+    return sql, {"hashes": dialect.array(hashes)}
+
+
+def _having(dialect: Dialect, tokens: list[int], most: int) -> tuple[str, dict[str, Any]]:
+    parameters = Parameters(dialect)
+    resource = dialect.follow("resource", "r", "r.rid = t.rid")
+    which = f"t.hash {dialect.in_array(':tokens')} AND r.deleted = 0"
+    sql = f"SELECT {_VERSION}, t.hash FROM token t {resource} WHERE {which} LIMIT {parameters.limit(most)}"
+    return sql, parameters.values | {"tokens": dialect.array(tokens)}
 
 
 def _reference(version: StoredVersion) -> str:
