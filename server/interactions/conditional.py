@@ -52,7 +52,8 @@ def by_condition(handler: WritingHandler) -> WritingHandler:
 
     def handle(call: Call[Writer]) -> InteractionResponse:
         response = _led_by_condition(call, handler) if is_conditional(call.request) else handler(call)
-        return replace(response, detail=parameter_names(call.request.query, ()))
+        names = parameter_names(call.request.query, ())
+        return replace(response, detail=names) if names else response
 
     return handle
 

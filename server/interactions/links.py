@@ -83,7 +83,7 @@ def with_content(context: Context, entry: Entry, links: Mapping[str, str]) -> En
         request = prepared(context, request, body)
     except FhirError as error:
         raise at_entry(error, entry.position, "resource") from None
-    return replace(entry, request=request)
+    return Entry(entry.position, entry.full_url, entry.method, request)
 
 
 def _conditions(request: InteractionRequest) -> Iterator[str]:
