@@ -18,7 +18,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -26,11 +25,12 @@ from psycopg import errors, pq
 from psycopg.adapt import Transformer
 
 from server.errors import FhirError
+from server.storage import postgresql_many_rows
 from server.storage.database import Work
 from server.storage.dialect import Dialect
 from server.storage.postgresql_dialect import POSTGRESQL, numbered
 from server.storage.postgresql_kept import Kept, insertion
-from server.storage.postgresql_values import ARRAYS, Dumped, dump
+from server.storage.postgresql_values import Dumped, dump
 
 _PREPARED_MAXIMUM = 1_000  # a connection; each holds some tens of kB on the server
 _STREAM_ROWS = 1_000
@@ -148,20 +148,16 @@ class Link:
 
     def add(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> Answer:
         """Insert those rows that are not there yet, by one statement."""
-        dumped, unnest = _columns(rows)
         self._due(f"INTO {table}")
-        names = ", ".join(columns)
-        text = f"INSERT INTO {table} ({names}) SELECT * FROM {unnest} ON CONFLICT DO NOTHING"
-        return self._send(text.encode(), dumped)
+        return self._send(*postgresql_many_rows.add(table, columns, rows))
 
     def change(
         self, table: str, id: str, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[Any]], /
     ) -> None:
         """Give columns of the rows that have a key other values, by one statement in the order of the rows."""
         if rows:
-            dumped, unnest = _columns(rows)
             self._due(f"UPDATE {table}")
-            self._send(_change(table, id, tuple(key), tuple(columns), unnest), dumped)
+            self._send(*postgresql_many_rows.change(table, id, key, columns, rows))
 
     def later(self, sql: str, parameters: Mapping[str, Any], /) -> None:
         """Insert a row that nobody looks at yet."""
@@ -306,9 +302,7 @@ class Link:
     def _write(self, sql: str = "") -> None:
         """Insert kept rows, a table by one statement."""
         for table, columns, rows in self._kept.take_rows(sql):
-            dumped, unnest = _columns(rows)
-            text = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM {unnest}"
-            self._send(text.encode(), dumped)
+            self._send(*postgresql_many_rows.insert(table, columns, rows))
 
     # -- the wire
 
@@ -411,29 +405,3 @@ class _Plainly:
 
     def __exit__(self, *_: object) -> None:
         self._link._wire.enter_pipeline_mode()
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> tuple[list[Dumped], str]:
-    """Rows as parameters, a column as one array, and the SQL that makes rows of them."""
-    dumped = [dump(list(values)) for values in zip(*rows, strict=True)]
-    arrays = ", ".join(f"${n}::{ARRAYS[column[0]]}" for n, column in enumerate(dumped, 1))
-    return dumped, f"unnest({arrays})"
-
-
-@lru_cache(maxsize=64)
-def _change(table: str, id: str, key: tuple[str, ...], columns: tuple[str, ...], unnest: str) -> bytes:
-    """The statement of `Link.change`.
-
-    Made for an empty table it must do for a full one. With a plain join the planner would then go through the
-    whole table in the order of an index. So rows are looked up by their key, one given row after the other, and
-    changed by their id, with a condition that is none to join by.
-    """
-    given = f"{unnest} given({', '.join((*key, *columns))})"
-    same = " AND ".join(f"{column} = given.{column}" for column in key)
-    found = f"CROSS JOIN LATERAL (SELECT {id} FROM {table} WHERE {same} OFFSET 0) found"
-    still = " AND ".join(f"old.{column} IS NOT DISTINCT FROM new.{column}" for column in key)
-    return (
-        f"UPDATE {table} old SET {', '.join(f'{column} = new.{column}' for column in columns)}"
-        f" FROM (SELECT given.*, found.{id} FROM {given} {found} OFFSET 0) new"
-        f" WHERE old.{id} = ANY(ARRAY[new.{id}]) AND {still}"
-    ).encode()
