@@ -1,7 +1,7 @@
 """Bytes and structures that no sender should send: the listener goes on, each message ends in a known state.
 
 What could be stored is given to a worker, which applies it or says why not; that the program failed on it
-(`internal`) is no such reason.
+(`internal`) is no such reason. Whole messages among them are acknowledged and applied, every one.
 
 BATON_HL7V2_FUZZ: messages (2000). BATON_HL7V2_FUZZ_SEED: repeats an earlier run.
 """
@@ -28,6 +28,7 @@ MESSAGES = int(os.environ.get("BATON_HL7V2_FUZZ") or 2_000)
 SEED = int(os.environ.get("BATON_HL7V2_FUZZ_SEED") or random.SystemRandom().randrange(1_000_000))
 BACKLOG = 400  # messages on their way; a real sender would send again what an ended connection has not read
 DONE_SECONDS = 120 + MESSAGES * 0.1  # for a worker to do what was stored
+WHOLE = 100  # of so many messages one is whole
 GROWTH = 20_000_000  # bytes of memory between the first half and the end
 
 SEGMENTS = (
@@ -123,6 +124,12 @@ def drain(sender: Any) -> None:
             raise EOFError
 
 
+def whole(wire: Any, number: int) -> bytes:
+    """The admission of a patient of its own."""
+    data: bytes = wire.admit(f"whole-{number}", f"w{number}")
+    return data.replace(b"|V1^^^NORTH", b"|w%d^^^NORTH" % number)
+
+
 def finish(senders: list[Any]) -> None:
     """Say no more, and wait until everything was answered."""
     open_ones = [sender for sender in senders if sender is not None]
@@ -157,6 +164,10 @@ def test_whatever_comes_it_goes_on_and_says_what_became_of_it(
         if senders[place] is not None and chance.random() < 0.01:
             senders[place].close()  # without waiting for anything
             senders[place] = None
+        if number % WHOLE == 0:
+            sound = hl7v2_wire.Sender(process.port, timeout=60)
+            assert sound.send(whole(hl7v2_wire, number)).msa() == ("AA", f"whole-{number}")
+            sound.close()
         if number % BACKLOG == BACKLOG - 1:
             finish(senders)
         if number == MESSAGES // 2:
@@ -196,6 +207,8 @@ def test_whatever_comes_it_goes_on_and_says_what_became_of_it(
     states = told(process, "state")
     assert set(states) <= {"applied", "failed", "duplicate"}
     assert states["applied"] > MESSAGES * 0.005
+    kept = told(process, "state", where="control_id LIKE 'whole-%' AND mrn LIKE 'w%'")
+    assert kept == {"applied": len(range(0, MESSAGES, WHOLE))}
     reasons = told(process, "error", where="state = 'failed'")
     codes: Counter[str] = Counter()
     for reason, count in reasons.items():
