@@ -232,7 +232,7 @@ def _show(
         click.secho("\nHL7 v2 intake", bold=True)
         click.echo("\n".join(hl7v2_intake.table(taken)))
     if applied:
-        click.secho("\nHL7 v2 from the log into the store", bold=True)
+        click.secho("\nHL7 v2 from its sender into the store", bold=True)
         click.echo("\n".join(hl7v2_end_to_end.table(applied)))
     click.echo()
     for one in found:

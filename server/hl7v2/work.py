@@ -143,8 +143,9 @@ class Work:
         for one in group:
             if one.mapped is not None and one.mapped.refused is None and keys.isdisjoint(one.message.keys):
                 with suppress(Exception):  # it meets it again in its turn
-                    one.prepared = self.applier.prepare(one.event, one.mapped)
-                    one.trace = packed(trace(one.mapped, one.prepared.applied.outcomes))
+                    prepared = self.applier.prepare(one.event, one.mapped)
+                    one.trace = packed(trace(one.mapped, prepared.applied.outcomes))
+                    one.prepared = prepared  # last: without a trace it would not be whole
             keys |= one.message.keys
 
     def _transaction(self, group: Sequence[_Ready]) -> AbstractContextManager[object]:
