@@ -7,6 +7,7 @@ from flask import Blueprint, Response, g, make_response, redirect, request, url_
 from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.console.audit import lines
+from server.console.row_numbers import row_number
 from server.emergencies import (
     EmergencyAccess,
     EmergencyAccesses,
@@ -31,8 +32,8 @@ def add_emergency_pages(
 ) -> None:
     """Add the pages below /console/emergencies."""
 
-    def known(number: int) -> EmergencyAccess:
-        access = accesses.one(number)
+    def known(text: str) -> EmergencyAccess:
+        access = accesses.one(row_number(text, "emergency access"))
         if access is None:
             raise FhirError("not-found", "There is no such emergency access.")
         return access
@@ -45,12 +46,12 @@ def add_emergency_pages(
         reviewed = [state_of(row, now) for row in accesses.list() if row.reviewed is not None]
         return page("console/emergencies.html", waiting=waiting, reviewed=reviewed)
 
-    @pages.get("/emergencies/<int:number>", endpoint="emergency")
-    def shown(number: int) -> Response:
+    @pages.get("/emergencies/<number>", endpoint="emergency")
+    def shown(number: str) -> Response:
         return _shown(known(number))
 
-    @pages.post("/emergencies/<int:number>", endpoint="emergency_review")
-    def reviewed(number: int) -> Response:
+    @pages.post("/emergencies/<number>", endpoint="emergency_review")
+    def reviewed(number: str) -> Response:
         access, staff = known(number), _staff()
         refuse_reviewer(access, staff.role, staff.username)
         finding = " ".join(request.form.get("finding", "").split())
@@ -58,9 +59,9 @@ def add_emergency_pages(
             most = _FINDING.stop - 1
             return _shown(access, f"Say what you found, in {_FINDING.start} to {most} characters.")
         with auth.store.writing():
-            if not accesses.review(number, staff.username, finding, auth.clock()):
+            if not accesses.review(access.number, staff.username, finding, auth.clock()):
                 raise FhirError("conflict", "Somebody has reviewed this access already.")
-            _note(auth, "emergency-review", access.patient, f"access {number}")
+            _note(auth, "emergency-review", access.patient, f"access {access.number}")
             conclude(context, access)
         return make_response(redirect(url_for("console.emergencies"), 303))
 

@@ -64,7 +64,7 @@ def preview_shown(
     """What would become of a message. Raises: FhirError not-found, not-ready, unavailable."""
     message = context.store.hl7v2_messages.get(id)
     if message is None:
-        raise FhirError("not-found", "there is no such message")
+        raise FhirError("not-found", "There is no such message.")
     if message.duplicate_of is not None:
         raise FhirError("not-found", "a repeated message is not applied; the first one is")
     state = maps.state

@@ -5,7 +5,6 @@ Whoever may not read patients sees the shape of what stands in a message, and no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from mappings.hl7v2.fields import component_name, field_name, field_type, segmen
 from mappings.hl7v2.message import Hl7Error, parse
 from mappings.hl7v2.repetition import Repetition
 from mappings.hl7v2.segment import Segment
+from server.console.row_numbers import row_number
 from server.errors import FhirError
 from server.hl7v2.preview_text import text_of
 from server.hl7v2.trace import read_trace
@@ -27,7 +27,6 @@ STEPS_SHOWN = 500
 SEGMENTS_SHOWN = 500
 FIELD_LENGTH = 2_000  # characters of a field that are shown: a message may carry a whole document
 _TEXT_LIMIT = 200
-_NUMBER = re.compile(r"[0-9]{1,18}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What an answer to a sender means, by MSA-1 (table 0008).
 ANSWERS: Mapping[str, str] = {
@@ -133,16 +132,9 @@ def query_of(filters: Filters, before: str) -> MessageQuery:
         trigger=trigger,
         state=filters.state,
         source=filters.source,
-        before=number_of(before) if before else None,
+        before=row_number(before, "message") if before else None,
         count=PAGE,
     )
-
-
-def number_of(text: str) -> int:
-    """The number of a message. Raises: FhirError not-found."""
-    if not _NUMBER.fullmatch(text):
-        raise FhirError("not-found", "there is no such message")
-    return int(text)
 
 
 def row_of(message: LoggedMessage, *, masked: bool) -> Row:
@@ -155,7 +147,7 @@ def message_shown(store: Store, id: int, *, masked: bool) -> MessageShown:
     """A message for its page. Raises: FhirError not-found."""
     message = store.hl7v2_messages.get(id)
     if message is None:
-        raise FhirError("not-found", "there is no such message")
+        raise FhirError("not-found", "There is no such message.")
     text = store.hl7v2_traces.get(id, message.mapping_version)
     trace = read_trace(text) if text is not None else {}
     segments, problem = _segments(store.hl7v2_messages.raw(id), masked=masked)

@@ -13,12 +13,12 @@ from server.console.messages import (
     Filters,
     Row,
     message_shown,
-    number_of,
     query_of,
     read_filters,
     row_of,
     sees_patients,
 )
+from server.console.row_numbers import row_number
 from server.errors import FhirError
 from server.hl7v2.current_maps import CurrentMaps
 from server.hl7v2.refusal import Refused
@@ -94,7 +94,7 @@ def add_message_pages(pages: Blueprint, context: Context, auth: AuthContext, map
 
     @pages.get("/messages/<number>")
     def message(number: str) -> Response:
-        id = number_of(number)
+        id = row_number(number, "message")
         note("hl7v2-read", f"message={id}")
         _, told = ACTIONS.get(request.args.get("did", ""), (None, ""))
         refused = request.args.get("count") == "0"
@@ -106,17 +106,17 @@ def add_message_pages(pages: Blueprint, context: Context, auth: AuthContext, map
 
     @pages.get("/messages/<number>/preview")
     def message_preview(number: str) -> Response:
-        id = number_of(number)
+        id = row_number(number, "message")
         note("hl7v2-read", f"message={id}")
         shown = preview_shown(context, staff_principal(CLIENT_ID), maps, id, masked=masked())
         return page("console/message_preview.html", shown=shown, changed="changed" in request.args)
 
     @pages.post("/messages/<number>/<action>")
     def message_action(number: str, action: str) -> Response:
-        id = number_of(number)
+        id = row_number(number, "message")
         act, _ = ACTIONS.get(action, (None, ""))
         if act is None:
-            raise FhirError("not-found", "there is no such action")
+            raise FhirError("not-found", "There is no such action.")
         version = request.form.get("maps", "")
         if version and version != maps().version:  # other maps than those whose preview led here
             return make_response(redirect(url_for("console.message_preview", number=id, changed=1), 303))

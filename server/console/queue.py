@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from server.console.row_numbers import row_number
 from server.errors import FhirError
 from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import ConsumerQueue, DeadLetter
@@ -18,7 +19,6 @@ from server.storage.worker_rows import WorkerRow
 
 LETTERS_SHOWN = 100
 JOBS_SHOWN = 50
-_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,7 @@ def target(consumer: str, number: str) -> Target:
     """From the texts of a form. Raises: FhirError not-found for what cannot be a number of ours."""
     if not number:
         return Target(consumer)
-    if not (number.isascii() and number.isdecimal() and len(number) < 20 and 0 < int(number) <= _LARGEST):
-        raise FhirError("not-found", "There is no such row.")
-    return Target(consumer, int(number))
+    return Target(consumer, row_number(number))
 
 
 def described(aim: Target) -> str:

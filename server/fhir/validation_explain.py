@@ -26,7 +26,8 @@ from server.fhir.validation_tables import Element, Table, invariant_words, table
 MAX_ISSUES = 1000
 
 _MISSING = object()
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+# What is written as R4 writes the names of elements is repeated in the report; any other name may be anything.
+_NAME = re.compile(r"_?[a-z][A-Za-z0-9_]{0,63}")
 _NUMBERS = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
 
 
@@ -146,13 +147,13 @@ class _Report:
             if element.name not in value:
                 self.primitive(element, _MISSING, item, f"{path}.{element.fhirpath}")
         elif name != "resourceType" or not described.is_resource:
-            known = _NAME.fullmatch(name) is not None
+            is_name = _NAME.fullmatch(name) is not None
             self.add(
                 "structure",
                 f"{described.name} has no element {name}."
-                if known
+                if is_name
                 else f"{described.name} has no such element.",
-                f"{path}.{name}" if known else path,
+                f"{path}.{name}" if is_name else path,
             )
 
     def check_presence(self, described: Table, value: dict[str, Any], path: str) -> None:

@@ -143,6 +143,13 @@ def test_a_supervisor_reviews_and_the_task_is_completed(
     assert "by supervisor" in listed
 
 
+@pytest.mark.parametrize("number", ["0", "99", "-1", "x", "9" * 30, "9" * 5_000, "\u0661"])
+def test_what_is_no_number_of_an_access_is_not_found(
+    sign_in: Callable[[str], FlaskClient], number: str
+) -> None:
+    assert sign_in("supervisor").get(f"/console/emergencies/{number}", base_url=BASE).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("role", "number", "finding", "status"),
     [

@@ -272,6 +272,7 @@ INVALID: list[tuple[str, Json, Faults]] = [
     ("an element of another release", patient(meta={"project": "x"}), [("structure", "Patient.meta.project")]),
     ("an extension of a complex element", patient(_name=[{"id": "x"}]), [("structure", "Patient._name")]),
     ("a name that is no name", patient(**{"a b": 1}), [("structure", "Patient")]),
+    ("a name as R4 writes none, which may be somebody's", patient(Johnson=1), [("structure", "Patient")]),
     (
         "resourceType inside an element",
         patient(name=[{"resourceType": "HumanName", "family": "A"}]),
@@ -1108,6 +1109,7 @@ def test_no_diagnostics_quote_a_value() -> None:
             subject={"reference": secret}, status=secret, requester={"reference": f"#{secret}", "type": secret}
         ),
         {"resourceType": secret},
+        patient(**{secret: secret}),
         observation(valueQuantity={"value": secret, "code": secret}),
         bundle(secret, {"fullUrl": secret, "request": {"method": secret, "url": secret}}),
     ):
