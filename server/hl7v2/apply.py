@@ -59,19 +59,28 @@ class Applied:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A message made ready to be written, as long as what it was made ready from stays as it is. changed: what
-    it writes. request: writes it, None for nothing. ready: its entries."""
+    it writes. touched: of which it is kept what moment it is of from now on. request: writes it, None for
+    nothing. ready: its entries, none where they are for the door to read."""
 
     drafts: Drafts
     changed: tuple[Draft, ...]
+    touched: tuple[Draft, ...]
     ended: tuple[Ended, ...]
     request: InteractionRequest | None
     ready: tuple[Entry, ...]
     applied: Applied
 
     @property
-    def references(self) -> frozenset[str]:
-        """Type/id of all it speaks of."""
-        return frozenset(draft.reference for draft in self.drafts)
+    def is_whole(self) -> bool:
+        """Whether nothing of it is left for the door to read."""
+        return self.request is None or bool(self.ready)
+
+    def follows(self, earlier: Prepared) -> bool:
+        """Whether it would be another one once the earlier one is written, which changes what this one speaks
+        of, or makes what this one would make."""
+        changed = {draft.reference for draft in (*earlier.changed, *earlier.touched)}
+        made = {hash for draft in earlier.drafts for hash in draft.hashes}
+        return any(draft.reference in changed or not made.isdisjoint(draft.hashes) for draft in self.drafts)
 
 
 # Called within the transaction, before it is committed; what it raises undoes everything.
@@ -125,7 +134,8 @@ class Applier:
             with suppress(FhirError):  # what is wrong with it is for the door to say
                 ready = made_ready(context, request)
         applied = Applied(written, tuple(drafts.outcomes))
-        return Prepared(drafts, tuple(changed), tuple(ended), request, ready, applied)
+        touched = _touched(drafts, changed)
+        return Prepared(drafts, tuple(changed), touched, tuple(ended), request, ready, applied)
 
     def apply(
         self,
@@ -166,12 +176,28 @@ class Applier:
         with self._context.store.writing():
             perform(self._context, self._principal, _transaction(event, entries))
 
+    def apply_together(self, messages: Sequence[tuple[Prepared, Settle]]) -> None:
+        """Apply messages, of which none follows another one, and settle them in one transaction.
+
+        Raises: as `apply`, of any of them; then none is applied.
+        """
+        every = [prepared for prepared, _ in messages]
+        entries = [entry for prepared in every for entry in prepared.ready]
+        with self._context.store.writing() as writer:
+            self._refuse_twins(writer, [draft for prepared in every for draft in prepared.changed])
+            if entries:
+                ready = tuple(replace(entry, position=number) for number, entry in enumerate(entries))
+                perform(self._context, self._principal, InteractionRequest("transaction"), ready, writer)
+            self._remember(every)
+            for prepared, settle in messages:
+                settle(prepared.applied)
+
     def _write(self, prepared: Prepared, settle: Settle) -> Applied:
         with self._context.store.writing() as writer:
             self._refuse_twins(writer, prepared.changed)
             if prepared.request is not None:
                 perform(self._context, self._principal, prepared.request, prepared.ready, writer)
-            self._remember(prepared.drafts, prepared.changed, prepared.ended)
+            self._remember((prepared,))
             settle(prepared.applied)
         return prepared.applied
 
@@ -192,26 +218,31 @@ class Applier:
         if found:
             raise VersionConflict
 
-    def _remember(self, drafts: Drafts, changed: Sequence[Draft], ended: Iterable[Ended]) -> None:
+    def _remember(self, every: Sequence[Prepared]) -> None:
         """What the identities mean from now on, and of what moment what they mean is."""
-        written = {draft.reference for draft in changed}
+        ended = [one for prepared in every for one in prepared.ended if one.resource_type != "Patient"]
         self._identities.remember(
-            [(hash, draft.known) for draft in drafts for hash in draft.hashes],
-            # Of what many messages name at the same time only a change is worth a write.
-            [
-                draft.known
-                for draft in drafts
-                if draft.touched
-                and draft.current.version
-                and (draft.reference in written or in_patient_compartment(draft.resource_type))
-            ],
-            [(one.resource_type, one.before, one.after) for one in ended if one.resource_type != "Patient"],
+            [(hash, draft.known) for prepared in every for draft in prepared.drafts for hash in draft.hashes],
+            [draft.known for prepared in every for draft in prepared.touched],
+            [(one.resource_type, one.before, one.after) for one in ended],
         )
 
     def _provenance(self, event: Event, mapped: Mapped, drafts: Drafts, targets: Iterable[str]) -> Json:
         origin = Origin(event.id, event.source, mapped.version, mapped.moment)
         said = drafts.said_of_provenance()
         return _entry(provenance(self._context.new_id(), origin, targets, said, self._context.clock()), 0)
+
+
+def _touched(drafts: Iterable[Draft], changed: Iterable[Draft]) -> tuple[Draft, ...]:
+    """Of what something was applied to: what many messages name at the same time only where it was changed."""
+    written = {draft.reference for draft in changed}
+    return tuple(
+        draft
+        for draft in drafts
+        if draft.touched
+        and draft.current.version
+        and (draft.reference in written or in_patient_compartment(draft.resource_type))
+    )
 
 
 def _transaction(event: Event, entries: Sequence[Json]) -> InteractionRequest:

@@ -4,18 +4,18 @@ A message that cannot be applied is given up at once, and its source decides whe
 patient go on. What others or the machine are to blame for is tried again, in its place. A database that is away
 ends the round: then it is no message's fault.
 
-Where writers wait for each other, some messages share a commit: they are all made ready before it begins, and
-others wait only while they are written. One that has to do with an earlier one of the commit is made ready
-again in its turn.
+Messages that have nothing to do with each other share a commit: they are made ready before it begins, and
+others wait only while they are written. If one is refused, each is applied by itself.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from mappings.result import Mapped
@@ -28,9 +28,9 @@ from server.storage.hl7v2_traces import Hl7v2Traces, packed
 from server.storage.hl7v2_work import Claimed, Hl7v2Work, LeaseLost, Received
 from server.storage.interface import Store, VersionConflict
 
-BATCH = 20  # messages of one claim
+BATCH = 32  # messages of one claim
 # Of messages that are committed together: while they are applied, others wait for some hundredths of a second.
-_BYTES_TOGETHER = 16_384
+_BYTES_TOGETHER = 32_768
 # What a message that makes the program fail is given: it is a defect, but not one that waiting mends.
 DEFECT_ATTEMPTS = 3
 _AWAY = frozenset({"unavailable", "storage-full"})
@@ -48,10 +48,10 @@ class Retry(Protocol):
     def __call__(self, attempt: int, now: datetime) -> datetime | None: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Ready:
     """A message that can be applied. received: None where it is there no more. error: why it cannot be mapped,
-    told in its turn. prepared: what it is to write, where that was made ready before its turn; trace: its own.
+    told in its turn. prepared: what it is to write, where that was made ready before; trace: its own.
     """
 
     message: Claimed
@@ -62,11 +62,6 @@ class _Ready:
     trace: bytes = b""
 
     @property
-    def joins(self) -> bool:
-        """Whether it may share its transaction: a merge has several of its own."""
-        return self.received is not None and not (self.mapped and self.mapped.merges)
-
-    @property
     def event(self) -> Event:
         """As it is applied."""
         return Event(self.message.id, self.message.source, self.received.type if self.received else "")
@@ -75,8 +70,7 @@ class _Ready:
 @dataclass(frozen=True, slots=True)
 class Work:
     """parks: whether a message of that source which is given up holds its keys. failed: is told of defects and
-    of databases that are away, with words for the log. together: messages that one transaction may apply, each
-    by itself within it; 1 where writers do not wait for each other anyway."""
+    of databases that are away, with words for the log. together: messages that share a commit, at most."""
 
     store: Store
     messages: Hl7v2Work
@@ -103,25 +97,31 @@ class Work:
         held_until = self.clock() + self.lease
         while claimed or ready:
             while claimed and len(ready) < self.together and _size(ready) < _BYTES_TOGETHER:
-                ready.append(self._prepared(claimed.popleft()))
+                ready.append(self._mapped(claimed.popleft()))
+            for one in [*ready]:
+                if not waiting.isdisjoint(one.message.keys):
+                    waiting |= one.message.keys
+                    back.append(one.message)
+                    ready.remove(one)
+            if not ready:
+                continue
             group = self._group(ready)
             if self.clock() > held_until - self.lease / 2:
                 held_until = self.clock() + self.lease
                 held = (*group, *ready)
                 self.messages.renew([*(one.message for one in held), *claimed], held_until)
-            if len(group) > 1:
-                self._prepare(group)
-            written: set[str] = set()
+            if stopping():
+                back += [one.message for one in (*group, *ready)]
+                back += claimed
+                break
             try:
-                with self._transaction(group):
-                    for one in group:
-                        if stopping() or not waiting.isdisjoint(one.message.keys):
-                            waiting |= one.message.keys
-                            back.append(one.message)
-                            continue
-                        done += 1
-                        if not self._do(one, written):
-                            waiting |= one.message.keys
+                if len(group) > 1 and self._together(group):
+                    done += len(group)
+                    continue
+                for one in group:
+                    done += 1
+                    if not self._do(one):
+                        waiting |= one.message.keys
             except FhirError:
                 free = {message.id: message for message in (*back, *claimed)}
                 free |= {one.message.id: one.message for one in (*group, *ready)}
@@ -131,25 +131,49 @@ class Work:
         return done
 
     def _group(self, ready: deque[_Ready]) -> list[_Ready]:
-        """Take the first ones that may be applied in one transaction."""
+        """Take the first messages that may share a commit: none has to do with an earlier one."""
         group = [ready.popleft()]
-        while ready and group[0].joins and ready[0].joins and _size((*group, ready[0])) <= _BYTES_TOGETHER:
-            group.append(ready.popleft())
+        if ready and self._made_ready(group[0]):
+            while ready and self._joins(ready[0], group):
+                group.append(ready.popleft())
         return group
 
-    def _prepare(self, group: Sequence[_Ready]) -> None:
-        """Make ready what the messages write, while nobody is held up: of each patient the first one."""
-        keys: set[int] = set()
-        for one in group:
-            if one.mapped is not None and one.mapped.refused is None and keys.isdisjoint(one.message.keys):
-                with suppress(Exception):  # it meets it again in its turn
-                    prepared = self.applier.prepare(one.event, one.mapped)
-                    one.trace = packed(trace(one.mapped, prepared.applied.outcomes))
-                    one.prepared = prepared  # last: without a trace it would not be whole
-            keys |= one.message.keys
+    def _joins(self, one: _Ready, group: Sequence[_Ready]) -> bool:
+        if _size((*group, one)) > _BYTES_TOGETHER:
+            return False
+        if any(not one.message.keys.isdisjoint(earlier.message.keys) for earlier in group):
+            return False
+        if not self._made_ready(one):
+            return False
+        prepared = one.prepared
+        if any(prepared and earlier.prepared and prepared.follows(earlier.prepared) for earlier in group):
+            one.prepared = None
+        return one.prepared is not None
 
-    def _transaction(self, group: Sequence[_Ready]) -> AbstractContextManager[object]:
-        return self.store.writing() if len(group) > 1 else nullcontext()
+    def _made_ready(self, one: _Ready) -> bool:
+        """Make ready what a message writes, while nobody is held up; whether that is all it needs."""
+        mapped = one.mapped
+        if one.prepared is None and mapped is not None and mapped.refused is None and not mapped.merges:
+            with suppress(Exception):  # it meets it again in its turn
+                prepared = self.applier.prepare(one.event, mapped)
+                one.trace = packed(trace(mapped, prepared.applied.outcomes))
+                one.prepared = prepared  # last: without a trace it would not be whole
+        return one.prepared is not None and one.prepared.is_whole
+
+    def _together(self, group: Sequence[_Ready]) -> bool:
+        """Apply messages in one transaction; whether it was done. If not, each meets what is wrong by itself.
+
+        Raises: FhirError where the database is away.
+        """
+        try:
+            self.applier.apply_together(
+                [(one.prepared, partial(self._settle, one)) for one in group if one.prepared]
+            )
+        except Exception as error:
+            if isinstance(error, FhirError) and error.kind in _AWAY:
+                raise
+            return False
+        return True
 
     def _give_back(self, messages: Sequence[Claimed]) -> None:
         try:
@@ -157,7 +181,7 @@ class Work:
         except FhirError as error:  # their leases will free them
             self.failed("hl7v2-give-back", error)
 
-    def _prepared(self, message: Claimed) -> _Ready:
+    def _mapped(self, message: Claimed) -> _Ready:
         """Read a message and run its map, while nobody is held up."""
         ready = _Ready(message)
         try:
@@ -170,11 +194,8 @@ class Work:
             ready.error = error
         return ready
 
-    def _do(self, ready: _Ready, written: set[str]) -> bool:
-        """Do a message. Returns whether it ended. Raises: FhirError where the database is away.
-
-        written: Type/id of what messages of its transaction have written, to which its own is added.
-        """
+    def _do(self, ready: _Ready) -> bool:
+        """Do a message. Returns whether it ended. Raises: FhirError where the database is away."""
         message, mapped = ready.message, ready.mapped
         try:
             if ready.error is not None:
@@ -184,10 +205,7 @@ class Work:
             if mapped.refused is not None:
                 finding = mapped.refused
                 raise Refused(finding.code, finding.position, finding.text)
-            if ready.prepared is not None and not written.isdisjoint(ready.prepared.references):
-                ready.prepared = None
-            applied = self._apply(ready, mapped)
-            written |= {reference.partition("/_history")[0] for reference in applied.written}
+            self._apply(ready, mapped)
         except LeaseLost:
             return False
         except Refused as refused:
@@ -208,20 +226,22 @@ class Work:
             return self._again(message, text, mapped)
         return True
 
-    def _apply(self, ready: _Ready, mapped: Mapped) -> Applied:
-        message = ready.message
-
-        def settle(applied: Applied) -> None:
-            as_prepared = ready.prepared is not None and applied is ready.prepared.applied
-            kept = ready.trace if as_prepared else packed(trace(mapped, applied.outcomes))
-            self.traces.put(message.id, mapped.version, kept)
-            self.messages.applied(message, self.clock(), version=mapped.version, result=applied.written)
-
+    def _apply(self, ready: _Ready, mapped: Mapped) -> None:
         def progress() -> None:
-            if not self.messages.renew([message], self.clock() + self.lease):
+            if not self.messages.renew([ready.message], self.clock() + self.lease):
                 raise LeaseLost
 
-        return self.applier.apply(ready.event, mapped, settle, progress, ready.prepared)
+        settle = partial(self._settle, ready)
+        self.applier.apply(ready.event, mapped, settle, progress, ready.prepared)
+
+    def _settle(self, ready: _Ready, applied: Applied) -> None:
+        """Within the transaction of what a message writes: it has been applied."""
+        message, mapped = ready.message, ready.mapped
+        assert mapped is not None  # or nothing would have been applied
+        as_prepared = ready.prepared is not None and applied is ready.prepared.applied
+        kept = ready.trace if as_prepared else packed(trace(mapped, applied.outcomes))
+        self.traces.put(message.id, mapped.version, kept)
+        self.messages.applied(message, self.clock(), version=mapped.version, result=applied.written)
 
     def _give_up(self, message: Claimed, error: str, mapped: Mapped | None) -> bool:
         state = "parked" if self.parks(message.source) else "failed"

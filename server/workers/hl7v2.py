@@ -24,8 +24,8 @@ from server.workers.timing import Backoff
 
 # Of one worker process. SQLite has one writer, so a second lane only keeps the others waiting there.
 LANES: Mapping[str, int] = {"sqlite": 1, "postgresql": 2}
-# Messages of one transaction. On PostgreSQL those of two lanes could wait for each other.
-TOGETHER: Mapping[str, int] = {"sqlite": 8, "postgresql": 1}
+# Messages of one transaction, at most. On PostgreSQL others may wait for what it has written until it ends.
+TOGETHER: Mapping[str, int] = {"sqlite": 16, "postgresql": 8}
 
 Lane = Callable[[Callable[[], bool]], int]
 

@@ -1,8 +1,9 @@
-"""Messages of one commit are made ready before it begins, while nobody is held up, and have the same effect as
-if each had been read, made ready and written in its turn."""
+"""Messages that have nothing to do with each other share a commit. They are made ready before it begins, while
+nobody is held up, and have the same effect as if each had been read, made ready and written in its turn."""
 
 from __future__ import annotations
 
+import json
 from threading import Thread
 from typing import Any
 
@@ -22,6 +23,82 @@ def ward(say: Any, number: str, name: str) -> Intent:
 
 def refused(store: Any) -> list[Any]:
     return [row for row in store.audit_rows(limit=50) if row.outcome >= 400]
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many messages each shared commit had that was made."""
+    together, sizes = Applier.apply_together, []
+
+    def watched(self: Applier, messages: Any) -> None:
+        together(self, messages)
+        sizes.append(len(messages))
+
+    monkeypatch.setattr(Applier, "apply_together", watched)
+    return sizes
+
+
+def test_messages_that_have_nothing_to_do_with_each_other_share_a_commit(
+    feed: Any, say: Any, shared: list[int]
+) -> None:
+    feed.apply(say.mapped(ward(say, "W", "a ward")))
+    for number in range(4):  # that all name one ward, as it is stored, is nothing to wait for
+        feed.send(say.mapped(say.patient(str(number)), ward(say, "W", "a ward"), at=2), patient=str(number))
+    assert feed.worker(together=4).do_some() == 4
+    assert shared == [4]
+    assert feed.one("Location")["meta"]["versionId"] == "1"
+    assert len(feed.stored("Patient")) == 4
+    of_each = [[target["reference"] for target in one["target"]] for one in feed.stored("Provenance")[1:]]
+    assert sorted(of_each) == sorted(json.loads(feed.row(id)["result"]) for id in range(2, 6))
+
+
+@pytest.mark.parametrize("following", ["of its patient", "changes what it changes", "makes what it makes"])
+def test_a_message_that_follows_another_one_begins_the_next_commit(
+    feed: Any, say: Any, shared: list[int], following: str
+) -> None:
+    first, second = {
+        "of its patient": ((say.patient("1"),), (say.patient("1", gender="female"),)),
+        "changes what it changes": ((ward(say, "W", "one"),), (ward(say, "W", "two"),)),
+        "makes what it makes": ((ward(say, "X", "one"),), (ward(say, "X", "two"),)),
+    }[following]
+    feed.apply(say.mapped(ward(say, "W", "a ward")))
+    keys = ("1", "1") if following == "of its patient" else ("1", "2")
+    feed.send(say.mapped(say.patient("8"), at=2), patient="8")
+    feed.send(say.mapped(*first, at=2), patient=keys[0])
+    feed.send(say.mapped(*second, at=3), patient=keys[1])
+    feed.send(say.mapped(say.patient("9"), at=3), patient="9")
+    assert feed.worker(together=4).do_some() == 4
+    assert shared == [2, 2]
+    assert set(feed.states()) == {"applied"}
+
+
+def test_commits_of_several_workers_that_change_the_same_resources_do_not_wait_for_each_other_for_ever(
+    feed: Any, say: Any
+) -> None:
+    wards = "ABCD"
+    for number in range(40):
+        named = (wards[number % 4], wards[(number * 3 + 1) % 4])
+        said = (ward(say, name, f"as of {number}") for name in named)
+        intents = [say.but(one, key=f"ward {place}") for place, one in enumerate(said)]
+        feed.send(say.mapped(say.patient(str(number)), *intents, at=number), patient=str(number))
+
+    def run() -> None:
+        idle = 0
+        while idle < 5:
+            idle = 0 if feed.worker(together=5).do_some(limit=10) else idle + 1
+
+    threads = [Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    for _ in range(10):  # what others changed at the same moment comes again
+        feed.clock.advance(minutes=1)
+        feed.run()
+    assert set(feed.states()) == {"applied"}
+    assert len(feed.stored("Location")) == 4
+    assert len(feed.stored("Patient")) == 40
 
 
 def test_what_messages_of_one_commit_say_of_a_shared_resource_is_said_in_their_order(

@@ -74,7 +74,7 @@ def test_a_lease_that_ended_frees_the_message_and_the_former_holder_writes_nothi
     later(minutes=2)
     feed.run()
     assert feed.row(id)["state"] == "applied"
-    assert feed.work._do(feed.work._prepared(late), set()) is False
+    assert feed.work._do(feed.work._mapped(late)) is False
     assert feed.one("Patient")["meta"]["versionId"] == "1"
 
 
@@ -142,9 +142,11 @@ def test_a_message_that_ends_every_worker_is_given_up(feed: Any, say: Any, later
 def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(feed: Any, say: Any) -> None:
     ids = [feed.send(say.mapped(say.patient(str(number))), patient=str(number)) for number in range(3)]
     asked = iter([False, True, True])
-    assert feed.work.do_some(lambda: next(asked)) == 1
+    assert feed.worker(together=1).do_some(lambda: next(asked)) == 1
     assert [feed.row(id)["state"] for id in ids] == ["applied", "received", "received"]
+    assert feed.worker(together=2).do_some(lambda: True) == 0
     assert claim(feed) == ids[1:]
+    assert feed.row(ids[1])["attempts"] == 1  # that of the last claim
 
 
 def test_messages_that_share_a_commit_each_stand_by_themselves(feed: Any, say: Any) -> None:
@@ -189,12 +191,12 @@ def test_a_message_waits_in_a_shared_commit_for_one_of_its_patient_that_is_tried
 
 
 def test_large_messages_and_merges_share_no_commit(feed: Any, say: Any) -> None:
-    feed.send(say.mapped(say.patient("1")), patient="1", raw=b"MSH|^~\\&|" + b"x" * 16_000)
-    feed.send(say.mapped(say.patient("2")), patient="2", raw=b"MSH|^~\\&|" + b"x" * 16_000)
+    feed.send(say.mapped(say.patient("1")), patient="1", raw=b"MSH|^~\\&|" + b"x" * 32_000)
+    feed.send(say.mapped(say.patient("2")), patient="2", raw=b"MSH|^~\\&|" + b"x" * 32_000)
     feed.send(say.mapped(say.patient("3")), patient="3")
     feed.send(say.merge("4", "5"), patient="4", other="5")
     worker = feed.worker(together=5)
-    taken = deque(worker._prepared(one) for one in feed.messages.claim(feed.clock(), lease=LEASE, limit=5))
+    taken = deque(worker._mapped(one) for one in feed.messages.claim(feed.clock(), lease=LEASE, limit=5))
     sizes = []
     while taken:
         sizes.append(len(worker._group(taken)))
