@@ -22,7 +22,7 @@ from server.auth.scopes import parse_scopes
 from server.errors import FhirError
 from server.fhir.compartments import in_patient_compartment
 from server.hl7v2.drafts import Draft, Drafts, Outcome, numbered
-from server.hl7v2.finding import Finder, identifier_query, identifier_token
+from server.hl7v2.finding import Finder, Looked, identifier_query, identifier_token
 from server.hl7v2.joining import Json
 from server.hl7v2.merging import Ended, merge, moved, pointed
 from server.hl7v2.provenance import Origin, provenance
@@ -102,18 +102,9 @@ class Applier:
         A long merge writes in transactions of its own meanwhile, with a call of progress between them.
         Raises: as `apply`.
         """
-        context = self._context
         while True:
-            with context.store.reading() as reader:
-                finder = Finder(reader, self._identities, mapped.intents)
-                drafts = Drafts(
-                    finder,
-                    mapped,
-                    event.type,
-                    context.new_id,
-                    partial(numbered, event.id),
-                )
-                drafts.apply()
+            with self._context.store.reading() as reader:
+                drafts = self._drafts(reader, event, mapped, Looked(self._identities, mapped.intents))
                 ended = merge(drafts, mapped.merges)
                 followers = _followers(reader, drafts, ended)
             if len(followers) <= MOVED_AT_ONCE:
@@ -122,6 +113,37 @@ class Applier:
             progress()
         for one in ended:
             _follow(drafts, one)
+        return self._prepared(event, mapped, drafts, ended, followers)
+
+    def prepare_together(self, messages: Sequence[tuple[Event, Mapped]]) -> tuple[Prepared, ...]:
+        """Make ready the first ones of messages that may be applied together, as many as that is: none follows
+        an earlier one. The next one may be anything, also one that cannot be applied. None of them merges."""
+        found: list[Prepared] = []
+        with suppress(Exception), self._context.store.reading() as reader:  # each meets it again by itself
+            looked = Looked(self._identities, [one for _, mapped in messages for one in mapped.intents])
+            for event, mapped in messages if looked.is_whole else ():
+                prepared = self._prepared(event, mapped, self._drafts(reader, event, mapped, looked))
+                if not prepared.is_whole or any(prepared.follows(earlier) for earlier in found):
+                    break
+                found.append(prepared)
+        return tuple(found)
+
+    def _drafts(self, reader: Reader, event: Event, mapped: Mapped, looked: Looked) -> Drafts:
+        """What a message says, joined with what is stored. Raises: Refused."""
+        finder = Finder(reader, self._identities, mapped.intents, looked)
+        drafts = Drafts(finder, mapped, event.type, self._context.new_id, partial(numbered, event.id))
+        drafts.apply()
+        return drafts
+
+    def _prepared(
+        self,
+        event: Event,
+        mapped: Mapped,
+        drafts: Drafts,
+        ended: Sequence[Ended] = (),
+        followers: Sequence[tuple[int, Json]] = (),
+    ) -> Prepared:
+        """Make ready to be written what a message changes. followers: what else its merges change."""
         changed = drafts.changed()
         written = tuple(draft.written for draft in changed)
         entries = [_entry(draft.content, draft.version) for draft in changed]
@@ -132,7 +154,7 @@ class Applier:
         if entries:
             request = _transaction(event, [*entries, self._provenance(event, mapped, drafts, targets)])
             with suppress(FhirError):  # what is wrong with it is for the door to say
-                ready = made_ready(context, request)
+                ready = made_ready(self._context, request)
         applied = Applied(written, tuple(drafts.outcomes))
         touched = _touched(drafts, changed)
         return Prepared(drafts, tuple(changed), touched, tuple(ended), request, ready, applied)

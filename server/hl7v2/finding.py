@@ -7,7 +7,7 @@ every identity is asked and the store each time: two that match are never chosen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,28 +57,45 @@ class Found:
     known: Known | None = None
 
 
-class Finder:
-    """Looks up identities in one snapshot, all of a message together. What was read is kept for the message."""
+class Looked:
+    """What the identities of messages lead to and what is stored of it, read together.
 
-    def __init__(self, reader: Reader, identities: Hl7v2Identities, intents: Sequence[Intent]) -> None:
-        self._reader, self._identities = reader, identities
-        self._hashes = {intent.key: hashes_of(intent) for intent in intents}
-        self._known = identities.find({hash for hashes in self._hashes.values() for hash in hashes})
-        self._having: dict[int, list[str]] = {}
+    known: by the hash of an identity, what it has become. read: by Type/id, what is stored. having: by the
+    token of an identifier, the ids of what is stored with it. is_whole: no more is stored with any of them.
+    """
+
+    __slots__ = ("having", "is_whole", "known", "read")
+
+    def __init__(self, identities: Hl7v2Identities, intents: Iterable[Intent]) -> None:
+        hashes = [(intent, hashes_of(intent)) for intent in intents]
+        self.known = identities.find({hash for _, of_intent in hashes for hash in of_intent})
         asked = {
             token
-            for intent in intents
-            if _type(intent) == "Patient" or not any(hash in self._known for hash in self._hashes[intent.key])
+            for intent, of_intent in hashes
+            if _type(intent) == "Patient" or not any(hash in self.known for hash in of_intent)
             for identity in intent.identities
             if (token := identifier_token(_type(intent), identity)) is not None
         }
-        references = {f"{known.resource_type}/{known.id}" for known in self._known.values()}
+        references = {f"{known.resource_type}/{known.id}" for known in self.known.values()}
         stored, having = identities.stored(references, asked, _MATCHES)
-        self._read = {reference: Current(version) for reference, version in stored.items()}
+        self.is_whole = len(having) < _MATCHES
+        self.read = {reference: Current(version) for reference, version in stored.items()}
+        self.having: dict[int, list[str]] = {}
         for token, version in having:
-            reference = f"{version.resource_type}/{version.id}"
-            self._read.setdefault(reference, Current(version))
-            self._having.setdefault(token, []).append(version.id)
+            self.read.setdefault(f"{version.resource_type}/{version.id}", Current(version))
+            self.having.setdefault(token, []).append(version.id)
+
+
+class Finder:
+    """Says what the identities of a message mean, in one snapshot. looked: what was read for it, and perhaps
+    for other messages as well; what else it reads is kept there."""
+
+    def __init__(
+        self, reader: Reader, identities: Hl7v2Identities, intents: Iterable[Intent], looked: Looked
+    ) -> None:
+        self._reader, self._identities = reader, identities
+        self._hashes = {intent.key: hashes_of(intent) for intent in intents}
+        self._known, self._read, self._having = looked.known, looked.read, looked.having
 
     def read(self, resource_type: str, id: str) -> Current:
         """What is stored under an id."""
@@ -157,7 +174,7 @@ class Finder:
 
 def hashes_of(intent: Intent) -> tuple[int, ...]:
     """The keys of an intent's identities, in their order."""
-    return tuple(identity_hash(_type(intent), one.system, one.value) for one in intent.identities)
+    return tuple([identity_hash(_type(intent), one.system, one.value) for one in intent.identities])
 
 
 def identifier_token(resource_type: str, identity: Identity) -> int | None:

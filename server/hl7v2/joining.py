@@ -22,6 +22,7 @@ from typing import Any
 
 from mappings.result import Intent
 from server.fhir.changed_elements import canonical
+from server.fhir.json_codec import encode
 from server.fhir.validation_tables import Element, Table, table
 
 Json = dict[str, Any]
@@ -61,7 +62,7 @@ def joined(stored: Mapping[str, Any], said: Mapping[str, Any], intent: Intent, m
 
 def same(stored: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
     """Whether two contents say the same, digits and all, in whatever order of members."""
-    return canonical(stored) == canonical(result)
+    return encode(stored) == encode(result) or canonical(stored) == canonical(result)
 
 
 def date_time(moment: int) -> str:

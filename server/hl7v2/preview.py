@@ -20,7 +20,7 @@ from server.errors import FhirError
 from server.fhir.changed_elements import Change, canonical, changes
 from server.fhir.validation import validate
 from server.hl7v2.drafts import Draft, Drafts, Outcome, numbered
-from server.hl7v2.finding import Finder
+from server.hl7v2.finding import Finder, Looked
 from server.hl7v2.mapping import run
 from server.hl7v2.merging import merge, moved
 from server.hl7v2.refusal import Refused
@@ -127,7 +127,8 @@ def _compared(store: Store, shown: Preview, mapped: Mapped) -> Preview:
 
 def _planned(store: Store, reader: Reader, shown: Preview, mapped: Mapped) -> Preview:
     """With what would be written. Raises: Refused."""
-    finder = Finder(reader, store.hl7v2_identities, mapped.intents)
+    identities, intents = store.hl7v2_identities, mapped.intents
+    finder = Finder(reader, identities, intents, Looked(identities, intents))
     drafts = Drafts(finder, mapped, shown.message.type, _new_id, partial(numbered, shown.message.id))
     drafts.apply()
     ended = merge(drafts, mapped.merges)

@@ -131,34 +131,33 @@ class Work:
         return done
 
     def _group(self, ready: deque[_Ready]) -> list[_Ready]:
-        """Take the first messages that may share a commit: none has to do with an earlier one."""
+        """Take the first messages that may share a commit, made ready for it, while nobody is held up."""
+        first = self._first(ready)
+        if len(first) > 1:
+            messages = [(one.event, one.mapped) for one in first if one.mapped]
+            made = zip(first, messages, self.applier.prepare_together(messages), strict=False)
+            with suppress(Exception):  # it meets it again by itself
+                for one, (_, mapped), prepared in made:
+                    one.trace = packed(trace(mapped, prepared.applied.outcomes))
+                    one.prepared = prepared
         group = [ready.popleft()]
-        if ready and self._made_ready(group[0]):
-            while ready and self._joins(ready[0], group):
-                group.append(ready.popleft())
+        while ready and group[0].prepared and ready[0].prepared:
+            group.append(ready.popleft())
         return group
 
-    def _joins(self, one: _Ready, group: Sequence[_Ready]) -> bool:
-        if _size((*group, one)) > _BYTES_TOGETHER:
-            return False
-        if any(not one.message.keys.isdisjoint(earlier.message.keys) for earlier in group):
-            return False
-        if not self._made_ready(one):
-            return False
-        prepared = one.prepared
-        if any(prepared and earlier.prepared and prepared.follows(earlier.prepared) for earlier in group):
-            one.prepared = None
-        return one.prepared is not None
-
-    def _made_ready(self, one: _Ready) -> bool:
-        """Make ready what a message writes, while nobody is held up; whether that is all it needs."""
-        mapped = one.mapped
-        if one.prepared is None and mapped is not None and mapped.refused is None and not mapped.merges:
-            with suppress(Exception):  # it meets it again in its turn
-                prepared = self.applier.prepare(one.event, mapped)
-                one.trace = packed(trace(mapped, prepared.applied.outcomes))
-                one.prepared = prepared  # last: without a trace it would not be whole
-        return one.prepared is not None and one.prepared.is_whole
+    def _first(self, ready: Iterable[_Ready]) -> list[_Ready]:
+        """The messages at the beginning that have different keys; that are small, and can be applied in one
+        transaction each."""
+        first: list[_Ready] = []
+        keys: set[int] = set()
+        for one in ready:
+            if one.mapped is None or one.mapped.refused is not None or one.mapped.merges:
+                break
+            if not keys.isdisjoint(one.message.keys) or _size((*first, one)) > _BYTES_TOGETHER:
+                break
+            keys |= one.message.keys
+            first.append(one)
+        return first
 
     def _together(self, group: Sequence[_Ready]) -> bool:
         """Apply messages in one transaction; whether it was done. If not, each meets what is wrong by itself.

@@ -72,6 +72,24 @@ def test_a_message_that_follows_another_one_begins_the_next_commit(
     assert set(feed.states()) == {"applied"}
 
 
+def test_an_identifier_of_very_many_resources_hides_nothing_of_other_messages(
+    feed: Any, say: Any, fhir: Any, shared: list[int]
+) -> None:
+    often = ward(say, "W", "a ward")
+    entry = {"resource": dict(often.resource), "request": {"method": "POST", "url": "Location"}}
+    assert (
+        fhir.post("", {"resourceType": "Bundle", "type": "transaction", "entry": [entry] * 250}).status == 200
+    )
+    known = {**say.patient("2").resource, "birthDate": "1950-01-01"}
+    assert fhir.post("Patient", known).status == 201
+    feed.send(say.mapped(say.patient("1"), often), patient="1")
+    feed.send(say.mapped(say.patient("2", gender="female")), patient="2")
+    assert feed.worker(together=4).do_some() == 2
+    assert shared == []
+    patient = feed.of("Patient", "2")
+    assert (patient["birthDate"], patient["gender"]) == ("1950-01-01", "female")
+
+
 def test_commits_of_several_workers_that_change_the_same_resources_do_not_wait_for_each_other_for_ever(
     feed: Any, say: Any
 ) -> None:
@@ -150,18 +168,18 @@ def test_what_others_write_after_a_message_was_made_ready_is_not_lost(feed: Any,
 def test_messages_of_one_commit_are_made_ready_before_it_begins(
     feed: Any, say: Any, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare, seen = Applier.prepare, []
+    prepare, seen = Applier.prepare_together, []
 
-    def watched(self: Applier, *arguments: Any) -> Prepared:
-        prepared = prepare(self, *arguments)
-        seen.append(_writes_from_elsewhere(store))
+    def watched(self: Applier, messages: Any) -> tuple[Prepared, ...]:
+        prepared = prepare(self, messages)
+        seen.append((len(prepared), _writes_from_elsewhere(store)))
         return prepared
 
-    monkeypatch.setattr(Applier, "prepare", watched)
+    monkeypatch.setattr(Applier, "prepare_together", watched)
     for number in range(3):
         feed.send(say.mapped(say.patient(str(number))), patient=str(number))
     assert feed.worker(together=3).do_some() == 3
-    assert seen == [True] * 3
+    assert seen == [(3, True)]
     assert feed.states() == ["applied"] * 3
 
 
