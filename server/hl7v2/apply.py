@@ -27,12 +27,11 @@ from server.hl7v2.joining import Json
 from server.hl7v2.merging import Ended, merge, moved, pointed
 from server.hl7v2.provenance import Origin, provenance
 from server.interactions.condition import claim_key
-from server.interactions.entries import Entry
 from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
-from server.interactions.transaction import made_ready
+from server.interactions.transaction import Ready, made_ready
 from server.storage.hl7v2_identities import Hl7v2Identities
-from server.storage.interface import Reader, VersionConflict, Writer
+from server.storage.interface import Reader, VersionConflict
 
 ATTEMPTS = 5  # of a message whose resources others change at the same moment
 MOVED_AT_ONCE = 250  # resources of a merge in one transaction
@@ -60,20 +59,20 @@ class Applied:
 class Prepared:
     """A message made ready to be written, as long as what it was made ready from stays as it is. changed: what
     it writes. touched: of which it is kept what moment it is of from now on. request: writes it, None for
-    nothing. ready: its entries, none where they are for the door to read."""
+    nothing. ready: the same made ready, None where that is for the door to do."""
 
     drafts: Drafts
     changed: tuple[Draft, ...]
     touched: tuple[Draft, ...]
     ended: tuple[Ended, ...]
     request: InteractionRequest | None
-    ready: tuple[Entry, ...]
+    ready: Ready | None
     applied: Applied
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing of it is left for the door to read."""
-        return self.request is None or bool(self.ready)
+        return self.request is None or self.ready is not None
 
     def follows(self, earlier: Prepared) -> bool:
         """Whether it would be another one once the earlier one is written, which changes what this one speaks
@@ -150,11 +149,14 @@ class Applier:
         entries += [_entry(resource, version) for version, resource in followers]
         targets = (*written, *(_written(resource, version) for version, resource in followers))
         request: InteractionRequest | None = None
-        ready: tuple[Entry, ...] = ()
+        ready: Ready | None = None
         if entries:
-            request = _transaction(event, [*entries, self._provenance(event, mapped, drafts, targets)])
+            entries.append(self._provenance(event, mapped, drafts, targets))
+            request = _transaction(event, entries)
+            standing = {(draft.resource_type, draft.id): draft.current.stored for draft in changed}
+            standing["Provenance", entries[-1]["resource"]["id"]] = None
             with suppress(FhirError):  # what is wrong with it is for the door to say
-                ready = made_ready(self._context, request)
+                ready = made_ready(self._context, request, standing)
         applied = Applied(written, tuple(drafts.outcomes))
         touched = _touched(drafts, changed)
         return Prepared(drafts, tuple(changed), touched, tuple(ended), request, ready, applied)
@@ -204,11 +206,15 @@ class Applier:
         Raises: as `apply`, of any of them; then none is applied.
         """
         every = [prepared for prepared, _ in messages]
-        entries = [entry for prepared in every for entry in prepared.ready]
+        parts = [prepared.ready for prepared in every if prepared.ready]
+        entries = enumerate(entry for part in parts for entry in part.entries)
+        ready = Ready(
+            tuple(replace(entry, position=number) for number, entry in entries),
+            {identity: version for part in parts for identity, version in part.standing.items()},
+        )
         with self._context.store.writing() as writer:
-            self._refuse_twins(writer, [draft for prepared in every for draft in prepared.changed])
-            if entries:
-                ready = tuple(replace(entry, position=number) for number, entry in enumerate(entries))
+            self._refuse_twins([draft for prepared in every for draft in prepared.changed])
+            if parts:
                 perform(self._context, self._principal, InteractionRequest("transaction"), ready, writer)
             self._remember(every)
             for prepared, settle in messages:
@@ -216,14 +222,14 @@ class Applier:
 
     def _write(self, prepared: Prepared, settle: Settle) -> Applied:
         with self._context.store.writing() as writer:
-            self._refuse_twins(writer, prepared.changed)
+            self._refuse_twins(prepared.changed)
             if prepared.request is not None:
                 perform(self._context, self._principal, prepared.request, prepared.ready, writer)
             self._remember((prepared,))
             settle(prepared.applied)
         return prepared.applied
 
-    def _refuse_twins(self, writer: Writer, changed: Iterable[Draft]) -> None:
+    def _refuse_twins(self, changed: Iterable[Draft]) -> None:
         """Nobody has made a Patient that is about to be made, since it was looked for: as a conditional create
         has it, the claims first and then the search. Raises: VersionConflict."""
         identities = [
@@ -233,12 +239,10 @@ class Applier:
             for identity in draft.asked.identities
         ]
         queries = [identifier_query("Patient", identity) for identity in identities]
-        for key in sorted(claim_key(query) for query in queries if query is not None):
-            writer.claim(key)
-        tokens = [identifier_token("Patient", identity) for identity in identities]
-        _, found = self._identities.stored((), {token for token in tokens if token is not None}, 1)
-        if found:
-            raise VersionConflict
+        tokens = {identifier_token("Patient", identity) for identity in identities} - {None}
+        if tokens:
+            keys = {claim_key(query) for query in queries if query is not None}
+            self._identities.expect_none(keys, [token for token in tokens if token is not None])
 
     def _remember(self, every: Sequence[Prepared]) -> None:
         """What the identities mean from now on, and of what moment what they mean is."""

@@ -29,21 +29,22 @@ _LONGEST_CHAIN = 50  # merges one after the other; a longer one is a circle that
 
 
 class Current:
-    """What is stored under an id. version: 0 where there never was anything. there: it is there now."""
+    """What is stored under an id. stored: as it was read, None for nothing. version: 0 where there never was
+    anything. there: it is there now."""
 
-    __slots__ = ("_body", "_content", "there", "version")
+    __slots__ = ("_content", "stored", "there", "version")
 
-    def __init__(self, found: StoredVersion | None) -> None:
-        self.version = found.version_id if found is not None else 0
-        self.there = found is not None and not found.deleted
-        self._body = found.body if found is not None else b""
+    def __init__(self, stored: StoredVersion | None) -> None:
+        self.stored = stored
+        self.version = stored.version_id if stored is not None else 0
+        self.there = stored is not None and not stored.deleted
         self._content: Json | None = None
 
     @property
     def content(self) -> Json | None:
         """What it says, decoded when it is asked for; None where there is nothing."""
-        if self._content is None and self.there:
-            self._content = content(decode_stored(self._body))
+        if self._content is None and self.stored is not None and self.there:
+            self._content = content(decode_stored(self.stored.body))
         return self._content
 
 

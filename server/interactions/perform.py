@@ -4,7 +4,7 @@ authorised, validated, run in one unit of work, and audited, refused ones too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 from server.auth.access import decide, is_limited
@@ -23,14 +23,13 @@ from server.interactions.conditional import by_condition, needed
 from server.interactions.content import prepared
 from server.interactions.create import create
 from server.interactions.delete import delete
-from server.interactions.entries import Entry
 from server.interactions.history import history
 from server.interactions.operations import access_of, affects_state, operate
 from server.interactions.patch import patch
 from server.interactions.read import read, vread
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.interactions.search import search, search_system
-from server.interactions.transaction import transaction
+from server.interactions.transaction import Ready, transaction
 from server.interactions.update import update
 from server.storage.interface import VersionConflict, Writer
 
@@ -61,12 +60,12 @@ def perform(
     context: Context,
     principal: Principal,
     request: InteractionRequest,
-    ready: Sequence[Entry] = (),
+    ready: Ready | None = None,
     within: Writer | None = None,
 ) -> InteractionResponse:
     """Do one interaction for a principal.
 
-    ready: the entries of a transaction, where they were made ready before (`transaction.made_ready`).
+    ready: a transaction, where it was made ready before (`transaction.made_ready`).
     within: an open write transaction that a transaction becomes a part of; what is raised has to end it.
     Raises: FhirError for everything that cannot be done; nothing is written then.
     """
@@ -84,7 +83,7 @@ def perform(
 
 
 def _tried(
-    context: Context, principal: Principal, request: InteractionRequest, ready: Sequence[Entry]
+    context: Context, principal: Principal, request: InteractionRequest, ready: Ready | None
 ) -> InteractionResponse:
     """The interaction, again from its beginning where somebody else wrote at the same moment.
 
@@ -94,7 +93,7 @@ def _tried(
         try:
             return _perform(context, principal, request, ready)
         except VersionConflict:
-            ready = ()  # perhaps it is what they were made ready with that has changed
+            ready = None  # perhaps it is what they were made ready with that has changed
     return _perform(context, principal, request, ready)
 
 
@@ -102,7 +101,7 @@ def _perform(
     context: Context,
     principal: Principal,
     request: InteractionRequest,
-    ready: Sequence[Entry],
+    ready: Ready | None,
     within: Writer | None = None,
 ) -> InteractionResponse:
     interaction = request.interaction

@@ -12,9 +12,9 @@ Sources: hl7.org/fhir/R4/http.html#trules, #ccreate, #cond-update
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from server.auth.access import is_limited
@@ -28,21 +28,32 @@ from server.interactions.entries import Entry, at_entry, entries_of, read_entry,
 from server.interactions.links import conditional_references, has_conditional_reference, links_of, with_content
 from server.interactions.overlap import refuse_overlap
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
-from server.storage.interface import Writer
+from server.storage.interface import StoredVersion, Writer
 
 # How the door opens a call on the running transaction, and how it runs one there (authorised and audited).
 Open = Callable[[Writer, InteractionRequest], Call[Writer]]
 Run = Callable[[Writer, InteractionRequest], InteractionResponse]
 
 
-def made_ready(context: Context, request: InteractionRequest) -> tuple[Entry, ...]:
-    """The entries of a transaction, read, linked, found valid and indexed: all that needs nothing of the store,
-    and holds nobody up. None where conditions first have to say what it writes.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A transaction that was made ready before. entries: read, linked, found valid and indexed. standing: what
+    its updates replace, by type and id, None for what was not there; it may be something else by now."""
+
+    entries: tuple[Entry, ...]
+    standing: Mapping[tuple[str, str], StoredVersion | None]
+
+
+def made_ready(
+    context: Context, request: InteractionRequest, standing: Mapping[tuple[str, str], StoredVersion | None]
+) -> Ready | None:
+    """All of a transaction that needs nothing of the store, and holds nobody up; None where conditions first
+    have to say what it writes.
 
     Raises: as `transaction`.
     """
     entries, searches = _read(context, request)
-    return () if searches else tuple(entries)
+    return None if searches else Ready(tuple(entries), standing)
 
 
 def transaction(
@@ -50,16 +61,16 @@ def transaction(
     request: InteractionRequest,
     open_call: Open,
     run: Run,
-    ready: Sequence[Entry] = (),
+    ready: Ready | None = None,
     within: Writer | None = None,
 ) -> InteractionResponse:
     """A transaction-response whose rows stand in the order of the entries.
 
-    ready: the entries, where they were made ready before. within: the open transaction that it is a part of.
+    ready: itself, where it was made ready before. within: the open transaction that it is a part of.
     Raises: FhirError of the first entry that cannot be done, its expressions starting with
     `Bundle.entry[position]`; nothing is kept then.
     """
-    entries, searches = ([*ready], False) if ready else _read(context, request)
+    entries, searches = ([*ready.entries], False) if ready else _read(context, request)
     with context.store.writing() if within is None else nullcontext(within) as writer:
         work = _Work(context, writer, open_call, run)
         if searches:
@@ -73,7 +84,9 @@ def transaction(
             links = links_of(entries) | conditional_references(entries, work.open)
             entries = [with_content(context, entry, links) for entry in entries]
         work.begin_charts(entries)
-        if not searches:
+        if ready is not None:
+            writer.expect(ready.standing)
+        elif not searches:
             work.read_ahead(entries)
         work.do(_in_turn(entry for entry in entries if entry.request.interaction != "delete"))
     rows = (work.rows[position] for position in range(len(entries)))

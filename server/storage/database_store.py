@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from server.storage import (
     audit_rows,
     audit_search,
     audit_segments,
+    claims,
     custom_parameters,
     history,
     record_pages,
@@ -234,6 +235,11 @@ class DatabaseWriter(DatabaseReader):
         self._ahead = resources.held(self._connection, identities)
         self._held.update(self._ahead)
 
+    def expect(self, standing: Mapping[tuple[str, str], StoredVersion | None]) -> None:
+        self._ahead = dict(standing)
+        resources.hold_later(self._connection, standing)
+        self._held.update(standing)
+
     def put(self, new: NewVersion) -> None:
         resources.put(self._connection, new, is_held=(new.resource_type, new.id) in self._held)
 
@@ -251,13 +257,7 @@ class DatabaseWriter(DatabaseReader):
             custom_parameters.change(self._connection, self._defined, self._most)
 
     def claim(self, key: bytes) -> bool:
-        # SQLite has one writer at a time, so the row only remembers; on PostgreSQL it is the lock.
-        row = self._connection.execute(
-            "INSERT INTO claim (key, times) VALUES (:key, 1)"
-            " ON CONFLICT (key) DO UPDATE SET times = claim.times + 1 RETURNING times",
-            {"key": key},
-        ).fetchall()
-        return bool(row[0][0] == 1)
+        return bool(claims.claim(self._connection, key).fetchall()[0][0] == 1)
 
     def audit(self, row: AuditRow) -> None:
         audit_rows.insert(self._connection, row)

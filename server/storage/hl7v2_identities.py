@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from server.fhir.hashing import hash64, reference_hash
+from server.storage.claims import claim
 from server.storage.database import Connection, Database
 from server.storage.dialect import Dialect, Parameters
 from server.storage.interface import StoredVersion, VersionConflict
@@ -79,6 +80,25 @@ class Hl7v2Identities:
             others = [(row[-1], stored_version(row[:-1])) for row in (having.fetchall() if having else ())]
         wanted = {_reference(version): version for version in versions}
         return {reference: wanted[reference] for reference in references if reference in wanted}, others
+
+    def expect_none(self, keys: Collection[bytes], tokens: Collection[int]) -> None:
+        """Within a transaction: nothing is stored with any of the tokens of the search index, and nobody who
+        claims one of the keys stores it meanwhile. Looked at before what else waits in the transaction is
+        written; then it is raised.
+
+        Raises: VersionConflict.
+        """
+
+        def work(connection: Connection) -> Iterator[None]:
+            for key in sorted(keys):
+                claim(connection, key)
+            stored = connection.execute(*_having(connection.dialect, sorted(tokens), 1))
+            yield
+            if stored.fetchone() is not None:
+                raise VersionConflict
+
+        with self._database.joining() as connection:
+            connection.work(partial(work, connection), "hl7v2 expected")
 
     def remember(
         self,

@@ -7,7 +7,7 @@ SQLite or PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -412,6 +412,10 @@ class Writer(Reader, Protocol):
     def read_ahead(self, identities: Collection[tuple[str, str]]) -> None:
         """Read the current versions of what is about to be written (type, id), all by one statement: the next
         `read` of each is answered by it, so nothing may write it in between."""
+
+    def expect(self, standing: Mapping[tuple[str, str], StoredVersion | None]) -> None:
+        """As `read_ahead`, of what is about to be written and was read before this transaction, None for what
+        was not there. Nobody is waited for; `put` finds out whether it is still so."""
 
     def put(self, new: NewVersion) -> None:
         """Write the version, its history row, the difference of its index rows and its outbox row.

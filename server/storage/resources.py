@@ -120,11 +120,23 @@ def hold(connection: Connection, resource_type: str, id: str) -> None:
         connection.execute(f"SELECT 1 FROM resource WHERE self_hash = :self {lock}", {"self": self_hash})
 
 
-def held_sql(dialect: Dialect) -> str:
+def held_sql(dialect: Dialect, columns: str = _COLUMNS) -> str:
     """Looks up and locks one resource of `:hashes` after the other: to sort them, PostgreSQL would read all
     that there are."""
     resource = dialect.follow("resource", "r", "r.self_hash = each.value")
-    return f"SELECT {_COLUMNS} FROM {dialect.each(':hashes')} {resource} {dialect.for_update}"
+    return f"SELECT {columns} FROM {dialect.each(':hashes')} {resource} {dialect.for_update}"
+
+
+def hold_later(connection: Connection, identities: Collection[tuple[str, str]]) -> None:
+    """As `hold`, of several in the order of their identities, with what else waits in the transaction."""
+    if connection.dialect.for_update and identities:
+        hashes = [reference_hash(f"{resource_type}/{id}") for resource_type, id in sorted(identities)]
+        values = {"hashes": connection.dialect.array(hashes)}
+
+        def work() -> None:
+            connection.execute(held_sql(connection.dialect, "1"), values)
+
+        connection.work(work, tuple(hashes))
 
 
 def held(
