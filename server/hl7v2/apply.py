@@ -12,7 +12,7 @@ transaction: long charts hold nobody up, and a worker that ends leaves less to d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -177,8 +177,12 @@ class Applier:
         where others were faster every time.
         """
         for attempt in range(1, ATTEMPTS + 1):
+            # Who was overtaken reads it all again within the transaction: where there is one writer at a time,
+            # that does not happen twice then. A merge may be long, and holds nobody up.
+            again = attempt > 1 and not mapped.merges
             try:
-                return self._write(prepared or self.prepare(event, mapped, progress), settle)
+                with self._context.store.writing() if again else nullcontext():
+                    return self._write(prepared or self.prepare(event, mapped, progress), settle)
             except VersionConflict:
                 if attempt == ATTEMPTS:
                     raise

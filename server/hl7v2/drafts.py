@@ -235,7 +235,8 @@ class Drafts:
             draft.said = joined(draft.content, said, intent, self.moment) if merged else said | {"id": draft.id}
         draft.touched = True
         rank = intent.ranks.get(value_at(draft.said, intent.status), -1) if intent.status else -1
-        draft.known = replace(draft.known, moment=max(self.moment, draft.known.moment), rank=rank)
+        known = draft.known
+        draft.known = Known(known.resource_type, known.id, max(self.moment, known.moment), rank)
         return "updated" if there else "created"
 
     def _behind(self, intent: Intent, draft: Draft, said: Json) -> str:

@@ -6,9 +6,10 @@ All identities of a resource carry the same moment and rank.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
+
+import msgspec
 
 from server.fhir.hashing import hash64, reference_hash
 from server.storage.claims import claim
@@ -21,8 +22,7 @@ _TABLE, _RESOURCE, _APPLIED = "hl7v2_identity", ("resource_type", "resource_id")
 _VERSION = "r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted"
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, gc=False):
     """A resource that an identity has become. moment: of the last message that changed it, microseconds UTC, 0
     where none has said anything of it that an older one could not correct. rank: of its status, -1 for none."""
 
@@ -32,6 +32,7 @@ class Known:
     rank: int = -1
 
 
+@lru_cache(maxsize=8192)  # wards and doctors come again and again
 def identity_hash(resource_type: str, system: str, value: str) -> int:
     """The key of an identity; stored for ever."""
     return hash64("hl7v2 identity", resource_type, system, value)
@@ -94,7 +95,7 @@ class Hl7v2Identities:
                 claim(connection, key)
             stored = connection.execute(*_having(connection.dialect, sorted(tokens), 1))
             yield
-            if stored.fetchone() is not None:
+            if stored.fetchall():
                 raise VersionConflict
 
         with self._database.joining() as connection:

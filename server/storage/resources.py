@@ -225,8 +225,10 @@ def _replace(
     asked = connection.execute(_CURRENT, which)
     standing = connection.execute(_STANDING[deletion or index.relations is not None], which)
     yield
-    rid, _, _, version, settled_version, patient, tokens = _expected(new, asked.fetchone())
-    before = stored_rows(standing.fetchall())
+    # Both to their end: SQLite's transaction of a statement that is not read on would outlive a conflict.
+    current, stands = asked.fetchall(), standing.fetchall()
+    rid, _, _, version, settled_version, patient, tokens = _expected(new, current[0] if current else None)
+    before = stored_rows(stands)
     values["rid"] = rid
     if deletion:
         compartments, values["patient"] = before.compartments, patient

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -82,6 +83,19 @@ def test_a_write_over_another_version_conflicts_and_changes_nothing(chart: Any, 
         chart.write(chart.version(OBSERVATION, 0, chart.now), chart.version(PATIENT, expected, chart.now))
     assert chart.reading(lambda r: r.read("Observation", "o", EVERYTHING)) is None
     assert history(chart).total == 1
+
+
+@pytest.mark.parametrize("expected", [2, 3])
+def test_whoever_handles_a_conflict_can_write_meanwhile(chart: Any, expected: int) -> None:
+    chart.put(PATIENT)
+    try:
+        chart.write(chart.version(PATIENT, expected, chart.now))
+    except VersionConflict:  # whose traceback still holds what was being done
+        thread = threading.Thread(target=lambda: chart.put({**PATIENT, "gender": "female"}))
+        thread.start()
+        thread.join(30)
+        chart.put(OBSERVATION)
+    assert history(chart).total == 3
 
 
 def test_a_create_that_expects_a_version_conflicts(chart: Any) -> None:

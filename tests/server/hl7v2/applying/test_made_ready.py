@@ -183,6 +183,50 @@ def test_messages_of_one_commit_are_made_ready_before_it_begins(
     assert feed.states() == ["applied"] * 3
 
 
+def test_others_write_until_all_that_messages_of_one_commit_write_is_put_together(
+    feed: Any, say: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        feed.apply(say.mapped(say.patient(str(number))), patient=str(number))
+    for number in range(3):
+        feed.send(say.mapped(say.patient(str(number), gender="female"), at=2), patient=str(number))
+    feed.send(say.mapped(say.patient("new"), at=2), patient="new")
+    remember, seen = Applier._remember, []
+
+    def watched(self: Applier, *arguments: Any) -> None:  # what comes last, before the commit
+        remember(self, *arguments)
+        seen.append(_writes_from_elsewhere(store))
+
+    monkeypatch.setattr(Applier, "_remember", watched)
+    assert feed.worker(together=8).do_some() == 4
+    assert seen == [True]
+    assert set(feed.states()) == {"applied"}
+
+
+def test_a_patient_that_others_make_before_the_commit_is_not_made_twice(
+    feed: Any, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, waiting = Applier.apply_together, []
+
+    def elsewhere() -> None:
+        mapped = say.mapped(say.patient("1", birthDate="1950-01-01"), at=1)
+        feed.worker().applier.apply(Event(99, "adt", "ADT"), mapped, lambda applied: None)
+
+    def late(self: Applier, messages: Any) -> None:
+        waiting.append(Thread(target=elsewhere))
+        waiting[0].start()
+        waiting[0].join(30)
+        together(self, messages)
+
+    monkeypatch.setattr(Applier, "apply_together", late)
+    for number in "12":
+        feed.send(say.mapped(say.patient(number, gender="female"), at=2), patient=number)
+    assert feed.worker(together=4).do_some() == 2
+    assert set(feed.states()) == {"applied"}
+    assert [one["gender"] for one in feed.stored("Patient")] == ["female", "female"]
+    assert feed.of("Patient", "1")["birthDate"] == "1950-01-01"
+
+
 STEPS = st.tuples(
     st.sampled_from("123"),  # the patient
     st.sampled_from((None, "ward A", "ward B")),
