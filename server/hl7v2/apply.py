@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from mappings.result import Mapped
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.errors import FhirError
-from server.fhir.compartments import in_patient_compartment
-from server.hl7v2.drafts import Draft, Drafts, Outcome, numbered
+from server.hl7v2.drafts import Draft, Drafts, numbered
 from server.hl7v2.finding import Finder, Looked, identifier_query, identifier_token
 from server.hl7v2.joining import Json
 from server.hl7v2.merging import Ended, merge, moved, pointed
+from server.hl7v2.prepared import Applied, Event, Prepared, touched
 from server.hl7v2.provenance import Origin, provenance
 from server.interactions.condition import claim_key
 from server.interactions.perform import perform
@@ -36,50 +36,6 @@ from server.storage.interface import Reader, VersionConflict
 ATTEMPTS = 5  # of a message whose resources others change at the same moment
 MOVED_AT_ONCE = 250  # resources of a merge in one transaction
 _OVERTAKEN = frozenset({"conflict", "precondition-failed"})
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A message that is applied. id: its number in the log. source: the name of its sender. type: MSH-9.1."""
-
-    id: int
-    source: str
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """written: Type/id/_history/version, in the order of the map. outcomes: what became of each intent."""
-
-    written: tuple[str, ...]
-    outcomes: tuple[Outcome, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A message made ready to be written, as long as what it was made ready from stays as it is. changed: what
-    it writes. touched: of which it is kept what moment it is of from now on. request: writes it, None for
-    nothing. ready: the same made ready, None where that is for the door to do."""
-
-    drafts: Drafts
-    changed: tuple[Draft, ...]
-    touched: tuple[Draft, ...]
-    ended: tuple[Ended, ...]
-    request: InteractionRequest | None
-    ready: Ready | None
-    applied: Applied
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing of it is left for the door to read."""
-        return self.request is None or self.ready is not None
-
-    def follows(self, earlier: Prepared) -> bool:
-        """Whether it would be another one once the earlier one is written, which changes what this one speaks
-        of, or makes what this one would make."""
-        changed = {draft.reference for draft in (*earlier.changed, *earlier.touched)}
-        made = {hash for draft in earlier.drafts for hash in draft.hashes}
-        return any(draft.reference in changed or not made.isdisjoint(draft.hashes) for draft in self.drafts)
 
 
 # Called within the transaction, before it is committed; what it raises undoes everything.
@@ -158,8 +114,7 @@ class Applier:
             with suppress(FhirError):  # what is wrong with it is for the door to say
                 ready = made_ready(self._context, request, standing)
         applied = Applied(written, tuple(drafts.outcomes))
-        touched = _touched(drafts, changed)
-        return Prepared(drafts, tuple(changed), touched, tuple(ended), request, ready, applied)
+        return Prepared(drafts, tuple(changed), touched(drafts, changed), tuple(ended), request, ready, applied)
 
     def apply(
         self,
@@ -261,18 +216,6 @@ class Applier:
         origin = Origin(event.id, event.source, mapped.version, mapped.moment)
         said = drafts.said_of_provenance()
         return _entry(provenance(self._context.new_id(), origin, targets, said, self._context.clock()), 0)
-
-
-def _touched(drafts: Iterable[Draft], changed: Iterable[Draft]) -> tuple[Draft, ...]:
-    """Of what something was applied to: what many messages name at the same time only where it was changed."""
-    written = {draft.reference for draft in changed}
-    return tuple(
-        draft
-        for draft in drafts
-        if draft.touched
-        and draft.current.version
-        and (draft.reference in written or in_patient_compartment(draft.resource_type))
-    )
 
 
 def _transaction(event: Event, entries: Sequence[Json]) -> InteractionRequest:

@@ -20,8 +20,9 @@ from typing import Protocol
 
 from mappings.result import Mapped
 from server.errors import FhirError
-from server.hl7v2.apply import Applied, Applier, Event, Prepared
+from server.hl7v2.apply import Applier
 from server.hl7v2.arrival import every_key
+from server.hl7v2.prepared import Applied, Event, Prepared
 from server.hl7v2.refusal import Refused
 from server.hl7v2.trace import trace
 from server.storage.hl7v2_traces import Hl7v2Traces, packed

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mappings.result import Intent
-from server.hl7v2.apply import Applier, Event, Prepared
+from server.hl7v2.apply import Applier
+from server.hl7v2.prepared import Event, Prepared
 
 
 def ward(say: Any, number: str, name: str) -> Intent:
