@@ -74,13 +74,17 @@ class Applier:
         """Make ready the first ones of messages that may be applied together, as many as that is: none follows
         an earlier one. The next one may be anything, also one that cannot be applied. None of them merges."""
         found: list[Prepared] = []
+        changed: set[str] = set()
+        made: set[int] = set()
         with suppress(Exception), self._context.store.reading() as reader:  # each meets it again by itself
             looked = Looked(self._identities, [one for _, mapped in messages for one in mapped.intents])
             for event, mapped in messages if looked.is_whole else ():
                 prepared = self._prepared(event, mapped, self._drafts(reader, event, mapped, looked))
-                if not prepared.is_whole or any(prepared.follows(earlier) for earlier in found):
+                if not prepared.is_whole or prepared.follows(changed, made):
                     break
                 found.append(prepared)
+                changed |= prepared.changes
+                made |= prepared.makes
         return tuple(found)
 
     def _drafts(self, reader: Reader, event: Event, mapped: Mapped, looked: Looked) -> Drafts:

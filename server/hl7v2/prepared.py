@@ -48,11 +48,19 @@ class Prepared:
         """Whether nothing of it is left for the door to read."""
         return self.request is None or self.ready is not None
 
-    def follows(self, earlier: Prepared) -> bool:
-        """Whether it would be another one once the earlier one is written, which changes what this one speaks
-        of, or makes what this one would make."""
-        changed = {draft.reference for draft in (*earlier.changed, *earlier.touched)}
-        made = {hash for draft in earlier.drafts for hash in draft.hashes}
+    @property
+    def changes(self) -> set[str]:
+        """What is something else once it is written, as Type/id."""
+        return {draft.reference for draft in (*self.changed, *self.touched)}
+
+    @property
+    def makes(self) -> set[int]:
+        """The identities that mean something once it is written."""
+        return {hash for draft in self.drafts for hash in draft.hashes}
+
+    def follows(self, changed: set[str], made: set[int]) -> bool:
+        """Whether it would be another one, had earlier ones been written: they change what it speaks of, or
+        make what it would make."""
         return any(draft.reference in changed or not made.isdisjoint(draft.hashes) for draft in self.drafts)
 
 
