@@ -49,9 +49,12 @@ def content(resource: Mapping[str, Any]) -> Json:
     return said | {"meta": meta} if meta else said
 
 
-def joined(stored: Mapping[str, Any], said: Mapping[str, Any], intent: Intent, moment: int) -> Json:
+def joined(stored: Json, said: Mapping[str, Any], intent: Intent, moment: int) -> Json:
     """The resource as it is to be stored. stored: `content` of the current version. said: the intent's
-    resource, its references resolved. moment: of the event, microseconds UTC."""
+    resource, its references resolved. moment: of the event, microseconds UTC. `stored` itself where the message
+    says nothing else, as of wards and doctors most do."""
+    if not intent.cleared and _repeats(stored, said):
+        return stored
     resource_type = str(said["resourceType"])
     rules = _Rules(intent, resource_type, moment)
     result = rules.join(table(resource_type), stored, said, "")
@@ -62,7 +65,7 @@ def joined(stored: Mapping[str, Any], said: Mapping[str, Any], intent: Intent, m
 
 def same(stored: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
     """Whether two contents say the same, digits and all, in whatever order of members."""
-    return encode(stored) == encode(result) or canonical(stored) == canonical(result)
+    return stored is result or encode(stored) == encode(result) or canonical(stored) == canonical(result)
 
 
 def date_time(moment: int) -> str:
@@ -78,6 +81,17 @@ def value_at(resource: Mapping[str, Any], path: str) -> Any:
             value = value[0] if value else None
         value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+def _repeats(stored: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    """Whether all elements that are said are stored just so, what belongs to primitives included."""
+    for name, value in said.items():
+        other_half = name[1:] if name.startswith("_") else f"_{name}"
+        if name not in stored or (other_half in stored and other_half not in said):
+            return False
+        if encode(stored[name]) != encode(value):
+            return False
+    return True
 
 
 def _path(path: str, resource_type: str) -> str:

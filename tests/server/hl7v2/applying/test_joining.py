@@ -5,7 +5,9 @@ Covers server/hl7v2/joining.py and retirement.py.
 
 from __future__ import annotations
 
+import copy
 import json
+from decimal import Decimal
 from importlib.resources import files
 from typing import Any
 
@@ -60,6 +62,38 @@ def test_what_is_said_replaces_what_is_stored_and_the_rest_stays(
     stored: dict[str, Any], said: dict[str, Any], result: dict[str, Any]
 ) -> None:
     assert join(stored, said) == result
+
+
+@pytest.mark.parametrize(
+    ("said", "is_news"),
+    [
+        ({}, False),
+        ({"birthDate": "1970", "_birthDate": {"id": "b"}}, False),
+        ({"name": [{"text": "a"}]}, False),
+        ({"birthDate": "1970"}, True),  # and no more what belonged to it
+        ({"_birthDate": {"id": "b"}}, True),
+        ({"extension": [{"url": "x", "valueDecimal": Decimal("1.5")}]}, True),
+        ({"gender": "male"}, True),
+    ],
+)
+@pytest.mark.parametrize("lists", [{}, {"name": "union"}, {"name": "transfer"}])
+def test_what_is_said_just_as_it_is_stored_changes_nothing(
+    said: dict[str, Any], is_news: bool, lists: dict[str, str]
+) -> None:
+    kind = {"resourceType": "Patient"}
+    stored = kind | {
+        "birthDate": "1970",
+        "_birthDate": {"id": "b"},
+        "name": [{"text": "a"}],
+        "extension": [{"url": "x", "valueDecimal": Decimal("1.50")}],
+    }
+    before = copy.deepcopy(stored)
+    result = joined(stored, kind | said, Intent("key", kind | said, lists=lists), NOON)
+    assert (result is not stored) == is_news
+    assert same(stored, result) != is_news
+    assert stored == before
+    emptied = joined(stored, kind | said, Intent("key", kind | said, cleared=("Patient.name",)), NOON)
+    assert "name" not in emptied
 
 
 def test_elements_made_of_elements_are_joined_member_by_member() -> None:
