@@ -2,6 +2,8 @@
 
 A map knows the message and nothing else. So it does not say what a resource is to become, but what the message
 says of it: who applies it looks up what is stored under the identity and puts both together.
+
+Structs, not dataclasses: a message has hundreds of these, and frozen dataclasses take many times as long.
 """
 
 from __future__ import annotations
@@ -34,8 +36,7 @@ class Source:
     overlay: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """What a resource is known by for good: a system and a value, for one resource type.
 
     value: may be made of several parts of the message, joined by `|`; never made of values that can be equal
@@ -47,8 +48,7 @@ class Identity:
     is_identifier: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(msgspec.Struct, frozen=True):
     """What the message says of one resource.
 
     key: names it within the message; references between intents are `{"reference": "#intent:KEY"}`.
@@ -70,14 +70,13 @@ class Intent:
     identities: tuple[Identity, ...] = ()
     write: str = "merge"
     cleared: tuple[str, ...] = ()
-    lists: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, str] = msgspec.field(default_factory=dict)
     keep: tuple[str, ...] = ()
     status: str = ""
-    ranks: Mapping[str, int] = field(default_factory=dict)
+    ranks: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Merge:
+class Merge(msgspec.Struct, frozen=True, gc=False):
     """Two of what was thought to be different: the survivor goes on, the victim points at it.
 
     resource_type: Patient, Encounter or Account. keys of intents.
@@ -88,8 +87,7 @@ class Merge:
     victim: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """Something that the map could not do as one would wish: a code that no table has, a date that is none.
 
     code: of a fixed list (`mappings/findings.json`). position: where in the message, as `PID[1]-3[1].4.2`, ""
@@ -104,7 +102,6 @@ class Finding:
 class Step(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """One element of the result and where it came from.
 
-    A struct, not a dataclass: a message has hundreds of steps, and frozen dataclasses take many times as long.
     In JSON a list of its members in their order, those at the end that are as by default left out.
 
     intent: key. path: FHIRPath of the element. positions: of what was read. rule: `file:line`. using: the
@@ -121,8 +118,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(msgspec.Struct, frozen=True):
     """refused: why the message as a whole cannot be mapped (`Finding`), None for none.
 
     moment: the event's time in UTC microseconds (EVN-6, EVN-2, MSH-7, else when it was received): what is

@@ -58,10 +58,10 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     """The same as data."""
     return {
         "version": explanation.mapped.version,
-        "refused": asdict(explanation.mapped.refused) if explanation.mapped.refused else None,
+        "refused": msgspec.structs.asdict(explanation.mapped.refused) if explanation.mapped.refused else None,
         "outputs": [_output(output) for output in explanation.outputs],
         "inputs": [asdict(entry) for entry in explanation.inputs],
-        "findings": [asdict(finding) for finding in explanation.mapped.findings],
+        "findings": [msgspec.structs.asdict(finding) for finding in explanation.mapped.findings],
     }
 
 

@@ -11,11 +11,13 @@ import json
 import tomllib
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from mappings.authoring.source_file import SourceError, source_of
 from mappings.engine import MapSet
@@ -122,8 +124,8 @@ def as_golden(mapped: Mapped) -> str:
 
 
 def _intent(intent: Intent) -> dict[str, Any]:
-    row = asdict(intent)
-    return {key: value for key, value in row.items() if value not in ({}, (), "")}
+    row = asdict(intent) | {"identities": [asdict(one) for one in intent.identities]}
+    return {key: value for key, value in row.items() if value not in ({}, (), [], "")}
 
 
 def _text(value: Any) -> str:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, structs
 
 from mappings.result import Intent, Mapped, Merge
 from server.fhir.compartments import in_patient_compartment
@@ -88,8 +90,7 @@ class Draft:
         return f"{self.reference}/_history/{self.current.version + 1}"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """What became of an intent: created, updated, unchanged, kept (there already, and this message does not
     change it), stale (newer is stored), lower-status, absent (nothing there to retire). reference: Type/id."""
 
@@ -116,7 +117,9 @@ class Drafts:
         self.finder, self.moment = finder, mapped.moment
         ended = {merge.victim for merge in mapped.merges}
         self.intents: Mapping[str, Intent] = {
-            intent.key: replace(intent, lists={**intent.lists, **_ENDED}) if intent.key in ended else intent
+            intent.key: structs.replace(intent, lists={**intent.lists, **_ENDED})
+            if intent.key in ended
+            else intent
             for intent in mapped.intents
         }
         self.found: dict[str, Found] = {}
@@ -173,7 +176,7 @@ class Drafts:
         changed = [draft for draft in self if draft.changed]
         references = {draft.reference for draft in changed}
         self.outcomes = [
-            replace(one, outcome="unchanged")
+            structs.replace(one, outcome="unchanged")
             if one.outcome == "updated" and one.reference not in references
             else one
             for one in self.outcomes

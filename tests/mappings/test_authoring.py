@@ -48,7 +48,8 @@ def message(name: str):
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.hl7")), ids=lambda path: path.stem)
 def test_nothing_of_a_person_is_left(path) -> None:
     read = message(path.stem)
-    found = deidentified(read, Disguise.fresh(TODAY)).decode()
+    # A key of its own each time would now and then make five digits of a person out of noise.
+    found = deidentified(read, Disguise(b"k" * 32, 400, TODAY)).decode()
     assert [word for word in PERSONAL if word in found] == []
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from mappings.result import Identity, Intent, Mapped, Merge
 from server.app import make_context
@@ -233,7 +233,7 @@ class Say:
 
     def but(self, intent: Intent, **changes: Any) -> Intent:
         """An intent, changed."""
-        return replace(intent, **changes)
+        return structs.replace(intent, **changes)
 
 
 @pytest.fixture
