@@ -14,8 +14,8 @@ from server.settings import Settings, read_settings
 # metrics is among them: prometheus_client has to be imported after `wsgi.share_metrics`.
 SHARED = ("flask", "server.auth.build", "server.console.views", "server.interactions.perform")
 
-# How long a thread of a worker goes on while another one of it is ready. Python's own 5 ms would be spent at
-# each return from the database by a thread that holds the lock of all writers, while this process maps messages.
+# How long a thread of a worker goes on while another one of it is ready. While the process maps messages, a
+# thread that holds the lock of all writers would wait Python's own 5 ms at each return from the database.
 _SWITCH_SECONDS = 0.0005
 
 

@@ -164,15 +164,9 @@ class Repetition:
         return f"{segment.name}[{segment.occurrence}]-{self.field}[{self.repetition}]."
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it is a repetition and no part of one: `leaves` then are by their positions."""
-        return not self._within
-
-    def leaf(self, at: tuple[int, int], start: int, end: int, text: str) -> Value:
-        """A value in it of which everything is known: component and subcomponent as its position tells them,
-        first byte and end from the start of it on."""
-        begin = self.start
-        return Value(self._segment, self.field, self.repetition, at[0], at[1], begin + start, begin + end, text)
+    def occurrence(self) -> int:
+        """Of its segment, among those of the name."""
+        return self._segment.occurrence
 
     def filled(self) -> Iterator[Value]:
         """Every value with content, nulls as well."""

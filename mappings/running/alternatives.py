@@ -14,9 +14,8 @@ import msgspec
 from mappings.datatypes.function import Function
 from mappings.datatypes.reading import LONGEST, as_code, as_uri, said, words
 from mappings.running.conditions import Condition
-from mappings.running.memory import copied
+from mappings.running.memory import Answer, copied
 from mappings.running.source_path import SourcePath
-from mappings.scope import Use
 from mappings.tables import Table, TableRow
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
 
 class Made(msgspec.Struct, frozen=True, gc=False):
-    """One value. leaves: what it was made of. uses: what a function says of each of them. is_null: emptied on
-    purpose.
+    """One value. places: of what it was made of. answer: what a function says of each part of it. is_null:
+    emptied on purpose.
 
     A struct, as `Step` is.
     is_substance: whether the message says so, other than a constant; `link`: it points at another resource.
@@ -34,8 +33,8 @@ class Made(msgspec.Struct, frozen=True, gc=False):
 
     value: Any
     raw: str = ""
-    leaves: tuple[Value, ...] = ()
-    uses: tuple[Use, ...] = ()
+    places: tuple[str, ...] = ()
+    answer: Answer | None = None
     using: str = ""
     table: str = ""
     is_null: bool = False
@@ -69,7 +68,7 @@ class FromFunction:
         run, name = frame.run, self.function.name
         for reading in readings:
             if reading.is_null:
-                found.append(Made(None, '""', (reading.value(),), is_null=True))
+                found.append(Made(None, '""', (reading.value().place,), is_null=True))
             else:
                 answer = run.answer(self.function, reading, self.table)
                 value = answer.value
@@ -78,7 +77,7 @@ class FromFunction:
                 if type(value) is not str:
                     value = copied(value)
                 for one in value if isinstance(value, list) else (value,):
-                    found.append(Made(one, reading.text, answer.leaves, answer.uses, name, answer.table))
+                    found.append(Made(one, answer.raw, answer.places, answer, name, answer.table))
             if not many:
                 break
         return found
@@ -105,7 +104,7 @@ class FromText:
         found: list[Made] = []
         for leaf in leaves:
             if leaf.is_null:
-                found.append(Made(None, '""', (leaf,), is_null=True))
+                found.append(Made(None, '""', (leaf.place,), is_null=True))
             else:
                 made = self._one(frame, leaf)
                 if made is None:
@@ -124,7 +123,7 @@ class FromText:
         if len(whole) > LONGEST and self.kind != "base64Binary":
             frame.run.scope.warn("text-too-long", leaves[0], "longer than a string of FHIR may be (1 MiB)")
             whole = whole[:LONGEST].strip()
-        return [Made(_primitive(self.kind, whole), whole, leaves)]
+        return [Made(_primitive(self.kind, whole), whole, tuple([leaf.place for leaf in leaves]))]
 
     def _lines(self, frame: Frame, readings: list[Repetition]) -> list[str]:
         """The texts in order; of segments that are taken together an empty one is an empty line."""
@@ -140,7 +139,7 @@ class FromText:
         if not text:
             return None
         if not self.table:
-            return Made(_primitive(self.kind, text), text, (leaf,))
+            return Made(_primitive(self.kind, text), text, (leaf.place,))
         row = self._row(frame, text)
         if row is None:
             name = f"table {self.table}" if isinstance(self.table, str) else "the table of the rule"
@@ -149,7 +148,7 @@ class FromText:
         if not row.target:
             return None
         value = row.target == "true" if self.kind == "boolean" else row.target
-        return Made(value, text, (leaf,), table=row.name)
+        return Made(value, text, (leaf.place,), table=row.name)
 
     def _row(self, frame: Frame, text: str) -> TableRow | None:
         if isinstance(self.table, str):

@@ -3,17 +3,18 @@ read once and not in each message.
 
 A function answers the same for the same bytes at the same place of a segment, as long as it looks at nothing
 but the value, the settings of the source and the code tables. What looked further (`Looks`), complained of
-something elsewhere or is long is made anew each time. Positions are kept from the start of the value, because
-the next message has it elsewhere.
+something elsewhere or is long is made anew each time. Places are kept from the start of the value on, because
+the next message may have it in another segment of the name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mappings.result import Finding
+from mappings.result import Finding, Step
 from mappings.scope import Scope, Spoken, Use, value_at
 
 if TYPE_CHECKING:
@@ -23,45 +24,50 @@ if TYPE_CHECKING:
 
 _MOST = 4096  # values of one source; when there are more, all are forgotten
 _MOST_SOURCES = 256
+_MOST_PLACES = 8  # of one value
 _LONGEST = 250  # bytes of a value: longer ones hardly come again
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """One use of a component, as `Use`, with where it stands and what it says. became: None where that is for
+    the whole message to say."""
+
+    intent: str
+    path: str
+    place: str
+    table: str
+    text: str
+    became: Any
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a function made of a value of this message. value: not to be changed, but to be `copied`.
 
-    leaves: the components that became the value as a whole. uses: the others, with what each became. table: the
-    row of a code table that said what the whole is, as `name:code`, "" for none.
+    raw: the text of the value. places: of the components that became the value as a whole. uses: the others,
+    with what each became. table: the row of a code table that said what the whole is, as `name:code`, "" for
+    none. spoken: keys of the further resources that uses are of. steps: what was told of the uses before, by
+    intent, path and rule; None where it is not the same each time.
     """
 
     value: Any
-    leaves: tuple[Value, ...]
-    uses: tuple[Use, ...]
+    raw: str
+    places: tuple[str, ...]
+    uses: tuple[Told, ...]
     table: str
-
-
-class _Leaf(msgspec.Struct, frozen=True, gc=False):
-    """One use of a component: as `Use`, but for its component and subcomponent (`at`), its first byte and
-    end within the value."""
-
-    intent: str
-    path: str
-    table: str
-    became: Any
-    at: tuple[int, int]
-    start: int
-    end: int
-    text: str
+    spoken: tuple[str, ...]
+    steps: dict[tuple[str, str, str], tuple[Step, ...]] | None
 
 
 class _Remembered(msgspec.Struct, frozen=True, gc=False):
-    """An answer without places. findings: codes, positions below that of the value, texts."""
+    """An answer without places: those of `answer` are below that of the value. findings: codes, positions,
+    texts. spoken: the mentions of further resources; wholes: what they say of each. answers: by the occurrence
+    of the segment that the value is in."""
 
-    value: Any
-    leaves: tuple[_Leaf, ...]
-    uses: tuple[_Leaf, ...]
-    table: str
+    answer: Answer
     spoken: tuple[Spoken, ...]
+    wholes: dict[str, dict[str, Any]]
     findings: tuple[tuple[str, str, str], ...]
+    answers: dict[int, Answer]
 
 
 Known = dict[tuple[Any, ...], _Remembered]
@@ -97,34 +103,49 @@ def answer(
     mark, findings, spoken = len(account.uses), len(account.findings), len(account.spoken)
     looks.further = False
     value = function(reading, scope, table)
-    uses = [_told(use, value) for use in account.uses[mark:]]
+    uses = account.uses[mark:]
     del account.uses[mark:]
-    leaves = tuple([use.value for use in uses if not use.intent and not use.path])
-    inner = tuple([use for use in uses if use.intent or use.path])
-    row = next((use.table for use in uses if use.table and not use.path), "")
-    found = Answer(value, leaves, inner, row)
+    wholes: dict[str, dict[str, Any]] = {}
+    for mention in account.spoken[spoken:]:
+        wholes[mention.key] = {**mention.resource, **wholes.get(mention.key, {})}
+    found = _answer(value, reading, uses, wholes)
     if not looks.further and reading.end - reading.start <= _LONGEST:
         complaints = [_below(reading, finding) for finding in account.findings[findings:]]
         if None not in complaints and all(_is_within(reading, use.value) for use in uses):
             if len(known) >= _MOST:
                 known.clear()
             known[key] = _Remembered(
-                value,
-                tuple([_leaf(use, reading) for use in uses if not use.intent and not use.path]),
-                tuple([_leaf(use, reading) for use in inner]),
-                row,
+                _moved(found, lambda place: place.removeprefix(reading.place)),
                 tuple([_apart(one) for one in account.spoken[spoken:]]),
+                copied(wholes),
                 tuple(filter(None, complaints)),
+                {},
             )
-    return found
+    return _said_here(found, wholes, scope)
 
 
-def _told(use: Use, value: Any) -> Use:
+def _answer(
+    value: Any, reading: Repetition, uses: Sequence[Use], wholes: Mapping[str, Mapping[str, Any]]
+) -> Answer:
+    inner = tuple([_told(use, value, wholes) for use in uses if use.intent or use.path])
+    return Answer(
+        value,
+        reading.text,
+        tuple([use.value.place for use in uses if not use.intent and not use.path]),
+        inner,
+        next((use.table for use in uses if use.table and not use.path), ""),
+        tuple(dict.fromkeys(use.intent for use in inner if use.intent)),
+        {} if all(use.became is not None for use in inner) else None,
+    )
+
+
+def _told(use: Use, value: Any, wholes: Mapping[str, Mapping[str, Any]]) -> Told:
     """A use with what the component became, where that cannot change any more."""
-    became = None if use.intent or isinstance(value, list) else value_at(value, use.path)
-    if became is None or isinstance(became, (dict, list)):
-        return use
-    return Use(use.intent, use.path, use.value, use.table, became)
+    whole = wholes.get(use.intent) if use.intent else value
+    became = None if isinstance(whole, list) else value_at(whole, use.path)
+    if isinstance(became, (dict, list)):
+        became = None
+    return Told(use.intent, use.path, use.value.place, use.table, use.value.text, became)
 
 
 def _is_within(reading: Repetition, value: Value) -> bool:
@@ -139,17 +160,19 @@ def _below(reading: Repetition, finding: Finding) -> tuple[str, str, str] | None
     return finding.code, finding.position.removeprefix(place), finding.text
 
 
-def _leaf(use: Use, reading: Repetition) -> _Leaf:
-    value, start = use.value, reading.start
-    return _Leaf(
-        use.intent, use.path, use.table, use.became,
-        (value.component, value.subcomponent), value.start - start, value.end - start, value.text,
-    )  # fmt: skip
-
-
 def _apart(spoken: Spoken) -> Spoken:
     """A mention that shares nothing with the resource that it is of."""
     return msgspec.structs.replace(spoken, resource=copied(spoken.resource))
+
+
+def _moved(answer: Answer, place: Callable[[str], str]) -> Answer:
+    """The answer for another place of its value; nothing is told of it yet."""
+    return msgspec.structs.replace(
+        answer,
+        places=tuple([place(one) for one in answer.places]),
+        uses=tuple([msgspec.structs.replace(use, place=place(use.place)) for use in answer.uses]),
+        steps=None if answer.steps is None else {},
+    )
 
 
 def _again(before: _Remembered, reading: Repetition, scope: Scope) -> Answer:
@@ -161,26 +184,23 @@ def _again(before: _Remembered, reading: Repetition, scope: Scope) -> Answer:
     if before.findings:
         place = reading.place
         scope.account.findings += [Finding(code, place + below, text) for code, below, text in before.findings]
-    leaves = reading.leaves if reading.is_whole else {}
-    return Answer(
-        before.value,
-        tuple(
-            [leaves.get(one.at) or reading.leaf(one.at, one.start, one.end, one.text) for one in before.leaves]
-        ),
-        tuple(
-            [
-                Use(
-                    one.intent,
-                    one.path,
-                    leaves.get(one.at) or reading.leaf(one.at, one.start, one.end, one.text),
-                    one.table,
-                    one.became,
-                )
-                for one in before.uses
-            ]
-        ),
-        before.table,
-    )
+    found = before.answers.get(reading.occurrence)
+    if found is None:
+        begins = reading.place
+        found = _moved(before.answer, lambda below: begins + below)
+        if len(before.answers) < _MOST_PLACES:
+            before.answers[reading.occurrence] = found
+    return _said_here(found, before.wholes, scope)
+
+
+def _said_here(answer: Answer, wholes: Mapping[str, Mapping[str, Any]], scope: Scope) -> Answer:
+    """The answer in a message that may have said something else of the same further resources before."""
+    intents = scope.account.intents
+    for key, whole in wholes.items():
+        if intents[key].resource != whole:
+            uses = [msgspec.structs.replace(use, became=None) if use.intent else use for use in answer.uses]
+            return msgspec.structs.replace(answer, uses=tuple(uses), steps=None)
+    return answer
 
 
 def copied(value: Any) -> Any:

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from mappings.result import Finding, Identity, Merge, Step
 from mappings.running import memory
 from mappings.running.element import Draft
-from mappings.running.memory import Answer, Known
+from mappings.running.memory import Answer, Known, Told
 from mappings.scope import Scope, joined, value_at
 
 if TYPE_CHECKING:
     from mappings.datatypes.function import Function
     from mappings.hl7v2.message import Repetition, Segment, Value
-    from mappings.scope import Use
 
 
 Fields = dict[int, "list[Repetition]"]
+
+_MOST_TOLD = 16  # ways to tell of one value that are remembered
 
 
 class Refused(Exception):
@@ -129,20 +130,29 @@ class Run:
         self.read.update(places)
         return places
 
-    def account(self, uses: Iterable[Use], draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
+    def account(self, answer: Answer, draft: Draft, path: str, value: Any, rule: str, using: str) -> None:
         """One step for each component that a datatype function used, also of the resources that it spoke of."""
-        steps, read = self.steps, self.read
-        for use in uses:
-            leaf, below = use.value, use.path
-            place = leaf.place
-            read.add(place)
-            if use.intent:
-                whole = self.scope.account.intents[use.intent].resource
-                intent, at = use.intent, whole["resourceType"]
-                if intent not in self._spoken_of:
-                    self._spoken_of.add(intent)
-                    steps.append(Step(intent, at, (), rule, using))
-            else:
-                intent, at, whole = draft.key, path, value
-            became = value_at(whole, below) if use.became is None else use.became
-            steps.append(Step(intent, joined(at, below), (place,), rule, using, use.table, leaf.text, became))
+        for intent in answer.spoken:
+            if intent not in self._spoken_of:
+                self._spoken_of.add(intent)
+                whole = self.scope.account.intents[intent].resource
+                self.steps.append(Step(intent, whole["resourceType"], (), rule, using))
+        key, known = (draft.key, path, rule), answer.steps
+        told = known.get(key) if known is not None else None
+        if told is None:
+            told = tuple([self._step(use, draft, path, value, rule, using) for use in answer.uses])
+            if known is not None:
+                if len(known) >= _MOST_TOLD:
+                    known.clear()
+                known[key] = told
+        self.steps += told
+        self.read.update([use.place for use in answer.uses])
+
+    def _step(self, use: Told, draft: Draft, path: str, value: Any, rule: str, using: str) -> Step:
+        if use.intent:
+            whole: Any = self.scope.account.intents[use.intent].resource
+            intent, at = use.intent, whole["resourceType"]
+        else:
+            intent, at, whole = draft.key, path, value
+        became = value_at(whole, use.path) if use.became is None else use.became
+        return Step(intent, joined(at, use.path), (use.place,), rule, using, use.table, use.text, became)

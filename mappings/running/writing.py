@@ -102,24 +102,22 @@ class ValueRule:
     def _write(self, frame: Frame, element: Element, made: Made, seen: list[Value]) -> None:
         run, draft = frame.run, element.draft
         if made.is_null:
-            positions = run.positions(made.leaves)
+            run.read.update(made.places)
             if element.is_root and not self.target.whole and not self.target.url:
                 draft.cleared.append(self.target.spelled)
             path = f"{element.path}.{self.target.spelled}"
-            run.steps.append(Step(draft.key, path, positions, self.where, raw=made.raw))
+            run.steps.append(Step(draft.key, path, made.places, self.where, raw=made.raw))
             return
         path = self.target.put(element, made.value)
         if made.is_substance or (made.is_link and not element.is_root):
             element.is_substance = True
-        leaves = made.leaves
-        if seen:
-            leaves = (*leaves, *seen)
-        positions = run.positions(leaves) if leaves else ()
+        positions = (*made.places, *run.positions(seen)) if seen else made.places
+        run.read.update(made.places)
         run.steps.append(
             Step(draft.key, path, positions, self.where, made.using, made.table, made.raw, made.value)
         )
-        if made.uses:
-            run.account(made.uses, draft, self.target.inside(path), made.value, self.where, made.using)
+        if made.answer is not None and made.answer.uses:
+            run.account(made.answer, draft, self.target.inside(path), made.value, self.where, made.using)
 
 
 @dataclass(frozen=True, slots=True)
