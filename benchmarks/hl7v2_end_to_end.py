@@ -4,9 +4,9 @@
 
 Baton runs as an operator starts it on this machine: web server, listener, and a worker process a core. 20
 connections send; each waits for its acknowledgement before it sends the next message. The clock runs from the
-first byte until the last message is applied. The limit takes turns with it: what came of the messages is
-imported by transactions of 100 new resources over HTTP into another deployment, from so many clients that
-all server processes are at work.
+first byte until the last message is applied. The limit takes turns with it: what the messages wrote, version by
+version, is imported by transactions of 100 new resources over HTTP into another deployment, from so many
+clients that all server processes are at work.
 
 Bars: 150 messages/s, and 0.4 of the import in resources/s.
 """
@@ -22,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,18 +151,15 @@ def applied(deployment: Deployment, patients: int) -> tuple[float, float]:
     return patients * len(EVENTS) / took, (versions(deployment.store) - before) / took
 
 
-def imported(folder: Path, deployment: Deployment, resources: Sequence[dict[str, Any]], seed: int) -> float:
+def imported(folder: Path, deployment: Deployment, bundles: Iterable[list[dict[str, Any]]], seed: int) -> float:
     """Resources a second, in transactions."""
     baton = deployment.baton
     bodies, script = folder / "bodies.ndjson", folder / "import.lua"
-    starts = range(0, max(1, len(resources) - BUNDLE), BUNDLE)
-    bundles = (posted(resources[start : start + BUNDLE]) for start in starts)
-    bodies.write_text("".join(f"{json.dumps(bundle, default=float)}\n" for bundle in bundles), "utf-8")
+    bodies.write_text("".join(f"{json.dumps(posted(one), default=float)}\n" for one in bundles), "utf-8")
     request = 'return wrk.format("POST", "/fhir", sent, bodies[math.random(#bodies)])'
     write_script(script, request=request, token=baton.token(), port=baton.port, bodies=bodies)
     load(script, baton.port, seconds=1, clients=IMPORT_CLIENTS, seed=0)  # warm
-    rate = load(script, baton.port, seconds=IMPORT_SECONDS, clients=IMPORT_CLIENTS, seed=seed).rate
-    return len(resources[:BUNDLE]) * rate
+    return BUNDLE * load(script, baton.port, seconds=IMPORT_SECONDS, clients=IMPORT_CLIENTS, seed=seed).rate
 
 
 def posted(resources: list[dict[str, Any]]) -> dict[str, Any]:
@@ -190,11 +188,23 @@ def versions(store: DatabaseStore) -> int:
         return int(connection.execute("SELECT count(*) FROM version").fetchone()[0])
 
 
-def stored(store: DatabaseStore) -> list[dict[str, Any]]:
-    """What came of the messages; each resource once."""
+def written(store: DatabaseStore) -> Iterator[list[dict[str, Any]]]:
+    """What the messages wrote, every version of it, in bundles in which no resource is twice."""
     with store.database.reading() as connection:
-        rows = connection.execute("SELECT body FROM resource ORDER BY rid").fetchall()
-    return [decode(bytes(row[0])) for row in rows]
+        rows = connection.execute(
+            "SELECT coalesce(v.body, r.body) FROM version v JOIN resource r ON r.rid = v.rid ORDER BY v.seq"
+        ).fetchall()
+    left = deque(decode(bytes(row[0])) for row in rows)
+    while len(left) >= BUNDLE:
+        bundle: dict[tuple[str, str], dict[str, Any]] = {}
+        again = []
+        while left and len(bundle) < BUNDLE:
+            one = left.popleft()
+            if bundle.setdefault((one["resourceType"], one["id"]), one) is not one:
+                again.append(one)
+        left.extendleft(reversed(again))
+        if len(bundle) == BUNDLE:
+            yield [*bundle.values()]
 
 
 def steps(rounds: int) -> int:
@@ -209,12 +219,12 @@ def measure(kind: str, messages: int, rounds: int, step: Callable[[str], None]) 
         for number in range(rounds):
             with _deployed(Path(name) / f"feed{number}", next(urls), listens=True) as deployment:
                 rate, resources = applied(deployment, messages // len(EVENTS))
-                contents = stored(deployment.store)
+                bundles = [*written(deployment.store)]
             rates.append(rate)
             written.append(resources)
             step("messages")
             with _deployed(Path(name) / f"import{number}", next(urls), listens=False) as deployment:
-                limits.append(imported(Path(name), deployment, contents, number + 1))
+                limits.append(imported(Path(name), deployment, bundles, number + 1))
             step("import")
     return Figures(kind, tuple(rates), tuple(written), tuple(limits))
 
