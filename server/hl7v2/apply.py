@@ -20,12 +20,14 @@ from mappings.result import Mapped
 from server.auth.principal import Principal
 from server.auth.scopes import parse_scopes
 from server.errors import FhirError
-from server.hl7v2.drafts import Draft, Drafts, numbered
+from server.hl7v2.draft import Draft
+from server.hl7v2.drafts import Drafts, numbered
 from server.hl7v2.finding import Finder, Looked, identifier_query, identifier_token
 from server.hl7v2.joining import Json
 from server.hl7v2.merging import Ended, merge, moved, pointed
 from server.hl7v2.prepared import Applied, Event, Prepared, touched
 from server.hl7v2.provenance import Origin, provenance
+from server.hl7v2.resolving import Repetitions
 from server.interactions.condition import claim_key
 from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
@@ -43,12 +45,13 @@ Settle = Callable[[Applied], None]
 
 
 class Applier:
-    """Applies messages, as `baton-hl7v2` in the audit trail. context: the server's."""
+    """Applies messages, as `baton-hl7v2` in the audit trail. context: the server's. For one thread."""
 
     def __init__(self, context: Context, identities: Hl7v2Identities) -> None:
         limits = replace(context.limits, bundle_entries=2 * MOVED_AT_ONCE + context.limits.bundle_entries)
         self._context = replace(context, limits=limits, blind_writes=True, of_record=True, compared=True)
         self._identities = identities
+        self._repetitions = Repetitions()
         self._principal = Principal(client_id="baton-hl7v2", scopes=parse_scopes("system/*.cruds"))
 
     def prepare(self, event: Event, mapped: Mapped, progress: Callable[[], None] = lambda: None) -> Prepared:
@@ -90,7 +93,8 @@ class Applier:
     def _drafts(self, reader: Reader, event: Event, mapped: Mapped, looked: Looked) -> Drafts:
         """What a message says, joined with what is stored. Raises: Refused."""
         finder = Finder(reader, self._identities, mapped.intents, looked)
-        drafts = Drafts(finder, mapped, event.type, self._context.new_id, partial(numbered, event.id))
+        by_number = partial(numbered, event.id)
+        drafts = Drafts(finder, mapped, event.type, self._context.new_id, by_number, self._repetitions)
         drafts.apply()
         return drafts
 

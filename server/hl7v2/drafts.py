@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from mappings.result import Intent, Mapped, Merge
 from server.fhir.compartments import in_patient_compartment
-from server.fhir.references import LOCAL, rewrite_references
+from server.fhir.references import LOCAL
+from server.hl7v2.draft import Draft, Outcome
 from server.hl7v2.finding import Current, Finder, Found
-from server.hl7v2.joining import Json, content, joined, same, value_at
+from server.hl7v2.joining import Json, content, joined, value_at
 from server.hl7v2.refusal import Refused
+from server.hl7v2.resolving import Repetitions, read, resolved
 from server.hl7v2.retirement import can_retire, retired
 from server.storage.hl7v2_identities import Known
 
 # Who somebody is: other messages repeat it, often as it was before the last change.
 DEMOGRAPHICS = frozenset({"Patient", "RelatedPerson"})
-_INTENT = "#intent:"
 _NUMBERED = uuid.uuid5(uuid.NAMESPACE_URL, "urn:baton:message")
 _PROVENANCE = "Provenance"
 _SUBJECTS = ("subject", "patient", "for", "beneficiary")  # elements that say whose chart something is in
@@ -40,70 +40,11 @@ def numbered(message: int, key: str) -> str:
     return str(uuid.uuid5(_NUMBERED, f"{message} {key}"))
 
 
-@dataclass(slots=True)
-class Draft:
-    """One resource. current: what is stored. said: what it is to be, None as long as nothing new is said of it.
-
-    known: of what moment and rank what is stored is. hashes: identities that lead to it from now on. asked: of
-    a new one, the intent it is made by. touched: something of this message was applied to it.
-    """
-
-    resource_type: str
-    id: str
-    current: Current
-    known: Known
-    said: Json | None = None
-    hashes: set[int] = field(default_factory=set)
-    asked: Intent | None = None
-    touched: bool = False
-
-    @property
-    def reference(self) -> str:
-        return f"{self.resource_type}/{self.id}"
-
-    @property
-    def there(self) -> bool:
-        """Whether it is stored, or made by this message."""
-        return self.said is not None or self.current.there
-
-    @property
-    def content(self) -> Json:
-        """As it is to be; {} for what is not there."""
-        return self.said if self.said is not None else self.current.content or {}
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is something to write."""
-        if self.said is None:
-            return False
-        stored = self.current.content
-        return stored is None or not same(stored, self.said)
-
-    @property
-    def version(self) -> int:
-        """The version that is replaced, 0 where there is none."""
-        return self.current.version if self.current.there else 0
-
-    @property
-    def written(self) -> str:
-        """The version that is written, as a reference."""
-        return f"{self.reference}/_history/{self.current.version + 1}"
-
-
-class Outcome(Struct, frozen=True, gc=False):
-    """What became of an intent: created, updated, unchanged, kept (there already, and this message does not
-    change it), stale (newer is stored), lower-status, absent (nothing there to retire). reference: Type/id."""
-
-    intent: str
-    outcome: str
-    reference: str = ""
-
-
 class Drafts:
     """All resources of one message.
 
     new_id: an id for a new resource. numbered: the id of what has no identity, the same each time that the
-    message is applied, by the key of its intent.
+    message is applied, by the key of its intent. repetitions: what earlier messages only repeated.
     """
 
     def __init__(
@@ -113,6 +54,7 @@ class Drafts:
         message_type: str,
         new_id: Callable[[], str],
         numbered: Callable[[str], str],
+        repetitions: Repetitions | None = None,
     ) -> None:
         self.finder, self.moment = finder, mapped.moment
         ended = {merge.victim for merge in mapped.merges}
@@ -126,6 +68,7 @@ class Drafts:
         self.outcomes: list[Outcome] = []
         self._demographics = message_type == "ADT"
         self._new_id, self._numbered = new_id, numbered
+        self._repetitions = Repetitions() if repetitions is None else repetitions
         self._drafts: dict[tuple[str, str], Draft] = {}
         self._made: dict[int, Draft] = {}  # by the hashes of identities that are new
         self._of_intent: dict[str, Draft] = {}
@@ -168,7 +111,7 @@ class Drafts:
         for intent in self.intents.values():
             if intent.resource["resourceType"] == _PROVENANCE:
                 said = {name: value for name, value in intent.resource.items() if name != "target"}
-                return rewrite_references(said, self._reference)
+                return read(resolved(said, self._reference))
         return None
 
     def changed(self) -> list[Draft]:
@@ -222,25 +165,40 @@ class Drafts:
         if intent.write == "create" or only_new:
             if there:
                 return "kept"
-            draft.said = self._resolved(intent) | {"id": draft.id}
+            draft.said = self._said(intent, resolved(intent.resource, self._reference)) | {"id": draft.id}
             return "created"
-        said = self._resolved(intent)
+        text = resolved(intent.resource, self._reference)
+        stored = draft.current.stored if self._is_plain(intent, draft) else None
+        said = {} if stored is not None and self._repetitions.has(stored, text) else self._said(intent, text)
         if there and (reason := self._behind(intent, draft, said)):
             return reason
         if intent.write == "retire":
             if not there:
                 return "absent"
             draft.said = retired(draft.content)
-        else:
+        elif said:
             if there:
                 self._check_subject(draft, said)
             merged = there and intent.write == "merge"
             draft.said = joined(draft.content, said, intent, self.moment) if merged else said | {"id": draft.id}
+            if stored is not None and draft.said is draft.current.content:
+                self._repetitions.add(stored, text)
         draft.touched = True
-        rank = intent.ranks.get(value_at(draft.said, intent.status), -1) if intent.status else -1
+        rank = intent.ranks.get(value_at(draft.said or {}, intent.status), -1) if intent.status else -1
         known = draft.known
         draft.known = Known(known.resource_type, known.id, max(self.moment, known.moment), rank)
         return "updated" if there else "created"
+
+    def _is_plain(self, intent: Intent, draft: Draft) -> bool:
+        """Whether what an intent says is joined with what is stored, by nothing else than what it says."""
+        return (
+            draft.said is None
+            and draft.current.there
+            and intent.write == "merge"
+            and not intent.status
+            and not intent.cleared
+            and not self._came_as_another(intent)
+        )
 
     def _behind(self, intent: Intent, draft: Draft, said: Json) -> str:
         """Why what is stored stays: its status is higher, or it is newer at the same one; "" where it does
@@ -254,13 +212,17 @@ class Drafts:
                 return "lower-status" if after < before else ""
         return "stale" if self.moment < draft.known.moment else ""
 
-    def _resolved(self, intent: Intent) -> Json:
-        """What an intent says, its references to other intents resolved."""
-        said = rewrite_references(content(intent.resource), self._reference)
+    def _came_as_another(self, intent: Intent) -> bool:
+        """Whether a resource came under the number of a record that ended in it."""
         found = self.found[intent.key]
-        if self._of_intent[intent.key].id == found.direct or not found.id or "identifier" not in said:
+        return bool(found.id) and self._of_intent[intent.key].id != found.direct
+
+    def _said(self, intent: Intent, text: bytes) -> Json:
+        """What an intent says, by the JSON of it."""
+        said = content(read(text))
+        if "identifier" not in said or not self._came_as_another(intent):
             return said
-        # It came under the number of a record that ended in this one, and that number stays an old one.
+        # The number of the record that ended in this one stays an old one.
         ended = {(one.system, one.value) for one in intent.identities}
         return said | {
             "identifier": [
@@ -269,11 +231,9 @@ class Drafts:
             ]
         }
 
-    def _reference(self, text: str) -> str | None:
+    def _reference(self, key: str) -> str | None:
         """Where a reference to an intent leads."""
-        if not text.startswith(_INTENT):
-            return None
-        draft = self._of_intent.get(text.removeprefix(_INTENT))
+        draft = self._of_intent.get(key)
         return draft.reference if draft is not None else None
 
     def _check_subject(self, draft: Draft, said: Json) -> None:

@@ -20,7 +20,8 @@ from mappings.result import Merge
 from server.fhir.json_codec import decode
 from server.fhir.references import rewrite_references
 from server.fhir.visibility import EVERYTHING
-from server.hl7v2.drafts import Draft, Drafts
+from server.hl7v2.draft import Draft
+from server.hl7v2.drafts import Drafts
 from server.hl7v2.finding import replaced_by
 from server.hl7v2.joining import Json, content, united
 from server.hl7v2.refusal import Refused

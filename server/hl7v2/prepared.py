@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from server.fhir.compartments import in_patient_compartment
-from server.hl7v2.drafts import Draft, Drafts, Outcome
+from server.hl7v2.draft import Draft, Outcome
+from server.hl7v2.drafts import Drafts
 from server.hl7v2.merging import Ended
 from server.interactions.request import InteractionRequest
 from server.interactions.transaction import Ready

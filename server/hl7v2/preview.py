@@ -19,7 +19,8 @@ from mappings.result import Mapped, Source
 from server.errors import FhirError
 from server.fhir.changed_elements import Change, canonical, changes
 from server.fhir.validation import validate
-from server.hl7v2.drafts import Draft, Drafts, Outcome, numbered
+from server.hl7v2.draft import Draft, Outcome
+from server.hl7v2.drafts import Drafts, numbered
 from server.hl7v2.finding import Finder, Looked
 from server.hl7v2.mapping import run
 from server.hl7v2.merging import merge, moved

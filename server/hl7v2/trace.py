@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mappings.result import Mapped, Step
-from server.hl7v2.drafts import Outcome
+from server.hl7v2.draft import Outcome
 
 _MEMBERS = Step.__struct_fields__
 _DEFAULTS = dict(zip(_MEMBERS[-len(Step.__struct_defaults__) :], Step.__struct_defaults__, strict=True))

@@ -13,7 +13,7 @@ import pytest
 
 from mappings.result import Finding, Mapped, Step
 from server.fhir.dates import microseconds
-from server.hl7v2.drafts import Outcome
+from server.hl7v2.draft import Outcome
 from server.hl7v2.trace import trace
 from server.storage.hl7v2_log import NewMessage
 from server.storage.hl7v2_messages import MessageQuery
