@@ -13,7 +13,6 @@ Bars: 150 messages/s, and 0.4 of the import in resources/s.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import os
@@ -32,7 +31,7 @@ from typing import Any
 import click
 from bars import Verdict
 from data_sets import DATABASES, tests_postgresql
-from hl7v2_feed import EVENTS, adt
+from hl7v2_feed import EVENTS
 from processes import Baton, Process, free_port
 from wrk import load, write_script
 
@@ -42,7 +41,6 @@ from server.storage import open_store
 from server.storage.database_store import DatabaseStore
 
 MESSAGES_BAR, SHARE_BAR = 150.0, 0.4
-CONNECTIONS = 20
 CORES = os.cpu_count() or 1
 WARM_PATIENTS = 20
 BUNDLE = 100  # resources of one imported transaction
@@ -117,37 +115,37 @@ class _Listening(Baton):
         return super().command(parts)
 
 
-async def _connection(port: int, number: int, first: int, patients: int) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for step, event in enumerate(EVENTS):
-        for patient in range(first + number, first + patients, CONNECTIONS):
-            writer.write(b"\x0b" + adt(patient, event, step) + b"\x1c\r")
-            answer = await reader.readuntil(b"\x1c\r")
-            if b"\rMSA|CA|" not in answer:
-                raise SystemExit(f"not accepted: {answer!r}")
-    writer.close()
+@contextmanager
+def sender(port: int, first: int, patients: int) -> Iterator[Callable[[], None]]:
+    """A process that is ready to send the messages of some patients, and what makes it do so."""
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("hl7v2_sender.py")),
+        *map(str, (port, first, patients)),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
 
+        def send() -> None:
+            process.communicate("begin\n")
+            if process.returncode:
+                raise SystemExit("not all messages were accepted")
 
-async def _send(port: int, first: int, patients: int) -> None:
-    await asyncio.gather(*(_connection(port, number, first, patients) for number in range(CONNECTIONS)))
-
-
-def send(port: int, first: int, patients: int) -> None:
-    """The messages of some patients, from a process of their own."""
-    command = [sys.executable, __file__, "--send-to", str(port), "--first", str(first), "--messages"]
-    done = subprocess.run([*command, str(patients * len(EVENTS))], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr[-2_000:])
+        yield send
 
 
 def applied(deployment: Deployment, patients: int) -> tuple[float, float]:
     """Messages and versions a second."""
-    send(deployment.port, 1_000_000, WARM_PATIENTS)
+    with sender(deployment.port, 1_000_000, WARM_PATIENTS) as send:
+        send()
     deployment.wait_for_messages()
-    before, started = versions(deployment.store), time.perf_counter()
-    send(deployment.port, 0, patients)
-    deployment.wait_for_messages()
-    took = time.perf_counter() - started
+    before = versions(deployment.store)
+    with sender(deployment.port, 0, patients) as send:
+        started = time.perf_counter()
+        send()
+        deployment.wait_for_messages()
+        took = time.perf_counter() - started
     return patients * len(EVENTS) / took, (versions(deployment.store) - before) / took
 
 
@@ -281,15 +279,8 @@ def table(found: Sequence[Figures]) -> list[str]:
 @click.option("--messages", type=click.IntRange(5), default=2000, show_default=True, help="Of a round.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--check", is_flag=True, help="Status 1 where a bar is missed.")
-@click.option("--send-to", type=int, hidden=True)
-@click.option("--first", type=int, default=0, hidden=True)
-def main(
-    kinds: tuple[str, ...], messages: int, rounds: int, check: bool, send_to: int | None, first: int
-) -> None:
+def main(kinds: tuple[str, ...], messages: int, rounds: int, check: bool) -> None:
     """Measure, and say whether the bars hold."""
-    if send_to is not None:
-        asyncio.run(_send(send_to, first, messages // len(EVENTS)))
-        return
     found = []
     for kind in kinds:
         with click.progressbar(length=steps(rounds), label=kind, file=sys.stderr, item_show_func=str) as bar:
