@@ -186,7 +186,7 @@ def versions(store: DatabaseStore) -> int:
         return int(connection.execute("SELECT count(*) FROM version").fetchone()[0])
 
 
-def written(store: DatabaseStore) -> Iterator[list[dict[str, Any]]]:
+def all_written(store: DatabaseStore) -> Iterator[list[dict[str, Any]]]:
     """What the messages wrote, every version of it, in bundles in which no resource is twice."""
     with store.database.reading() as connection:
         rows = connection.execute(
@@ -217,7 +217,7 @@ def measure(kind: str, messages: int, rounds: int, step: Callable[[str], None]) 
         for number in range(rounds):
             with _deployed(Path(name) / f"feed{number}", next(urls), listens=True) as deployment:
                 rate, resources = applied(deployment, messages // len(EVENTS))
-                bundles = [*written(deployment.store)]
+                bundles = [*all_written(deployment.store)]
             rates.append(rate)
             written.append(resources)
             step("messages")
