@@ -61,6 +61,35 @@ def test_a_finding_about_a_value_that_came_before_is_told_with_its_own_place(map
         assert told == [place]
 
 
+def test_what_a_message_says_otherwise_of_a_person_is_told_as_it_says_it(maps) -> None:
+    """One number, two names: the first mention counts, and the trace tells what stands in the resource."""
+    remembering, source = _with_memory(maps, Memory()), Source("one", "UTC")
+
+    def visit(attending: bytes, admitting: bytes) -> bytes:
+        doctors = (b"1001^%s^Synthetic^^^^^^NPI" % name for name in (attending, admitting))
+        return ADMISSION.partition(b"PV1")[0] + b"PV1|1|I|||||%s||||||||||%s||V1^^^W^VN\r" % tuple(doctors)
+
+    doe, both = visit(b"Doe", b"Doe"), visit(b"Roe", b"Doe")
+    for message in (doe, both, doe, both):
+        found = remembering.run(parse(message), source, received=golden.RECEIVED)
+        assert found == _with_memory(maps, Memory()).run(parse(message), source, received=golden.RECEIVED)
+    (doctor,) = (one for one in found.intents if one.resource["resourceType"] == "Practitioner")
+    told = {step.value for step in found.steps if (step.intent, step.raw) == (doctor.key, "Doe")}
+    assert doctor.resource["name"][0]["family"] == "Roe"
+    assert told == {"Roe"}
+
+
+@pytest.mark.parametrize("times", [2, 20])
+def test_a_value_that_comes_in_many_segments_is_told_with_each_place(maps, times: int) -> None:
+    remembering, source = _with_memory(maps, Memory()), Source("one", "UTC")
+    coded = b"".join(b"DG1|%d||I10^Hypertension^I10C||20260301|A\r" % n for n in range(1, times + 1))
+    for _ in range(2):
+        found = remembering.run(parse(ADMISSION + coded), source, received=golden.RECEIVED)
+        places = {place for step in found.steps for place in step.positions if ".1.1" in place}
+        assert {f"DG1[{n}]-3[1].1.1" for n in range(1, times + 1)} <= places
+    assert found == _with_memory(maps, Memory()).run(parse(ADMISSION + coded), source, received=golden.RECEIVED)
+
+
 def test_what_is_remembered_is_not_what_a_result_holds(maps) -> None:
     remembering, source = _with_memory(maps, Memory()), Source("one", "UTC")
     for _ in range(2):
