@@ -13,7 +13,6 @@ Bars: 150 messages/s, and 0.4 of the import in resources/s.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import statistics
@@ -213,40 +212,43 @@ def steps(rounds: int) -> int:
 def measure(kind: str, messages: int, rounds: int, step: Callable[[str], None]) -> Figures:
     """All figures of one database."""
     rates, written, limits = [], [], []
-    with tempfile.TemporaryDirectory(prefix="baton-hl7v2-") as name, _urls(kind, Path(name)) as urls:
+    with tempfile.TemporaryDirectory(prefix="baton-hl7v2-") as name:
         for number in range(rounds):
-            with _deployed(Path(name) / f"feed{number}", next(urls), listens=True) as deployment:
+            with deployed(Path(name) / f"feed{number}", kind, listens=True) as deployment:
                 rate, resources = applied(deployment, messages // len(EVENTS))
                 bundles = [*all_written(deployment.store)]
             rates.append(rate)
             written.append(resources)
             step("messages")
-            with _deployed(Path(name) / f"import{number}", next(urls), listens=False) as deployment:
+            with deployed(Path(name) / f"import{number}", kind, listens=False) as deployment:
                 limits.append(imported(Path(name), deployment, bundles, number + 1))
             step("import")
     return Figures(kind, tuple(rates), tuple(written), tuple(limits))
 
 
 @contextmanager
-def _deployed(folder: Path, url: str, *, listens: bool) -> Iterator[Deployment]:
+def deployed(folder: Path, kind: str, *, listens: bool) -> Iterator[Deployment]:
+    """A running Baton on a database of its own."""
     folder.mkdir()
-    deployment = Deployment(folder, url, listens=listens)
-    try:
-        yield deployment
-    finally:
-        deployment.stop()
+    with _database(kind, folder) as url:
+        deployment = Deployment(folder, url, listens=listens)
+        try:
+            yield deployment
+        finally:
+            deployment.stop()
 
 
 @contextmanager
-def _urls(kind: str, folder: Path) -> Iterator[Iterator[str]]:
-    """Addresses of empty databases."""
+def _database(kind: str, folder: Path) -> Iterator[str]:
+    """The address of an empty database, the only one of its server: what a round leaves it to tidy up, vacuum
+    and checkpoints, would be done at the cost of the next round."""
     if kind == "sqlite":
-        yield (f"sqlite:///{folder}/{number}.sqlite3" for number in itertools.count())
+        yield f"sqlite:///{folder}/baton.sqlite3"
         return
     cluster = tests_postgresql().Cluster()
     try:
         cluster.start()
-        yield (cluster.create_database(f"round{number}") for number in itertools.count())
+        yield cluster.create_database("baton")
     finally:
         cluster.remove()
 
