@@ -67,7 +67,7 @@ def worker() -> None:
     from server.workers.client_keys import ClientKeys
     from server.workers.consumers import installed_consumers
     from server.workers.emergency_notices import EmergencyNotices
-    from server.workers.hl7v2 import Hl7v2Lanes
+    from server.workers.hl7v2 import Hl7v2Lane
     from server.workers.housekeeping import tasks
     from server.workers.issuer_keys import IssuerKeys
     from server.workers.reindexing import Reindexing
@@ -103,7 +103,7 @@ def worker() -> None:
     def failed(name: str, error: Exception) -> None:
         log("ERROR", "task-failed", task=name, **describe(error))
 
-    hl7v2 = Hl7v2Lanes(context, store, CurrentMaps(overlays_of(settings.home), failed), now, failed)
+    hl7v2 = Hl7v2Lane(context, store, CurrentMaps(overlays_of(settings.home), failed), now, failed)
     ended = Worker(
         store=store,
         todo=(
@@ -125,7 +125,7 @@ def worker() -> None:
             "issuer-keys": issuer_keys.kinds,
             "reindex": reindexing.kinds,
         },
-        loops=hl7v2.lanes,
+        loops=hl7v2.loops,
     ).run(stop)
     if not ended:
         os._exit(0)  # what is under way was given back; whoever still does it is not waited for

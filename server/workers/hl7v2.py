@@ -1,11 +1,12 @@
-"""The lanes of a worker that do stored HL7 v2 messages, and what deletes those that were kept long enough.
+"""The lane of a worker that does stored HL7 v2 messages, and what deletes those that were kept long enough.
 
-Each lane is a thread that claims messages for itself; several of them, and several workers, are as safe as one.
+A lane is a thread that claims messages for itself. A worker process has one: mapping is Python, which runs one
+thread of a process at a time. More processes get more done, and are as safe as one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from random import random
@@ -22,16 +23,13 @@ from server.storage.database_store import DatabaseStore
 from server.workers.housekeeping import Task
 from server.workers.timing import Backoff
 
-# Of one worker process. SQLite has one writer, so a second lane only keeps the others waiting there.
-LANES: Mapping[str, int] = {"sqlite": 1, "postgresql": 2}
-# Messages of one transaction, at most. On PostgreSQL others may wait for what it has written until it ends.
-TOGETHER: Mapping[str, int] = {"sqlite": 16, "postgresql": 8}
+TOGETHER = 16  # messages of one transaction, at most
 
 Lane = Callable[[Callable[[], bool]], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Hl7v2Lanes:
+class Hl7v2Lane:
     """store: the worker's. maps: those in force. failed: is told of defects, with words for the log."""
 
     context: Context
@@ -41,10 +39,9 @@ class Hl7v2Lanes:
     failed: Callable[[str, Exception], None]
 
     @property
-    def lanes(self) -> dict[str, Lane]:
-        """The lanes by name; each is called over and over, and told whether the worker is to stop."""
-        number = LANES[self.store.database.dialect.name]
-        return {f"hl7v2-{index + 1}": self._lane() for index in range(number)}
+    def loops(self) -> dict[str, Lane]:
+        """The lane by its name; it is called over and over, and told whether the worker is to stop."""
+        return {"hl7v2": self._lane()}
 
     @property
     def task(self) -> Task:
@@ -64,7 +61,7 @@ class Hl7v2Lanes:
             clock=self.clock,
             retry=Backoff(random).retry,
             failed=self.failed,
-            together=TOGETHER[store.database.dialect.name],
+            together=TOGETHER,
         )
         return work.do_some
 

@@ -67,7 +67,7 @@ class Feed:
             "clock": self.clock,
             "retry": self.backoff.retry,
             "failed": lambda name, error: self.failures.append((name, type(error).__name__)),
-            "together": TOGETHER[self.store.database.dialect.name],
+            "together": TOGETHER,
         }
         return Work(**options | more)
 

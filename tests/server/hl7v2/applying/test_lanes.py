@@ -1,4 +1,4 @@
-"""Messages as they are received and read by the shipped maps, done by the lanes of a worker.
+"""Messages as they are received and read by the shipped maps, done by the lane of a worker.
 
 Covers server/workers/hl7v2.py, server/hl7v2/mapping.py and current_maps.py.
 """
@@ -20,7 +20,7 @@ from server.hl7v2.current_maps import CurrentMaps
 from server.policy.hl7v2_retention import retention_days
 from server.storage.hl7v2_log import NewMessage
 from server.storage.hl7v2_sources import SourceRow
-from server.workers.hl7v2 import Hl7v2Lanes
+from server.workers.hl7v2 import Hl7v2Lane
 from server.workers.timing import Timing
 from server.workers.worker import Worker
 
@@ -55,11 +55,11 @@ def failures() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def lanes(feed: Any, shared: CurrentMaps, failures: list[tuple[str, str]]) -> Hl7v2Lanes:
+def lane(feed: Any, shared: CurrentMaps, failures: list[tuple[str, str]]) -> Hl7v2Lane:
     def failed(name: str, error: Exception) -> None:
         failures.append((name, type(error).__name__))
 
-    return Hl7v2Lanes(feed.context, feed.store, shared, feed.clock, failed)
+    return Hl7v2Lane(feed.context, feed.store, shared, feed.clock, failed)
 
 
 @pytest.fixture
@@ -80,17 +80,17 @@ def keep(feed: Any) -> Callable[..., int]:
     return store
 
 
-def run(lanes: Hl7v2Lanes) -> None:
-    """All lanes, one after the other, until none has anything to do."""
-    while sum(lane(lambda: False) for lane in lanes.lanes.values()):
+def run(lane: Hl7v2Lane) -> None:
+    """The lane, until it has nothing to do."""
+    while sum(loop(lambda: False) for loop in lane.loops.values()):
         pass
 
 
 def test_an_admission_becomes_a_patient_a_visit_and_its_places(
-    feed: Any, lanes: Hl7v2Lanes, keep: Callable[..., int], failures: list[tuple[str, str]]
+    feed: Any, lane: Hl7v2Lane, keep: Callable[..., int], failures: list[tuple[str, str]]
 ) -> None:
     id = keep(admitted(1, 77))
-    run(lanes)
+    run(lane)
     row = feed.row(id)
     assert (row["state"], row["error"], failures) == ("applied", "", [])
     patient, encounter = feed.one("Patient"), feed.one("Encounter")
@@ -106,32 +106,32 @@ def test_an_admission_becomes_a_patient_a_visit_and_its_places(
     "raw", [b"", b"no message", b"MSH|^~\\&|ADT|HOSP\r", b"MSH|^~\\&|||||||ZZZ^Z99|1|P|2.5\r"]
 )
 def test_what_cannot_be_mapped_is_given_up_with_a_reason(
-    feed: Any, lanes: Hl7v2Lanes, keep: Callable[..., int], raw: bytes, failures: list[tuple[str, str]]
+    feed: Any, lane: Hl7v2Lane, keep: Callable[..., int], raw: bytes, failures: list[tuple[str, str]]
 ) -> None:
     id = keep(raw)
-    run(lanes)
+    run(lane)
     assert feed.row(id)["state"] == "failed"
     assert feed.row(id)["error"].partition(" ")[0] in ("unreadable", "no-map")
     assert failures == []
 
 
 def test_a_source_decides_whether_its_dead_letters_hold_their_patients(
-    feed: Any, lanes: Hl7v2Lanes, keep: Callable[..., int]
+    feed: Any, lane: Hl7v2Lane, keep: Callable[..., int]
 ) -> None:
     at = microseconds(feed.clock())
     feed.store.hl7v2_sources.put(SourceRow("careful", "A", "B", "confirmed", '{"on_error": "park"}', at))
     id = keep(b"no message", source="careful")
-    run(lanes)
+    run(lane)
     assert feed.row(id)["state"] == "parked"
 
 
 def test_settings_that_cannot_be_used_make_messages_wait(
-    feed: Any, lanes: Hl7v2Lanes, keep: Callable[..., int]
+    feed: Any, lane: Hl7v2Lane, keep: Callable[..., int]
 ) -> None:
     at = microseconds(feed.clock())
     feed.store.hl7v2_sources.put(SourceRow("broken", "A", "B", "confirmed", '{"on_error": 7}', at))
     id = keep(admitted(1, 77), source="broken")
-    run(lanes)
+    run(lane)
     assert feed.row(id)["state"] == "received"
     assert feed.row(id)["error"].startswith("not-ready ")
 
@@ -142,39 +142,39 @@ def test_maps_that_cannot_be_used_make_messages_wait_until_they_can(
     def failed(name: str, error: Exception) -> None:
         failures.append((name, type(error).__name__))
 
-    lanes = Hl7v2Lanes(feed.context, feed.store, CurrentMaps(tmp_path / "maps", failed), feed.clock, failed)
+    lane = Hl7v2Lane(feed.context, feed.store, CurrentMaps(tmp_path / "maps", failed), feed.clock, failed)
     overlay = tmp_path / "maps" / "site"
     overlay.mkdir(parents=True)
     (overlay / "wrong.yaml").write_text("map: [")
     id = keep(admitted(1, 77))
     with pytest.raises(FhirError):
-        run(lanes)
+        run(lane)
     assert failures == [("hl7v2-maps", "MappingErrors")]
     assert (feed.row(id)["state"], feed.row(id)["attempts"]) == ("received", 0)
     (overlay / "wrong.yaml").unlink()
-    run(lanes)
+    run(lane)
     assert feed.row(id)["state"] == "applied"
 
 
 @pytest.mark.requirement("hl7v2-retention")
-def test_what_was_kept_long_enough_is_deleted(feed: Any, lanes: Hl7v2Lanes, keep: Callable[..., int]) -> None:
+def test_what_was_kept_long_enough_is_deleted(feed: Any, lane: Hl7v2Lane, keep: Callable[..., int]) -> None:
     id = keep(admitted(1, 77))
-    run(lanes)
+    run(lane)
     feed.clock.advance(days=retention_days()["applied"] - 1)
-    lanes.task.run()
+    lane.task.run()
     assert feed.store.hl7v2_messages.get(id) is not None
     feed.clock.now += timedelta(days=2)
-    lanes.task.run()
+    lane.task.run()
     assert feed.store.hl7v2_messages.get(id) is None
     assert feed.one("Patient")["name"][0]["family"] == "Synthetic"
 
 
 def test_a_worker_does_messages_beside_its_other_work(
-    feed: Any, lanes: Hl7v2Lanes, keep: Callable[..., int], failures: list[tuple[str, str]]
+    feed: Any, lane: Hl7v2Lane, keep: Callable[..., int], failures: list[tuple[str, str]]
 ) -> None:
     timing = Timing(idle=timedelta(milliseconds=10), heartbeat=timedelta(milliseconds=50))
     worker = Worker(
-        feed.store, (), {}, "", feed.clock, lambda name, error: None, loops=lanes.lanes, timing=timing
+        feed.store, (), {}, "", feed.clock, lambda name, error: None, loops=lane.loops, timing=timing
     )
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
