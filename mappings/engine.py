@@ -87,6 +87,8 @@ class MapSet:
 
     def _mapped(self, message: Message, run: Run, moment: int) -> Mapped:
         intents = [*(draft.intent() for draft in run.drafts.values()), *run.scope.account.intents.values()]
+        for draft in run.drafts.values():
+            draft.let_go()
         return Mapped(
             self.version,
             moment,

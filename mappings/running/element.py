@@ -33,6 +33,11 @@ class Draft:
     def __post_init__(self) -> None:
         self.root = Element({"resourceType": self.resource_type}, self.resource_type, self, is_root=True)
 
+    def let_go(self) -> None:
+        """Forget the root, which knows the draft: what holds itself is left to the collector of garbage, and to
+        look for it in each message takes longer than to make it."""
+        del self.root
+
     @property
     def reference(self) -> dict[str, str]:
         return {"reference": f"#intent:{self.key}"}
