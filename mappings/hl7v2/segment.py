@@ -86,14 +86,15 @@ class Segment:
         start = self.start
         for number, field in enumerate(self._split(), skipped - 1):
             if field and number >= 2 * skipped - 1:
-                parts = pieces(field, start, between) if between and between in field else ((1, field, start),)
-                filled = [
-                    one
-                    for n, part, at in parts
-                    if (one := Repetition(self, levels, number, n, part, at)).leaves
-                ]
-                if filled:
-                    found[number] = filled
+                if between and between in field:
+                    every = [
+                        Repetition(self, levels, number, n, part, at)
+                        for n, part, at in pieces(field, start, between)
+                    ]
+                    if filled := [one for one in every if one.leaves]:
+                        found[number] = filled
+                elif (single := Repetition(self, levels, number, 1, field, start)).leaves:
+                    found[number] = [single]
             start += len(field) + 1
         return found
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MOST = 4096  # values of one source; when there are more, all are forgotten
 _MOST_SOURCES = 256
 _MOST_PLACES = 8  # of one value
+_CHANGING = (dict, list)
 _LONGEST = 250  # bytes of a value: longer ones hardly come again
 
 
@@ -45,8 +46,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
     raw: the text of the value. places: of the components that became the value as a whole. uses: the others,
     with what each became. table: the row of a code table that said what the whole is, as `name:code`, "" for
-    none. spoken: keys of the further resources that uses are of. steps: what was told of the uses before, by
-    intent, path and rule; None where it is not the same each time.
+    none. read: the places of the uses. spoken: keys of the further resources that uses are of. steps: what was
+    told of the uses before, by intent, path and rule; None where it is not the same each time.
     """
 
     value: Any
@@ -54,6 +55,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     places: tuple[str, ...]
     uses: tuple[Told, ...]
     table: str
+    read: tuple[str, ...]
     spoken: tuple[str, ...]
     steps: dict[tuple[str, str, str], tuple[Step, ...]] | None
 
@@ -98,6 +100,10 @@ def answer(
     key = manner, function.name, table, reading.likeness
     before = known.get(key)
     if before is not None:
+        if not before.spoken and not before.findings:  # most
+            found = before.answers.get(reading.occurrence)
+            if found is not None:
+                return found
         return _again(before, reading, scope)
     account, looks = scope.account, scope.looks
     mark, findings, spoken = len(account.uses), len(account.findings), len(account.spoken)
@@ -134,6 +140,7 @@ def _answer(
         tuple([use.value.place for use in uses if not use.intent and not use.path]),
         inner,
         next((use.table for use in uses if use.table and not use.path), ""),
+        tuple([use.place for use in inner]),
         tuple(dict.fromkeys(use.intent for use in inner if use.intent)),
         {} if all(use.became is not None for use in inner) else None,
     )
@@ -171,6 +178,7 @@ def _moved(answer: Answer, place: Callable[[str], str]) -> Answer:
         answer,
         places=tuple([place(one) for one in answer.places]),
         uses=tuple([msgspec.structs.replace(use, place=place(use.place)) for use in answer.uses]),
+        read=tuple([place(one) for one in answer.read]),
         steps=None if answer.steps is None else {},
     )
 
@@ -209,9 +217,9 @@ def copied(value: Any) -> Any:
     if kind is dict:
         copy = value.copy()
         for name, member in value.items():
-            if type(member) is not str:  # most are texts
+            if type(member) in _CHANGING:  # most are texts
                 copy[name] = copied(member)
         return copy
     if kind is list:
-        return [member if type(member) is str else copied(member) for member in value]
+        return [copied(member) if type(member) in _CHANGING else member for member in value]
     return value

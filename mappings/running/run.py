@@ -109,6 +109,7 @@ class Run:
     def forget(self, draft: Draft, steps: int) -> None:
         """Take back a draft that nothing of the message is in, and what was written about it since `steps`."""
         del self.drafts[draft.key]
+        draft.let_go()
         for identity in draft.identities:
             self._by_identity.pop((draft.resource_type, identity), None)
         self.steps[steps:] = [step for step in self.steps[steps:] if step.intent != draft.key]
@@ -146,7 +147,7 @@ class Run:
                     known.clear()
                 known[key] = told
         self.steps += told
-        self.read.update([use.place for use in answer.uses])
+        self.read.update(answer.read)
 
     def _step(self, use: Told, draft: Draft, path: str, value: Any, rule: str, using: str) -> Step:
         if use.intent:

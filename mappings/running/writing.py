@@ -68,12 +68,12 @@ class ValueRule:
 
     def run(self, frame: Frame, element: Element | None) -> None:
         assert element is not None
-        if self.target.is_taken(element):
+        many = self.target.is_list
+        if not many and self.target.is_taken(element):
             return
         seen: list[Value] = []
         if self.when is not None and not self.when.holds(frame, seen):
             return
-        many = self.target.is_list
         for alternative in self.alternatives:
             looked, when = seen, alternative.when
             if when is not None:
