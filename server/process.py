@@ -10,8 +10,8 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-# New objects before the young ones are looked at, and looks before one at older ones and at all. The messages that
-# a worker has under way are ten thousand, which go without being looked at.
+# New objects before the young ones are looked at, and looks before one at older ones and at all. The messages
+# that a worker has under way are some ten thousand, which go without being looked at.
 _GARBAGE = (50_000, 20, 50)
 
 
