@@ -26,14 +26,12 @@ class Use(msgspec.Struct, frozen=True, gc=False):
 
     intent: key of the further resource that the path belongs to, "" for the element that the function was asked
     for. path: dots and `[n]`, "" for the element as a whole. table: `name:code` of the row that said so, or "".
-    became: what stands at the path, where that is known for good, else None.
     """
 
     intent: str
     path: str
     value: Value
     table: str = ""
-    became: Any = None
 
 
 class Spoken(msgspec.Struct, frozen=True, gc=False):
