@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mappings.authoring import golden
 from mappings.engine import MapSet
 from mappings.hl7v2.message import parse
 from mappings.result import Source
+from mappings.running.element import Draft
 from mappings.running.memory import Memory, copied
 
 TESTS = golden.find([Path(__file__).with_name("golden")])
@@ -97,6 +99,22 @@ def test_what_is_remembered_is_not_what_a_result_holds(maps) -> None:
         patient = next(one for one in found.intents if one.resource["resourceType"] == "Patient")
         assert patient.resource["name"] == [{"family": "Doe", "given": ["Ana"]}]
         patient.resource["name"][0]["given"].append("changed by who applies it")
+
+
+@pytest.mark.parametrize("test", TESTS[::20], ids=lambda test: test.path.stem)
+def test_a_mapped_message_is_gone_without_the_collector_of_garbage(test, maps) -> None:
+    """What holds itself would be looked for in message after message."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        test.run(maps)
+        gc.collect()
+        assert [one for one in gc.garbage if isinstance(one, Draft)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_another_source_has_a_memory_of_its_own(maps) -> None:
