@@ -7,6 +7,7 @@ a second.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib.util
 import os
@@ -14,7 +15,7 @@ import shutil
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -88,6 +89,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         marker = item.get_closest_marker(name)
         if marker is not None and chosen != name:
             pytest.skip(f"on {name} only: {marker.args[0]}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A test without a browser may run a loop of its own, whichever test came before it.
+
+    Once Playwright has started, its loop counts as the running one of the thread until the browser is closed
+    at the end, also between its calls; asyncio.run() would be refused.
+    """
+    if "playwright" in pyfuncitem.fixturenames:
+        return (yield)
+    of_playwright = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        return (yield)
+    finally:
+        asyncio._set_running_loop(of_playwright)
 
 
 @pytest.fixture(scope="session", autouse=True)
