@@ -8,6 +8,7 @@ import json
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -84,6 +85,13 @@ class Running:
             connection.execute(
                 "UPDATE hl7v2_message SET received = received - :by", {"by": seconds * 1_000_000}
             )
+
+    def until(self, condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+        """Wait for something that the listener does. what: what is missing where it does not come about."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, what
+            time.sleep(0.02)
 
     def begin(self, work: Any) -> Any:
         """The future of a coroutine that runs in the listener's loop."""
