@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from server.fhir.index_values import index_values
+from server.storage.audit_values import AuditRow
 from server.storage.database_store import DatabaseStore
-from server.storage.interface import AuditRow, NewVersion
+from server.storage.versions import NewVersion
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OBSERVATIONS = 70  # a patient; with the patient itself, 8 encounters, 8 medications and 13 tasks: 100

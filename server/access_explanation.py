@@ -30,7 +30,8 @@ from server.fhir.search_query import Clause, ReferenceValue, SearchQuery
 from server.fhir.visibility import EVERYTHING, Limit
 from server.interactions.operations import access_of
 from server.interactions.request import Context, InteractionRequest
-from server.storage.interface import Reader, StoredVersion
+from server.storage.interface import Reader
+from server.storage.versions import StoredVersion
 
 _CAP = 10_000  # matches are counted no further
 

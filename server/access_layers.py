@@ -24,8 +24,8 @@ from server.interactions.request import Context
 from server.policy.open_types import open_types
 from server.policy.relationships import why
 from server.policy.roles import ANYBODY, policy, role
-from server.storage.interface import StoredVersion
 from server.storage.relationships import Relation
+from server.storage.versions import StoredVersion
 
 Row = dict[str, Any]
 _KINDS = {ROLE: "role", ORGANIZATION: "organization", TEAM: "team"}

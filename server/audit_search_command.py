@@ -24,7 +24,8 @@ from server.interactions.audit import is_id
 from server.interactions.audit_event import audit_event
 from server.policy.disclosures import accounting
 from server.storage import DatabaseUrlError
-from server.storage.interface import AuditQuery, AuditRow, Store
+from server.storage.audit_values import AuditQuery, AuditRow
+from server.storage.interface import Store
 
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 _PAGE = 500

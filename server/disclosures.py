@@ -22,7 +22,8 @@ from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
 from server.interactions.version import instant
 from server.policy.disclosures import accounting
-from server.storage.interface import AuditQuery, AuditRange, AuditRow, AuditTest, Store
+from server.storage.audit_values import AuditQuery, AuditRange, AuditRow, AuditTest
+from server.storage.interface import Store
 
 _PAGE = 500
 _NAMED = 100  # organisations whose names are asked for at once

@@ -19,7 +19,8 @@ from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.interactions.version import instant
 from server.policy.emergency_review import emergency_review
-from server.storage.interface import AuditPage, AuditQuery, Store
+from server.storage.audit_values import AuditPage, AuditQuery
+from server.storage.interface import Store
 
 IDENTIFIER_SYSTEM = "urn:baton:emergency-access"
 LISTED = 200

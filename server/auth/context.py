@@ -13,8 +13,9 @@ from server.auth.keys import SigningKeys, signing_keys
 from server.origin import origin
 from server.outbound_networks import PUBLIC_ONLY, Networks
 from server.policy.second_factor import BY_ROLE
+from server.storage.audit_values import AuditRow
 from server.storage.authorization import AuthorizationStore
-from server.storage.interface import AuditRow, Store
+from server.storage.interface import Store
 
 if TYPE_CHECKING:  # reading a brand needs FHIR's tables, which commands need not load
     from server.brands import Brand

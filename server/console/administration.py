@@ -11,7 +11,8 @@ from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.errors import FhirError
 from server.policy.roles import role
-from server.storage.interface import AuditQuery, Store
+from server.storage.audit_values import AuditQuery
+from server.storage.interface import Store
 
 CLIENT_ID = "console"
 # Of the texts of a form; longer ones are refused by what takes them.

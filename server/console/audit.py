@@ -14,7 +14,8 @@ from server.errors import FhirError
 from server.fhir.json_codec import encode
 from server.interactions.audit import is_id
 from server.interactions.audit_event import audit_event
-from server.storage.interface import AuditCount, AuditPage, AuditQuery, AuditRow, Store
+from server.storage.audit_values import AuditCount, AuditPage, AuditQuery, AuditRow
+from server.storage.interface import Store
 
 PAGE = 50
 _TEXT_LIMIT = 200

@@ -21,7 +21,8 @@ from server.console.audit import (
 from server.errors import FhirError
 from server.policy.roles import Role
 from server.staff_area import page, sentences, staff_principal
-from server.storage.interface import AuditQuery, Store
+from server.storage.audit_values import AuditQuery
+from server.storage.interface import Store
 
 CLIENT_ID = "console"
 # AuditEvents of one file; `baton audit export` writes any number.

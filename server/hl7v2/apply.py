@@ -33,7 +33,8 @@ from server.interactions.perform import perform
 from server.interactions.request import Context, InteractionRequest
 from server.interactions.transaction import Ready, made_ready
 from server.storage.hl7v2_identities import Hl7v2Identities
-from server.storage.interface import Reader, VersionConflict
+from server.storage.interface import Reader
+from server.storage.versions import VersionConflict
 
 ATTEMPTS = 5  # of a message whose resources others change at the same moment
 MOVED_AT_ONCE = 250  # resources of a merge in one transaction

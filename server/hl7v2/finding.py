@@ -22,7 +22,8 @@ from server.fhir.visibility import EVERYTHING
 from server.hl7v2.joining import Json, content
 from server.hl7v2.refusal import Refused
 from server.storage.hl7v2_identities import Hl7v2Identities, Known, identity_hash
-from server.storage.interface import Reader, StoredVersion
+from server.storage.interface import Reader
+from server.storage.versions import StoredVersion
 
 _MATCHES = 200  # resources with any of a message's identifiers; more than two of a Patient are as bad as three
 _LONGEST_CHAIN = 50  # merges one after the other; a longer one is a circle that somebody stored

@@ -26,7 +26,8 @@ from server.hl7v2.finding import replaced_by
 from server.hl7v2.joining import Json, content, united
 from server.hl7v2.refusal import Refused
 from server.hl7v2.retirement import retired
-from server.storage.interface import Reader, Record
+from server.storage.answers import Record
+from server.storage.interface import Reader
 
 _STAY = frozenset({"AuditEvent", "Provenance"})
 _LINKED = "Patient"

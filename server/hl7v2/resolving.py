@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from server.fhir.json_codec import encode
-from server.storage.interface import StoredVersion
+from server.storage.versions import StoredVersion
 
 # A member, and no text of a sender: there the quotes would be escaped.
 _TO_INTENT = re.compile(rb'"reference":("#intent:(?:[^"\\]|\\.)*")')

@@ -27,7 +27,8 @@ from server.hl7v2.refusal import Refused
 from server.hl7v2.trace import trace
 from server.storage.hl7v2_traces import Hl7v2Traces, packed
 from server.storage.hl7v2_work import Claimed, Hl7v2Work, LeaseLost, Received
-from server.storage.interface import Store, VersionConflict
+from server.storage.interface import Store
+from server.storage.versions import VersionConflict
 
 BATCH = 32  # messages of one claim
 # Of messages that are committed together: while they are applied, others wait for some hundredths of a second.

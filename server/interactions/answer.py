@@ -12,7 +12,7 @@ from server.fhir.json_codec import encode
 from server.interactions.etag import etag
 from server.interactions.patients import patients_of
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
-from server.storage.interface import StoredVersion
+from server.storage.versions import StoredVersion
 
 # Not strftime: the names of days and months must not follow the process's locale.
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -26,7 +26,8 @@ from server.interactions.operations import access_of
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.origin import origin
 from server.storage.asynchronous import AsynchronousRequest
-from server.storage.interface import Reader, VersionConflict, Writer
+from server.storage.interface import Reader, Writer
+from server.storage.versions import VersionConflict
 
 JOB = "asynchronous-request"  # the kind of the job that carries one out; its key is the request's id
 # What may take long. `bundle` is a batch or transaction whose Bundle has not been looked at. Other interactions

@@ -13,7 +13,7 @@ from datetime import datetime
 from server.auth.principal import Principal
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
 from server.origin import origin
-from server.storage.interface import AuditRow
+from server.storage.audit_values import AuditRow
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _DETAIL_LENGTH = 1_000

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from server.interactions.version import instant
 from server.policy.audit_events import OWN_SYSTEM, Code, Kind, denied, kind, kinds
-from server.storage.interface import AuditRow
+from server.storage.audit_values import AuditRow
 
 BALP = "https://profiles.ihe.net/ITI/BALP/"
 TYPE = "AuditEvent"

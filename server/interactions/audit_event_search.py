@@ -33,7 +33,7 @@ from server.interactions.audit_event import (
     USER_SYSTEM,
 )
 from server.policy.audit_events import OWN_SYSTEM, Code, Kind, denied, interactions, kinds
-from server.storage.interface import AuditCondition, AuditQuery, AuditRange, AuditTest
+from server.storage.audit_values import AuditCondition, AuditQuery, AuditRange, AuditTest
 
 # A value -> the alternatives by which a row's event says it. base_url: the FHIR base.
 Reader = Callable[[SearchParameter, Value, str], AuditCondition]

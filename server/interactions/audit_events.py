@@ -25,7 +25,9 @@ from server.interactions.call import Call, ReadingHandler
 from server.interactions.cursor import PARAMETER, open_cursor, seal_cursor
 from server.interactions.request import InteractionRequest, InteractionResponse
 from server.interactions.subset import subset, subset_of_instance
-from server.storage.interface import AuditQuery, AuditRow, AuditTest, Reader, StoredVersion
+from server.storage.audit_values import AuditQuery, AuditRow, AuditTest
+from server.storage.interface import Reader
+from server.storage.versions import StoredVersion
 
 Pairs = tuple[tuple[str, str], ...]
 _COMPARTMENTS = {"Patient": "patient", "Practitioner": "agent"}

@@ -5,7 +5,7 @@ Source: hl7.org/fhir/R4/http.html#concurrency
 
 from __future__ import annotations
 
-from server.storage.interface import StoredVersion, VersionConflict
+from server.storage.versions import StoredVersion, VersionConflict
 
 
 def check_basis(read: StoredVersion, written: int) -> None:

@@ -19,7 +19,8 @@ from server.fhir.search_query import Clause, SearchQuery
 from server.fhir.visibility import EVERYTHING, Visibility
 from server.interactions.call import Call
 from server.interactions.request import Context
-from server.storage.interface import StoredVersion, Writer
+from server.storage.interface import Writer
+from server.storage.versions import StoredVersion
 
 
 def find_by_condition(call: Call[Writer], resource_type: str, condition: str) -> StoredVersion | None:

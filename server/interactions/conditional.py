@@ -22,7 +22,8 @@ from server.interactions.call import Call, WritingHandler
 from server.interactions.condition import find_one, parse_condition, refuse_hidden_identifier
 from server.interactions.content import indexed
 from server.interactions.request import InteractionRequest, InteractionResponse
-from server.storage.interface import StoredVersion, Writer
+from server.storage.interface import Writer
+from server.storage.versions import StoredVersion
 
 _CONDITIONAL = frozenset({"update", "patch", "delete"})
 

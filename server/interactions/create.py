@@ -11,7 +11,8 @@ from server.interactions.call import Call
 from server.interactions.condition import find_by_condition
 from server.interactions.request import InteractionResponse
 from server.interactions.version import store_version
-from server.storage.interface import StoredVersion, Writer
+from server.storage.interface import Writer
+from server.storage.versions import StoredVersion
 
 
 def create(call: Call[Writer]) -> InteractionResponse:

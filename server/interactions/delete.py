@@ -10,7 +10,8 @@ from server.interactions.etag import etag
 from server.interactions.preconditions import check_preconditions
 from server.interactions.request import InteractionResponse
 from server.interactions.version import store_deletion
-from server.storage.interface import StoredVersion, Writer
+from server.storage.interface import Writer
+from server.storage.versions import StoredVersion
 
 
 def delete(call: Call[Writer]) -> InteractionResponse:

@@ -16,7 +16,8 @@ from server.fhir.search_query import Chained, Condition, Has, SearchQuery
 from server.interactions.audit import parameter_names
 from server.interactions.call import Call
 from server.interactions.request import InteractionResponse
-from server.storage.interface import CandidateList, Reader, Statement, TypeSearched
+from server.storage.answers import CandidateList, Statement, TypeSearched
+from server.storage.interface import Reader
 
 EXPLAIN = "_explain"
 

@@ -22,7 +22,8 @@ from server.interactions.etag import etag
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
 from server.interactions.version import instant
-from server.storage.interface import Reader, StoredVersion
+from server.storage.interface import Reader
+from server.storage.versions import StoredVersion
 
 _MOMENT = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?)?)?)?"

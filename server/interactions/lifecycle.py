@@ -12,7 +12,8 @@ from server.fhir.json_codec import decode
 from server.interactions.acting import acting
 from server.interactions.call import Call
 from server.policy.lifecycle import is_governed, judge
-from server.storage.interface import StoredVersion, Writer
+from server.storage.interface import Writer
+from server.storage.versions import StoredVersion
 
 
 def check_lifecycle(call: Call[Writer], current: StoredVersion | None, content: dict[str, Any]) -> None:

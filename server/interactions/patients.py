@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from server.storage.interface import StoredVersion
+from server.storage.versions import StoredVersion
 
 
 @lru_cache(maxsize=8)

@@ -31,7 +31,8 @@ from server.interactions.request import Context, InteractionRequest, Interaction
 from server.interactions.search import search, search_system
 from server.interactions.transaction import Ready, transaction
 from server.interactions.update import update
-from server.storage.interface import VersionConflict, Writer
+from server.storage.interface import Writer
+from server.storage.versions import VersionConflict
 
 READING: Mapping[str, ReadingHandler] = {
     "read": read,

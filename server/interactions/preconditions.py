@@ -15,7 +15,8 @@ from server.fhir.json_codec import decode
 from server.interactions.call import Call
 from server.interactions.etag import etag
 from server.policy.if_match_required import if_match_required
-from server.storage.interface import StoredVersion, Writer
+from server.storage.interface import Writer
+from server.storage.versions import StoredVersion
 
 
 def check_preconditions(

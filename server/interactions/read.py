@@ -11,7 +11,8 @@ from server.interactions.etag import etag
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionRequest, InteractionResponse
 from server.interactions.subset import subset_of_instance
-from server.storage.interface import Reader, StoredVersion
+from server.storage.interface import Reader
+from server.storage.versions import StoredVersion
 
 
 def read(call: Call[Reader]) -> InteractionResponse:

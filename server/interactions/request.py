@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from server.errors import Issue
 from server.fhir.index_rows import IndexRows
-from server.storage.interface import AuditRow, Store
+from server.storage.audit_values import AuditRow
+from server.storage.interface import Store
 
 InteractionName = Literal[
     "read",

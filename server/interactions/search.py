@@ -21,7 +21,9 @@ from server.interactions.explain import EXPLAIN, explained, wants_explanation
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
 from server.interactions.subset import subset
-from server.storage.interface import Reader, SearchPage, StoredVersion, Total
+from server.storage.answers import SearchPage, Total
+from server.storage.interface import Reader
+from server.storage.versions import StoredVersion
 
 Pairs = tuple[tuple[str, str], ...]
 # What this module itself takes out of a query string.

@@ -13,7 +13,7 @@ from typing import Any
 
 from server.errors import FhirError
 from server.fhir.json_codec import decode, encode
-from server.storage.interface import StoredVersion
+from server.storage.versions import StoredVersion
 
 SUBSETTED = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",

@@ -28,7 +28,8 @@ from server.interactions.entries import Entry, at_entry, entries_of, read_entry,
 from server.interactions.links import conditional_references, has_conditional_reference, links_of, with_content
 from server.interactions.overlap import refuse_overlap
 from server.interactions.request import Context, InteractionRequest, InteractionResponse
-from server.storage.interface import StoredVersion, Writer
+from server.storage.interface import Writer
+from server.storage.versions import StoredVersion
 
 # How the door opens a call on the running transaction, and how it runs one there (authorised and audited).
 Open = Callable[[Writer, InteractionRequest], Call[Writer]]

@@ -18,7 +18,8 @@ from server.interactions.preconditions import check_preconditions
 from server.interactions.request import InteractionRequest, InteractionResponse
 from server.interactions.version import same_content, store_version
 from server.interactions.writable import is_replaceable
-from server.storage.interface import StoredVersion, Writer
+from server.storage.interface import Writer
+from server.storage.versions import StoredVersion
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _UNCHANGED = Issue(

@@ -14,7 +14,8 @@ from server.interactions.call import Call
 from server.interactions.definition import define
 from server.interactions.lifecycle import check_lifecycle
 from server.interactions.writable import is_replaceable, is_writable
-from server.storage.interface import NewVersion, StoredVersion, Writer
+from server.storage.interface import Writer
+from server.storage.versions import NewVersion, StoredVersion
 
 
 def instant(moment: datetime) -> str:

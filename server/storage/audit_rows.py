@@ -11,9 +11,9 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from server.storage.audit_values import AuditRow
 from server.storage.database import Connection
 from server.storage.instants import instant, milliseconds
-from server.storage.interface import AuditRow
 
 # Field of AuditRow -> column of `audit` and `audit_chain`.
 COLUMNS = {field.name: field.name for field in fields(AuditRow)} | {

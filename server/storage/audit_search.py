@@ -11,19 +11,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from server.errors import FhirError
+from server.storage.answers import Total
 from server.storage.audit_rows import COLUMNS, audit_row, column_list
+from server.storage.audit_values import AuditCondition, AuditCount, AuditPage, AuditQuery, AuditRange, AuditTest
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.instants import instant, milliseconds
-from server.storage.interface import (
-    AuditCondition,
-    AuditCount,
-    AuditPage,
-    AuditQuery,
-    AuditRange,
-    AuditTest,
-    Total,
-)
 from server.storage.logic_sql import FALSE, all_of, any_of
 
 # Field of AuditQuery -> column.

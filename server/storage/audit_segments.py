@@ -23,9 +23,9 @@ import msgspec
 
 from server.errors import FhirError
 from server.storage.audit_rows import INSERT, row_values
+from server.storage.audit_values import AuditRow
 from server.storage.database import Database
 from server.storage.instants import instant
-from server.storage.interface import AuditRow
 
 SYNC_SECONDS = 0.05  # half of the promised 100 ms: a row may come just after the last sync began
 SEGMENT_BYTES = 8 * 1024 * 1024  # then a new segment is begun, so that the old one can be removed

@@ -26,7 +26,17 @@ from server.storage import (
     relationships,
     resources,
 )
+from server.storage.answers import (
+    HistoryPage,
+    Position,
+    Record,
+    RecordPage,
+    SearchExplanation,
+    SearchPage,
+    Total,
+)
 from server.storage.asynchronous import AsynchronousRequests
+from server.storage.audit_values import AuditCount, AuditPage, AuditQuery, AuditRow
 from server.storage.authorization import AuthorizationStore
 from server.storage.authorization_pages import AuthorizationPages
 from server.storage.authorization_tables import AuthorizationTables
@@ -41,22 +51,6 @@ from server.storage.hl7v2_sources import Hl7v2Sources
 from server.storage.hl7v2_traces import Hl7v2Traces
 from server.storage.hl7v2_work import Hl7v2Work
 from server.storage.identity_links import IdentityLinks
-from server.storage.interface import (
-    AuditCount,
-    AuditPage,
-    AuditQuery,
-    AuditRow,
-    HistoryPage,
-    NewVersion,
-    Position,
-    Record,
-    RecordPage,
-    SearchExplanation,
-    SearchPage,
-    StoredVersion,
-    Total,
-    VersionConflict,
-)
 from server.storage.jobs import Jobs
 from server.storage.migrations import migrations, upgrade
 from server.storage.outbox import Outbox
@@ -68,6 +62,7 @@ from server.storage.search_explain import explain
 from server.storage.search_of_types import SearchOfTypes
 from server.storage.sign_in import SignInStore
 from server.storage.sign_in_tables import SignInTables
+from server.storage.versions import NewVersion, StoredVersion, VersionConflict
 from server.storage.worker_rows import WorkerRows
 
 if TYPE_CHECKING:

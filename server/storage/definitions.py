@@ -28,9 +28,9 @@ from server.fhir.search_query import (
 )
 from server.fhir.visibility import Visibility
 from server.storage.database import Connection
-from server.storage.interface import StoredVersion
 from server.storage.resources import read
 from server.storage.search import Search
+from server.storage.versions import StoredVersion
 from server.storage.vocabulary import Vocabulary
 from server.terminology import shipped
 from server.terminology.code_systems import read_code_system

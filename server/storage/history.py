@@ -9,10 +9,10 @@ from datetime import datetime
 
 from server.fhir.hashing import reference_hash
 from server.fhir.visibility import Visibility
+from server.storage.answers import HISTORY_TOTAL_CAP, HistoryPage
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.instants import milliseconds
-from server.storage.interface import HISTORY_TOTAL_CAP, HistoryPage
 from server.storage.logic_sql import all_of
 from server.storage.resources import stored_version
 from server.storage.search_sql import SearchSql

@@ -15,8 +15,8 @@ from server.fhir.hashing import hash64, reference_hash
 from server.storage.claims import claim
 from server.storage.database import Connection, Database
 from server.storage.dialect import Dialect, Parameters
-from server.storage.interface import StoredVersion, VersionConflict
 from server.storage.resources import stored_version
+from server.storage.versions import StoredVersion, VersionConflict
 
 _TABLE, _RESOURCE, _APPLIED = "hl7v2_identity", ("resource_type", "resource_id"), ("moment", "rank")
 _VERSION = "r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted"

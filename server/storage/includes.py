@@ -14,9 +14,9 @@ from server.fhir.search_query import Include
 from server.fhir.visibility import Visibility
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
-from server.storage.interface import StoredVersion
 from server.storage.resources import stored_version
 from server.storage.search_sql import SearchSql
+from server.storage.versions import StoredVersion
 
 _COLUMNS = "r.type, r.id, r.version, r.updated, r.body, r.method, r.deleted, r.rid"
 

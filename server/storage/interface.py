@@ -9,21 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from server.fhir.custom_parameters import CustomParameters
-from server.fhir.index_rows import IndexRows
 from server.fhir.search_query import SearchParameter, SearchQuery
 from server.fhir.visibility import Limit, Visibility
+from server.storage.answers import (
+    HistoryPage,
+    Position,
+    Record,
+    RecordPage,
+    SearchExplanation,
+    SearchPage,
+    Total,
+)
 from server.storage.asynchronous import AsynchronousRequests
+from server.storage.audit_values import AuditCount, AuditPage, AuditQuery, AuditRow
 from server.storage.authorization import AuthorizationStore
 from server.storage.authorization_pages import AuthorizationPages
 from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import DeadLetters
 from server.storage.emergency_access import EmergencyAccesses
+from server.storage.hl7v2_identities import Hl7v2Identities
 from server.storage.hl7v2_log import Hl7v2Log
 from server.storage.hl7v2_messages import Hl7v2Messages
 from server.storage.hl7v2_sources import Hl7v2Sources
@@ -34,261 +43,11 @@ from server.storage.outbox import Outbox
 from server.storage.partners import PartnerStore
 from server.storage.relationships import Relationships
 from server.storage.sign_in import SignInStore
+from server.storage.versions import NewVersion, StoredVersion
 from server.storage.worker_rows import WorkerRows
 
-if TYPE_CHECKING:  # they answer with the values of this module
+if TYPE_CHECKING:  # loaded when it is asked for
     from server.storage.definitions import StoredDefinitions
-    from server.storage.hl7v2_identities import Hl7v2Identities
-
-
-@dataclass(frozen=True, slots=True)
-class StoredVersion:
-    """One version of one resource. body: the stored JSON, byte for byte; b"" for a deletion.
-
-    last_updated: UTC, millisecond precision. method: POST, PUT or DELETE, for history bundles.
-    deleted: this version is a deletion; in a history only the deletions themselves are.
-    """
-
-    resource_type: str
-    id: str
-    version_id: int
-    last_updated: datetime
-    body: bytes
-    method: str
-    deleted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NewVersion:
-    """A version to write. expected_version: the current version it replaces, 0 for none.
-
-    The current version may be a deletion: writing a resource again after its deletion expects that one.
-    body already carries meta.versionId and meta.lastUpdated; b"" with method DELETE deletes, and its index
-    is not used: the resource leaves every search but stays in the compartments it was in.
-    """
-
-    resource_type: str
-    id: str
-    version_id: int
-    expected_version: int
-    last_updated: datetime
-    body: bytes
-    method: str
-    index: IndexRows
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """Who did what to which resource; never content. docs/reference/audit.md tells of every field.
-
-    patient: ids of the patients whose records were touched, sorted, separated by spaces. outcome: HTTP status.
-    username, token_id: the account and the access token (a digest) that acted. purpose: of use, a code.
-    address: where the request came from. results: how many resources an answer carried.
-    detail: names, never values: search parameters, scopes, the error of an OAuth refusal.
-    organization: the partner that acted, as "Organization/id"; "" for the site's own people and apps.
-    """
-
-    recorded: datetime
-    principal: str
-    client_id: str
-    interaction: str
-    resource_type: str
-    id: str
-    version_id: int
-    patient: str
-    outcome: int
-    request_id: str
-    username: str = ""
-    token_id: str = ""
-    purpose: str = ""
-    address: str = ""
-    results: int = 0
-    detail: str = ""
-    organization: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditTest:
-    """A field of AuditRow is one of the values, or none of them (negated); never without values.
-
-    field: its name, "patient" for any of those that a row names, or "sequence" for the number in the chain.
-    """
-
-    field: str
-    values: tuple[str | int, ...]
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRange:
-    """low <= field < high, None for no bound. recorded: in milliseconds since 1970 UTC."""
-
-    field: Literal["recorded", "outcome"]
-    low: int | None = None
-    high: int | None = None
-
-
-# Any of the alternatives holds; of an alternative, all tests. No alternative: no row.
-AuditCondition = tuple[tuple[AuditTest | AuditRange, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AuditQuery:
-    """Which sealed audit rows: all conditions that are given (not "" and not None) must hold.
-
-    since, until: recorded at or after, and before. patient: an id. outcome: "refused" (400 and above), "done"
-    (below), or one status as digits. conditions: more of them. ascending: the oldest first. after:
-    AuditPage.next_after of the page before.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    patient: str = ""
-    principal: str = ""
-    client_id: str = ""
-    interaction: str = ""
-    outcome: str = ""
-    resource_type: str = ""
-    id: str = ""
-    username: str = ""
-    request_id: str = ""
-    organization: str = ""
-    conditions: tuple[AuditCondition, ...] = ()
-    ascending: bool = False
-    count: int = 50
-    after: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditPage:
-    """rows: (number in the chain, row), the latest first unless asked otherwise. next_after: None at the
-    end."""
-
-    rows: tuple[tuple[int, AuditRow], ...]
-    next_after: tuple[int, int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditCount:
-    """How many rows were recorded in the span that begins at start. refused: those of outcome 400 and above."""
-
-    start: datetime
-    rows: int
-    refused: int
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateList:
-    """A list a search could have been driven from. of: what it lists. length: cap + 1 for longer than cap."""
-
-    of: str
-    length: int
-    cap: int
-    chosen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement as it ran. plan: the steps of the database's plan. rows: how many it gave."""
-
-    sql: str
-    plan: tuple[str, ...]
-    milliseconds: float
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class TypeSearched:
-    """How the matches of a type were found. conditions: as they were understood.
-
-    way: "driven" from a list, "window" (the first rows in the order asked for), "whole type", "" where nothing
-    of the type may be seen.
-    """
-
-    resource_type: str
-    conditions: tuple[str, ...]
-    way: str
-    lists: tuple[CandidateList, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SearchExplanation:
-    """types: one for each type that was searched. statements: in the order in which they ran."""
-
-    types: tuple[TypeSearched, ...]
-    statements: tuple[Statement, ...]
-    milliseconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class SearchPage:
-    """matches in order, then `included` (never counted). next_after: for SearchQuery.after, None at the end.
-
-    includes_truncated: there were more included resources than the limit; say so to the caller.
-    """
-
-    matches: tuple[StoredVersion, ...]
-    included: tuple[StoredVersion, ...]
-    next_after: tuple[str | int | float | None, ...] | None
-    includes_truncated: bool = False
-
-
-# Where a page of a record ends: the values of the keys that order it.
-Position = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The record of a Patient (its compartment) or an Encounter (what refers to it), and what of it is asked.
-
-    patients: ids of the patients whose record it is, or is a part of. types: resource types, empty for all.
-    since: only versions stored at or after it. care: [low, high) in UTC microseconds of the dates of care.
-    """
-
-    resource_type: str
-    id: str
-    patients: tuple[str, ...]
-    types: frozenset[str] = frozenset()
-    since: datetime | None = None
-    care: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordPage:
-    """next_after: for the next page, None at the end."""
-
-    versions: tuple[StoredVersion, ...]
-    next_after: Position | None
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """value is exact unless `exact` is False (the published cap was reached, or an estimate was asked for)."""
-
-    value: int
-    exact: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
-    """Newest first. next_after: opaque number for the next page, None at the end.
-
-    total: how many versions all pages together hold; None where there are more than HISTORY_TOTAL_CAP of them
-    (never of an instance), because counting them would cost more than the page.
-    """
-
-    versions: tuple[StoredVersion, ...]
-    next_after: int | None
-    total: int | None
-
-
-HISTORY_TOTAL_CAP = 10_000
-
-
-class VersionConflict(Exception):
-    """Somebody wrote at the same moment: the current version is not the expected one, or the database had to
-    choose between two transactions. Nothing of this one was written; it may be tried again.
-    """
 
 
 class Reader(Protocol):

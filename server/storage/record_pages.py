@@ -17,10 +17,10 @@ from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.hashing import reference_hash
 from server.fhir.search_parameters import main_date_parameter
 from server.fhir.visibility import Visibility
+from server.storage.answers import Position, Record, RecordPage
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.instants import milliseconds
-from server.storage.interface import Position, Record, RecordPage
 from server.storage.logic_sql import all_of, any_of
 from server.storage.resources import stored_version
 from server.storage.search_sql import SearchSql

@@ -23,10 +23,10 @@ from server.storage.index_tables import (
     write_values,
 )
 from server.storage.instants import instant, milliseconds
-from server.storage.interface import NewVersion, StoredVersion, VersionConflict
 from server.storage.logic_sql import TRUE
 from server.storage.outbox import add_event
 from server.storage.search_sql import SearchSql
+from server.storage.versions import NewVersion, StoredVersion, VersionConflict
 
 # Casts: PostgreSQL takes a NULL in a SELECT for a text.
 _INSERT = f"""

@@ -15,10 +15,10 @@ from typing import Any
 
 from server.fhir.search_query import SearchQuery
 from server.fhir.visibility import Visibility
+from server.storage.answers import SearchPage, Total
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.includes import Included, included
-from server.storage.interface import SearchPage, Total
 from server.storage.logic_sql import FALSE, TRUE, all_of
 from server.storage.resources import stored_version
 from server.storage.search_drivers import VISIBLE, Driver, Drivers

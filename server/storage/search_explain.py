@@ -13,8 +13,8 @@ from typing import Any, cast
 from server.fhir.search_query import SearchQuery
 from server.fhir.search_words import describe
 from server.fhir.visibility import Visibility
+from server.storage.answers import CandidateList, SearchExplanation, Statement, TypeSearched
 from server.storage.database import Connection, Rows
-from server.storage.interface import CandidateList, SearchExplanation, Statement, TypeSearched
 from server.storage.search import Search
 from server.storage.search_drivers import VISIBLE, Driver
 from server.storage.search_of_types import SearchOfTypes

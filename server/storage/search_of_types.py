@@ -14,12 +14,13 @@ from typing import Any
 from server.fhir.generated.resource_types import RESOURCE_TYPES
 from server.fhir.search_query import SearchQuery, SortKey
 from server.fhir.visibility import Visibility
+from server.storage.answers import SearchPage, Total
 from server.storage.database import Connection
 from server.storage.dialect import Parameters
 from server.storage.includes import Included, included
-from server.storage.interface import SearchPage, StoredVersion, Total
 from server.storage.resources import stored_version
 from server.storage.search import Row, Search
+from server.storage.versions import StoredVersion
 
 
 class SearchOfTypes:

@@ -29,7 +29,7 @@ import requests
 
 from server.process import die_with_parent
 from server.storage import open_store
-from server.storage.interface import AuditQuery, AuditRow
+from server.storage.audit_values import AuditQuery, AuditRow
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

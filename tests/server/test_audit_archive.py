@@ -21,7 +21,7 @@ from server import audit_command, command_context
 from server.audit_archive import NOTE_FILE, ArchiveError, read_archive
 from server.auth.audit_heads import head_signer
 from server.settings import Settings
-from server.storage.interface import AuditQuery, AuditRow
+from server.storage.audit_values import AuditQuery, AuditRow
 
 BASE = "http://127.0.0.1:8000"
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -17,7 +17,8 @@ from server.fhir.index_values import index_values
 from server.fhir.json_codec import encode
 from server.interactions.patients import patients_of
 from server.settings import Settings
-from server.storage.interface import AuditRow, StoredVersion
+from server.storage.audit_values import AuditRow
+from server.storage.versions import StoredVersion
 
 BASE = "http://127.0.0.1:8000"
 

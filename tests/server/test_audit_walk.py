@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from server.interactions.operations import OPERATIONS
 from server.interactions.routes import ROUTES
 from server.settings import Settings
-from server.storage.interface import AuditRow
+from server.storage.audit_values import AuditRow
 
 BASE = "http://127.0.0.1:8000"
 FORM = "application/x-www-form-urlencoded"

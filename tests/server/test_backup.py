@@ -40,8 +40,8 @@ from server.interactions.request import InteractionRequest
 from server.settings import Settings, read_settings
 from server.storage import audit_segments, open_store, table_copy
 from server.storage.audit_tails import snapshot_with_segments
+from server.storage.audit_values import AuditRow
 from server.storage.database_store import DatabaseStore
-from server.storage.interface import AuditRow
 from server.storage.migrations import migrations, upgrade
 from server.storage.sqlite_database import SqliteDatabase
 

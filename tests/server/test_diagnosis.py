@@ -27,10 +27,12 @@ from server.diagnosis import diagnose
 from server.fhir.index_rows import IndexRows
 from server.policy.roles import read_policy
 from server.settings import Settings
+from server.storage.audit_values import AuditRow
 from server.storage.database_store import DatabaseStore
 from server.storage.health import database_health
-from server.storage.interface import AuditRow, NewVersion, Store
+from server.storage.interface import Store
 from server.storage.reindex import RELATIONS, SCHEMA_5, begin, step
+from server.storage.versions import NewVersion
 from server.storage.worker_rows import WorkerRow
 from terminology import editions
 from terminology.store import connect, finish

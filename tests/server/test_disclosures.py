@@ -23,7 +23,7 @@ from server import audit_command, command_context
 from server.audit_verification import verify
 from server.disclosures import as_csv, disclosures, recipients
 from server.settings import Settings
-from server.storage.interface import AuditRow
+from server.storage.audit_values import AuditRow
 
 BASE = "http://127.0.0.1:8000"
 

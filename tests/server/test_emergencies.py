@@ -22,8 +22,8 @@ from server.emergencies import announce, conclude, state_of
 from server.fhir.validation import validate
 from server.hl7v2.current_maps import CurrentMaps, overlays_of
 from server.settings import Settings
+from server.storage.audit_values import AuditRow
 from server.storage.emergency_access import EmergencyAccess, EmergencyAccesses
-from server.storage.interface import AuditRow
 from server.workers.emergency_notices import EmergencyNotices
 
 BASE = "http://127.0.0.1:8000"

@@ -25,7 +25,9 @@ from server.interactions.operations.parameters import place_of
 from server.interactions.operations.references import references_of
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
-from server.storage.interface import Position, Reader, Record, StoredVersion
+from server.storage.answers import Position, Record
+from server.storage.interface import Reader
+from server.storage.versions import StoredVersion
 
 _SCANNED = 500  # members whose references are looked at by one statement
 

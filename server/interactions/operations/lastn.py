@@ -25,7 +25,8 @@ from server.interactions.operations.definition import Arguments
 from server.interactions.operations.parameters import place_of
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
-from server.storage.interface import Reader, StoredVersion
+from server.storage.interface import Reader
+from server.storage.versions import StoredVersion
 
 _TYPE = "Observation"
 _PAGE = 2_000

@@ -25,7 +25,8 @@ from server.interactions.operations.matching.model import Model, model
 from server.interactions.operations.matching.person import Person, person
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
-from server.storage.interface import Reader, StoredVersion
+from server.storage.interface import Reader
+from server.storage.versions import StoredVersion
 
 GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
 REASON = "urn:baton:match-reason"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from server.fhir.compartments import RESOURCE_TYPES
-from server.storage.interface import StoredVersion
+from server.storage.versions import StoredVersion
 
 
 @lru_cache(maxsize=8)

@@ -25,7 +25,8 @@ from server.interactions.operations.parameters import place_of
 from server.interactions.patients import patients_of
 from server.interactions.request import InteractionResponse
 from server.interactions.writable import is_replaceable, is_writable
-from server.storage.interface import Reader, StoredVersion, Writer
+from server.storage.interface import Reader, Writer
+from server.storage.versions import StoredVersion
 
 # Code of resource-validation-mode -> whether it speaks of one resource of this server.
 _MODES = {"create": False, "update": True, "delete": True, "profile": True}

@@ -18,8 +18,8 @@ from server.auth.actor import OPERATOR
 from server.auth.clients import ASYMMETRIC, PUBLIC, Registration
 from server.auth.tokens import Claims, mint
 from server.settings import Settings
+from server.storage.audit_values import AuditRow
 from server.storage.authorization import UserRow
-from server.storage.interface import AuditRow
 from server.storage.partners import Agreement, Member
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

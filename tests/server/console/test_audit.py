@@ -17,7 +17,7 @@ from server.console.audit import Filters, audit_query, read_filters, timeline
 from server.console.audit_views import INTERACTIONS
 from server.errors import FhirError
 from server.policy.audit_events import kinds
-from server.storage.interface import AuditRow
+from server.storage.audit_values import AuditRow
 
 BASE = "http://127.0.0.1:8000"
 

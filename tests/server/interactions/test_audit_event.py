@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from server.fhir.validation import validate
 from server.interactions.audit_event import audit_event
 from server.policy.audit_events import interactions, kind, kinds
-from server.storage.interface import AuditRow
+from server.storage.audit_values import AuditRow
 
 BASE = "http://127.0.0.1:8000/fhir"
 BALP = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."

@@ -23,7 +23,7 @@ from server.interactions.audit_event_search import ANSWERED, audit_query
 from server.interactions.version import instant
 from server.policy.audit_events import kinds
 from server.storage.audit_chain import SignedHead
-from server.storage.interface import AuditRow
+from server.storage.audit_values import AuditRow
 
 BASE = "http://127.0.0.1:8000/fhir"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -281,7 +281,7 @@ def test_what_an_earlier_release_let_clients_store_is_seen_by_nobody(
     """Stored below the door, as a database of that release holds it."""
     from server.fhir.index_values import index_values
     from server.fhir.json_codec import encode
-    from server.storage.interface import NewVersion
+    from server.storage.versions import NewVersion
 
     event = {
         **EVENT,

@@ -29,6 +29,7 @@ from server.fhir.json_codec import encode
 from server.logs import Log
 from server.settings import read_settings
 from server.storage import open_store
+from server.storage.audit_values import AuditRow
 from server.storage.authorization import (
     BrowserSessionRow,
     ClientRow,
@@ -38,7 +39,6 @@ from server.storage.authorization import (
     RefreshTokenRow,
     UserRow,
 )
-from server.storage.interface import AuditRow
 from server.storage.migrations import migrations
 
 HERE = Path(__file__).parent

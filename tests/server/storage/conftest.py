@@ -35,7 +35,8 @@ from server.fhir.search_query import (
 from server.fhir.visibility import EVERYTHING, Visibility
 from server.storage import open_store
 from server.storage.database_store import DatabaseStore
-from server.storage.interface import NewVersion, Reader, Writer
+from server.storage.interface import Reader, Writer
+from server.storage.versions import NewVersion
 
 UCUM = "http://unitsofmeasure.org"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

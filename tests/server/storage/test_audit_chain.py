@@ -22,7 +22,7 @@ from server.auth.keys import SigningKeys, signing_keys
 from server.storage import audit_chain
 from server.storage.audit_chain import ENCODED, FIRST_HASH, LATER, ChainEnd, row_hash
 from server.storage.audit_rows import COLUMNS
-from server.storage.interface import AuditRow
+from server.storage.audit_values import AuditRow
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 5_000, tzinfo=UTC)
 ROW = AuditRow(NOW, "Practitioner/p", "app", "read", "Patient", "a", 1, "a", 200, "request-1")

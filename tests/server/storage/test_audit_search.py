@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from server.audit_verification import verify
 from server.errors import FhirError
 from server.storage import audit_chain
+from server.storage.answers import Total
 from server.storage.audit_chain import ChainEnd, SignedHead
-from server.storage.interface import AuditQuery, AuditRow, Total
+from server.storage.audit_values import AuditQuery, AuditRow
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ROW = AuditRow(NOW, "Practitioner/p", "app", "read", "Patient", "a", 1, "a", 200, "request-1")

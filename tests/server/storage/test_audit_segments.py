@@ -14,7 +14,7 @@ import pytest
 from server.errors import FhirError
 from server.storage import audit_segments
 from server.storage.audit_segments import AuditSegment
-from server.storage.interface import AuditRow
+from server.storage.audit_values import AuditRow
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 5_000, tzinfo=UTC)
 ROW = AuditRow(NOW, "Practitioner/p", "app", "read", "Patient", "a", 1, "a", 200, "request-1")

@@ -21,7 +21,7 @@ from server.fhir.search_query import ReferenceValue, SearchQuery
 from server.fhir.visibility import EVERYTHING
 from server.storage.dialect import SQLITE
 from server.storage.index_tables import RELATIONS, TABLES
-from server.storage.interface import VersionConflict
+from server.storage.versions import VersionConflict
 
 FORK = multiprocessing.get_context("fork")
 

@@ -30,7 +30,7 @@ from server.interactions.reindex import index_again
 from server.storage import open_store, reindex
 from server.storage.database import Overtaken
 from server.storage.database_store import DatabaseStore
-from server.storage.interface import NewVersion, VersionConflict
+from server.storage.versions import NewVersion, VersionConflict
 
 FORK = multiprocessing.get_context("fork")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -23,8 +23,8 @@ import pytest
 
 from server.errors import FhirError
 from server.fhir.visibility import EVERYTHING
-from server.storage.interface import VersionConflict
 from server.storage.outbox import Failure, OutboxEvent
+from server.storage.versions import VersionConflict
 
 ROUNDS = int(os.environ.get("BATON_RACE_ROUNDS") or 1)
 SEED = int(os.environ.get("BATON_RACE_SEED") or random.SystemRandom().randrange(1_000_000))

@@ -20,8 +20,8 @@ from server.errors import FhirError
 from server.fhir.search_query import SearchQuery, StringValue
 from server.fhir.visibility import EVERYTHING
 from server.storage import open_store
-from server.storage.interface import VersionConflict
 from server.storage.postgresql_dialect import numbered
+from server.storage.versions import VersionConflict
 
 pytestmark = pytest.mark.postgresql("it is about it")
 FORK = multiprocessing.get_context("fork")

@@ -18,7 +18,7 @@ import pytest
 from server.auth.access import referred_to
 from server.fhir.visibility import EVERYTHING, Rule, Visibility
 from server.storage import record_pages
-from server.storage.interface import Record
+from server.storage.answers import Record
 from server.storage.postgresql_database import SESSION
 from server.storage.postgresql_dialect import numbered
 

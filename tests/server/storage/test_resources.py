@@ -19,9 +19,10 @@ from server.fhir.hashing import reference_hash
 from server.fhir.index_values import index_values
 from server.fhir.search_query import TokenValue
 from server.fhir.visibility import EVERYTHING, NOTHING, Rule, Visibility
+from server.storage.answers import HistoryPage
 from server.storage.dialect import SQLITE
 from server.storage.index_tables import TABLES
-from server.storage.interface import HistoryPage, VersionConflict
+from server.storage.versions import VersionConflict
 
 PATIENT = {"resourceType": "Patient", "id": "a", "name": [{"family": "Lovelace", "given": ["Ada"]}]}
 OBSERVATION = {

@@ -44,7 +44,8 @@ from server.fhir.search_query import (
 from server.fhir.visibility import EVERYTHING, Rule, Visibility
 from server.storage import open_store
 from server.storage import search as planner
-from server.storage.interface import NewVersion, Reader
+from server.storage.interface import Reader
+from server.storage.versions import NewVersion
 
 TYPES = ("Patient", "Observation", "Encounter", "Practitioner", "RiskAssessment", "ValueSet")
 IDS = ("1", "2", "3", "4")

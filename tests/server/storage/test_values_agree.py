@@ -20,7 +20,7 @@ from server.fhir.index_values import index_values
 from server.fhir.json_codec import encode
 from server.fhir.search_parsing import parse_search
 from server.fhir.visibility import EVERYTHING
-from server.storage.interface import NewVersion
+from server.storage.versions import NewVersion
 
 UCUM = "http://unitsofmeasure.org"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ from server.fhir.index_rows import IndexRows
 from server.fhir.search_parsing import parse_search
 from server.fhir.visibility import EVERYTHING
 from server.storage import reindex
-from server.storage.interface import NewVersion
+from server.storage.versions import NewVersion
 from server.workers.job_runner import JobRunner
 from server.workers.pulse import Pulse
 from server.workers.reindexing import KIND, Reindexing

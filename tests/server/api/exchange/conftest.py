@@ -19,8 +19,8 @@ from server.auth.clients import ASYMMETRIC
 from server.auth.context import AuthContext
 from server.auth.identity_links import confirm
 from server.auth.trusted_issuers import NewIssuer, issuer_row, put_issuer
+from server.storage.audit_values import AuditRow
 from server.storage.identity_link_rows import LinkRow
-from server.storage.interface import AuditRow
 
 ISS = "https://other.example"
 FHIR_BASE = f"{ISS}/fhir"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mappings.result import Intent
 from server.hl7v2.resolving import Repetitions, read, resolved
-from server.storage.interface import StoredVersion
+from server.storage.versions import StoredVersion
 
 MRN = "urn:id:HOSP"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -19,7 +19,7 @@ from server.hl7v2.refusal import Refused
 from server.storage import hl7v2_work
 from server.storage.hl7v2_messages import Hl7v2Messages
 from server.storage.hl7v2_work import candidates_sql
-from server.storage.interface import VersionConflict
+from server.storage.versions import VersionConflict
 
 pytestmark = pytest.mark.requirement("hl7v2-5.9")
 LEASE = timedelta(minutes=1)
