@@ -22,7 +22,8 @@ from mappings.result import Mapped
 from server.errors import FhirError
 from server.hl7v2.apply import Applier
 from server.hl7v2.arrival import every_key
-from server.hl7v2.prepared import Applied, Event, Prepared
+from server.hl7v2.held import Held, Ready, size_of
+from server.hl7v2.prepared import Applied
 from server.hl7v2.refusal import Refused
 from server.hl7v2.trace import trace
 from server.storage.hl7v2_traces import Hl7v2Traces, packed
@@ -50,25 +51,6 @@ class Retry(Protocol):
     def __call__(self, attempt: int, now: datetime) -> datetime | None: ...
 
 
-@dataclass(slots=True, eq=False)
-class _Ready:
-    """A message that can be applied. received: None where it is there no more. error: why it cannot be mapped,
-    told in its turn. prepared: what it is to write, where that was made ready before; trace: its own.
-    """
-
-    message: Claimed
-    received: Received | None = None
-    mapped: Mapped | None = None
-    error: Exception | None = None
-    prepared: Prepared | None = None
-    trace: bytes = b""
-
-    @property
-    def event(self) -> Event:
-        """As it is applied."""
-        return Event(self.message.id, self.message.source, self.received.type if self.received else "")
-
-
 @dataclass(frozen=True, slots=True)
 class Work:
     """parks: whether a message of that source which is given up holds its keys. failed: is told of defects and
@@ -91,48 +73,49 @@ class Work:
 
         Raises: FhirError unavailable, storage-full; what was not done is free then.
         """
-        claimed = deque(self.messages.claim(self.clock(), lease=self.lease, limit=limit, keys_of=every_key))
-        waiting: set[int] = set()  # keys of messages that keep their place
-        back: list[Claimed] = []
-        ready: deque[_Ready] = deque()
+        claimed = self.messages.claim(self.clock(), lease=self.lease, limit=limit, keys_of=every_key)
+        held = Held.of(claimed, self.clock() + self.lease)
         done = 0
-        held_until = self.clock() + self.lease
-        while claimed or ready:
-            while claimed and len(ready) < self.together and _size(ready) < _BYTES_TOGETHER:
-                ready.append(self._mapped(claimed.popleft()))
-            for one in [*ready]:
-                if not waiting.isdisjoint(one.message.keys):
-                    waiting |= one.message.keys
-                    back.append(one.message)
-                    ready.remove(one)
-            if not ready:
-                continue
-            group = self._group(ready)
-            if self.clock() > held_until - self.lease / 2:
-                held_until = self.clock() + self.lease
-                held = (*group, *ready)
-                self.messages.renew([*(one.message for one in held), *claimed], held_until)
-            if stopping():
-                back += [one.message for one in (*group, *ready)]
-                back += claimed
-                break
-            try:
-                if len(group) > 1 and self._together(group):
-                    done += len(group)
-                    continue
-                for one in group:
-                    done += 1
-                    if not self._do(one):
-                        waiting |= one.message.keys
-            except FhirError:
-                free = {message.id: message for message in (*back, *claimed)}
-                free |= {one.message.id: one.message for one in (*group, *ready)}
-                self._give_back([*free.values()])
-                raise
-        self._give_back(back)
+        try:
+            while group := self._next(held):
+                self._hold_on(held)
+                if stopping():
+                    break
+                done += self._do_all(group, held)
+        except FhirError:
+            self._give_back(held)
+            raise
+        self._give_back(held)
         return done
 
-    def _group(self, ready: deque[_Ready]) -> list[_Ready]:
+    def _next(self, held: Held) -> list[Ready]:
+        """The next messages that share a commit, none at the end."""
+        while held.claimed or held.ready:
+            while held.claimed and len(held.ready) < self.together and size_of(held.ready) < _BYTES_TOGETHER:
+                held.ready.append(self._mapped(held.claimed.popleft()))
+            held.pass_over()
+            if held.ready:
+                return self._group(held.ready)
+        return []
+
+    def _hold_on(self, held: Held) -> None:
+        """Prolong the leases, once half of their time is over."""
+        now = self.clock()
+        if now > held.until - self.lease / 2:
+            held.until = now + self.lease
+            self.messages.renew([*held.open.values()], held.until)
+
+    def _do_all(self, group: Sequence[Ready], held: Held) -> int:
+        """Do messages; of how many nothing is left to do in this round. Raises: FhirError where the database is
+        away."""
+        together = len(group) > 1 and self._together(group)
+        for one in group:
+            if not together and not self._do(one):
+                held.waiting |= one.message.keys
+            del held.open[one.message.id]
+        return len(group)
+
+    def _group(self, ready: deque[Ready]) -> list[Ready]:
         """Take the first messages that may share a commit, made ready for it, while nobody is held up."""
         first = self._first(ready)
         if len(first) > 1:
@@ -147,21 +130,21 @@ class Work:
             group.append(ready.popleft())
         return group
 
-    def _first(self, ready: Iterable[_Ready]) -> list[_Ready]:
+    def _first(self, ready: Iterable[Ready]) -> list[Ready]:
         """The messages at the beginning that have different keys; that are small, and can be applied in one
         transaction each."""
-        first: list[_Ready] = []
+        first: list[Ready] = []
         keys: set[int] = set()
         for one in ready:
             if one.mapped is None or one.mapped.refused is not None or one.mapped.merges:
                 break
-            if not keys.isdisjoint(one.message.keys) or _size((*first, one)) > _BYTES_TOGETHER:
+            if not keys.isdisjoint(one.message.keys) or size_of((*first, one)) > _BYTES_TOGETHER:
                 break
             keys |= one.message.keys
             first.append(one)
         return first
 
-    def _together(self, group: Sequence[_Ready]) -> bool:
+    def _together(self, group: Sequence[Ready]) -> bool:
         """Apply messages in one transaction; whether it was done. If not, each meets what is wrong by itself.
 
         Raises: FhirError where the database is away.
@@ -176,15 +159,15 @@ class Work:
             return False
         return True
 
-    def _give_back(self, messages: Sequence[Claimed]) -> None:
+    def _give_back(self, held: Held) -> None:
         try:
-            self.messages.give_back(messages)
+            self.messages.give_back([*held.open.values()])
         except FhirError as error:  # their leases will free them
             self.failed("hl7v2-give-back", error)
 
-    def _mapped(self, message: Claimed) -> _Ready:
+    def _mapped(self, message: Claimed) -> Ready:
         """Read a message and run its map, while nobody is held up."""
-        ready = _Ready(message)
+        ready = Ready(message)
         try:
             ready.received = self.messages.received(message.id)
             if ready.received is not None and self.retry(message.attempts - 1, self.clock()) is None:
@@ -195,7 +178,7 @@ class Work:
             ready.error = error
         return ready
 
-    def _do(self, ready: _Ready) -> bool:
+    def _do(self, ready: Ready) -> bool:
         """Do a message. Returns whether it ended. Raises: FhirError where the database is away."""
         message, mapped = ready.message, ready.mapped
         try:
@@ -227,7 +210,7 @@ class Work:
             return self._again(message, text, mapped)
         return True
 
-    def _apply(self, ready: _Ready, mapped: Mapped) -> None:
+    def _apply(self, ready: Ready, mapped: Mapped) -> None:
         def progress() -> None:
             if not self.messages.renew([ready.message], self.clock() + self.lease):
                 raise LeaseLost
@@ -235,7 +218,7 @@ class Work:
         settle = partial(self._settle, ready)
         self.applier.apply(ready.event, mapped, settle, progress, ready.prepared)
 
-    def _settle(self, ready: _Ready, applied: Applied) -> None:
+    def _settle(self, ready: Ready, applied: Applied) -> None:
         """Within the transaction of what a message writes: it has been applied."""
         message, mapped = ready.message, ready.mapped
         assert mapped is not None  # or nothing would have been applied
@@ -266,11 +249,6 @@ class Work:
         except LeaseLost:
             pass
         return False
-
-
-def _size(messages: Iterable[_Ready]) -> int:
-    """Of messages, in bytes."""
-    return sum(len(one.received.raw) for one in messages if one.received)
 
 
 def words_of(error: FhirError) -> str:
