@@ -27,7 +27,16 @@ from mappings.result import Intent, Mapped, Source
 RECEIVED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 # Takes a resource, answers what is wrong with it; none: valid.
 Validator = Callable[[Mapping[str, Any]], Sequence[str]]
-_KEYS = frozenset({"about", "requirement", "received", "source", "assert", "finding", "refused"})
+# What the keys of a test hold, and what their members are; words for people.
+_KEYS: dict[str, tuple[type, type, str]] = {
+    "about": (str, object, "a text"),
+    "requirement": (list, str, "a list of texts"),
+    "received": (datetime, object, "a time with an offset"),
+    "source": (dict, object, "a table"),
+    "assert": (list, dict, "a list of tables"),
+    "finding": (list, str, "a list of texts"),
+    "refused": (str, object, "a text"),
+}
 
 
 class BadTest(ValueError):
@@ -72,29 +81,43 @@ class GoldenTest:
 
 
 def find(paths: Sequence[Path]) -> list[GoldenTest]:
-    """The tests in files and folders, by name. Raises BadTest."""
+    """The tests in files and folders, by name. Raises BadTest, also where there is none."""
     files: set[Path] = set()
     for path in paths:
-        files |= set(path.rglob("*.hl7")) if path.is_dir() else {path.with_suffix(".hl7")}
+        found = set(path.rglob("*.hl7")) if path.is_dir() else {path.with_suffix(".hl7")}
+        if not found:
+            raise BadTest(f"{path}: there is no test (NAME.hl7) in it")
+        files |= found
     return [read(path) for path in sorted(files)]
 
 
 def read(path: Path) -> GoldenTest:
     """The test of a message file. Raises BadTest."""
+    message, about = _bytes_of(path), path.with_suffix(".toml")
     try:
-        message = path.read_bytes()
-        said = tomllib.loads(path.with_suffix(".toml").read_text("utf-8"))
-        source = source_of({"name": "test", **said.get("source", {})})
-        assertions = tuple(Assertion(row["on"], row["that"]) for row in said.get("assert", ()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, SourceError, KeyError, TypeError) as error:
-        raise BadTest(f"{path.name}: {type(error).__name__}: {error}") from error
-    if unknown := said.keys() - _KEYS:
-        raise BadTest(f"{path.with_suffix('.toml').name}: no key {sorted(unknown)[0]!r}")
-    if not assertions and not said.get("refused"):
-        raise BadTest(f"{path.with_suffix('.toml').name}: a test asserts something")
+        said = tomllib.loads(_bytes_of(about).decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadTest(f"{about.name}: no TOML: {error}") from error
+    for key, value in said.items():
+        if key not in _KEYS:
+            raise BadTest(f"{about.name}: no key {key!r}")
+        kind, members, words = _KEYS[key]
+        if not isinstance(value, kind) or (
+            isinstance(value, list) and not all(isinstance(one, members) for one in value)
+        ):
+            raise BadTest(f"{about.name}: `{key}` is {words}")
     received = said.get("received", RECEIVED)
-    if not isinstance(received, datetime) or received.tzinfo is None:
-        raise BadTest(f"{path.with_suffix('.toml').name}: `received` is a time with an offset")
+    if received.tzinfo is None:
+        raise BadTest(f"{about.name}: `received` is {_KEYS['received'][2]}")
+    assertions = tuple(Assertion(row.get("on", ""), row.get("that", "")) for row in said.get("assert", ()))
+    if not all(isinstance(one.on, str) and isinstance(one.that, str) and one.that for one in assertions):
+        raise BadTest(f"{about.name}: `assert` says `on` what and `that` what, as texts")
+    if not assertions and not said.get("refused"):
+        raise BadTest(f"{about.name}: a test asserts something")
+    try:
+        source = source_of({"name": "test", **said.get("source", {})})
+    except SourceError as error:
+        raise BadTest(f"{about.name}: {error}") from error
     lines = message.replace(b"\r\n", b"\r").replace(b"\n", b"\r")
     return GoldenTest(
         path,
@@ -107,6 +130,15 @@ def read(path: Path) -> GoldenTest:
         tuple(said.get("finding", ())),
         said.get("refused", ""),
     )
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BadTest(f"{path}: there is no such file; a test is NAME.hl7, NAME.toml and NAME.json") from error
+    except OSError as error:
+        raise BadTest(f"{path}: {error.strerror}") from error
 
 
 def as_golden(mapped: Mapped) -> str:
@@ -141,7 +173,7 @@ def _number(value: object) -> object:
 def difference(test: GoldenTest, mapped: Mapped) -> str:
     """What differs from the golden file, as a unified diff; "" for nothing."""
     try:
-        before = test.golden_path.read_text("utf-8")
+        before = test.golden_path.read_text("utf-8", errors="replace")
     except FileNotFoundError:
         before = ""
     lines = difflib.unified_diff(

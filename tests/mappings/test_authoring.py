@@ -189,7 +189,17 @@ def test_documents_have_a_row_for_each_way(maps) -> None:
         ("refused = 'no-map'\n[source]\nzone = 'x'", "a source has no 'zone'"),
         ("refused = 'no-map'\n[source]\nproduction = 'x'", "'production' of a source is a bool"),
         ("refused = 'no-map'\nreceived = 2026-01-01T00:00:00", "`received` is a time with an offset"),
-        ("refused =", "TOMLDecodeError"),
+        ("refused =", "t.toml: no TOML"),
+        ("refused = 'no-map'\nabout = 1", "`about` is a text"),
+        ("refused = 'no-map'\nrequirement = '2.2'", "`requirement` is a list of texts"),
+        ("refused = 'no-map'\nfinding = [1]", "`finding` is a list of texts"),
+        ("refused = 'no-map'\nreceived = 'now'", "`received` is a time with an offset"),
+        ("refused = 'no-map'\nsource = 'x'", "`source` is a table"),
+        ("refused = 7", "`refused` is a text"),
+        ("assert = 'x'", "`assert` is a list of tables"),
+        ("assert = ['x']", "`assert` is a list of tables"),
+        ("[[assert]]\non = 'patient'", "`assert` says `on` what and `that` what"),
+        ("[[assert]]\non = 1\nthat = 'Patient.active'", "`assert` says `on` what and `that` what"),
     ],
 )
 def test_a_test_that_cannot_be_run_says_why(tmp_path, toml, why) -> None:
@@ -197,6 +207,30 @@ def test_a_test_that_cannot_be_run_says_why(tmp_path, toml, why) -> None:
     (tmp_path / "t.toml").write_text(toml)
     with pytest.raises(golden.BadTest, match=re.escape(why)):
         golden.find([tmp_path])
+
+
+def test_a_test_that_is_not_there_is_said(tmp_path) -> None:
+    with pytest.raises(golden.BadTest, match=re.escape("there is no test (NAME.hl7) in it")):
+        golden.find([tmp_path])
+    with pytest.raises(golden.BadTest, match=r"t\.hl7: there is no such file"):
+        golden.find([tmp_path / "t.toml"])
+    (tmp_path / "t.hl7").write_text("MSH|^~\\&|")
+    with pytest.raises(golden.BadTest, match=r"t\.toml: there is no such file"):
+        golden.find([tmp_path])
+    (tmp_path / "t.toml").write_bytes(b"about = '\xff'")
+    with pytest.raises(golden.BadTest, match=r"t\.toml: no TOML"):
+        golden.find([tmp_path])
+    (tmp_path / "u.hl7").mkdir()
+    with pytest.raises(golden.BadTest, match=r"u\.hl7: Is a directory"):
+        golden.find([tmp_path / "u"])
+
+
+def test_a_golden_file_that_is_no_text_differs(tmp_path, maps) -> None:
+    (tmp_path / "t.hl7").write_text("MSH|^~\\&|A|B|C|D|20260301||ADT^A99|1|P|2.5")
+    (tmp_path / "t.toml").write_text("refused = 'no-map'")
+    (tmp_path / "t.json").write_bytes(b"\xff\xfe{")
+    (one,) = golden.find([tmp_path])
+    assert golden.difference(one, one.run(maps)).startswith("--- t.json")
 
 
 def test_what_is_no_fhirpath_is_said() -> None:
