@@ -175,7 +175,8 @@ class Difference:
 
 def expected_matches(oracle: Oracle, question: Question, seen: list[Held], now: datetime) -> list[Held]:
     """All matches of a question, in order."""
-    types = question.types or sorted({held.key[0] for held in seen})
+    # What all types have is read once, also where nothing is seen: it may be refused.
+    types = question.types or sorted({held.key[0] for held in seen}) or [COMMON[0]]
     found = [held for kind in types for held in oracle.matches(kind, question.pairs, seen, now)]
     found.sort(key=lambda held: held.number)
     if question.compartment is not None:

@@ -54,6 +54,8 @@ MODIFIERS: Mapping[str, Sequence[str]] = {
     "paths of uris": ("above", "below"),
 }
 
+ANY = ("", "not", "exact", "contains")  # of any parameter of their type
+
 Pair = tuple[str, str]
 
 
@@ -155,7 +157,7 @@ class Asker(Wording):
         sort = [code for code in sorted(common) if code == "_id" or among[0][code] in ORDERED]
         return Question(
             types,
-            tuple(self.clause(about.key[0], about, common) for _ in range(random.choice((0, 1, 1, 2)))),
+            tuple(self.clause(about.key[0], about, common, types) for _ in range(random.choice((0, 1, 1, 2)))),
             ",".join(random.choice(("", "-")) + code for code in random.sample(sort, random.choice((0, 1, 2)))),
             random.choice((1, 3, 50)),
             tuple(self.include(about.key[0])) if random.random() < 0.3 and about.key[0] in types else (),
@@ -263,8 +265,14 @@ class Asker(Wording):
         name, text = self.condition(link.resource_type, source, depth + 1)
         return f"_has:{link.resource_type}:{link.code}:{name}", text
 
-    def clause(self, resource_type: str, about: Held | None, among: Collection[str] | None = None) -> Pair:
-        """One parameter of the type with values; among: the codes to choose from."""
+    def clause(
+        self,
+        resource_type: str,
+        about: Held | None,
+        among: Collection[str] | None = None,
+        types: Sequence[str] = (),
+    ) -> Pair:
+        """One parameter of the type with values; among: the codes to choose from; types: all that are asked."""
         known = [one for one in self.codes(resource_type) if among is None or one.code in among]
         if about is not None and about.key[0] == resource_type and self.random.random() < 0.9:
             known = [parameter for parameter in known if about.values(parameter).present] or known
@@ -273,12 +281,28 @@ class Asker(Wording):
         if parameter.code not in ("_id", "_lastUpdated") and self.random.random() < 0.08:
             return f"{parameter.code}:missing", self.random.choice(("true", "false"))
         modifier = self.random.choice(self.modifiers(parameter, about))
-        if among is not None and modifier in TYPES:  # of several types not all may refer to it
+        if among is not None and not self.is_for_all(modifier, parameter.code, types):
             modifier = ""
         several = self.random.choice((1, 1, 1, 2, 3))
         found = [self.value(parameter, modifier, about) for _ in range(several)]
         name = f"{parameter.code}:{modifier}" if modifier else parameter.code
         return name, ",".join(found)
+
+    def is_for_all(self, modifier: str, code: str, types: Sequence[str]) -> bool:
+        """Whether the parameter of that code takes a modifier on each of the types, as far as is known of what
+        is held. What all types have is one parameter."""
+        if modifier in TYPES:  # not all may refer to it
+            return False
+        if modifier in ANY or code.startswith("_"):
+            return True
+        return all(
+            any(
+                modifier in self.modifiers(parameters(kind)[code], one)
+                for one in self.held
+                if one.key[0] == kind
+            )
+            for kind in types
+        )
 
     def modifiers(self, parameter: Parameter, about: Held | None) -> Sequence[str]:
         """Modifiers that a parameter may have, the empty one most often."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Context
 from fractions import Fraction
 from math import isinf
 from random import Random
@@ -18,6 +19,8 @@ from search_oracle.terminology import HIERARCHIES, R4_VALUE_SETS, included, memb
 from search_oracle.units import UCUM, UNITS, Number, converted
 from search_oracle.values import Token, Values
 
+# Numbers are compared as doubles: nobody tells two apart that differ further behind.
+_DOUBLE = Context(prec=15)
 PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 
 
@@ -208,7 +211,7 @@ class Wording:
         if values.amounts and self.random.random() < 0.5:
             amount = self.random.choice(values.amounts)
             ends = [end for end in (amount.low, amount.high) if end.is_finite()]
-            number = str(self.random.choice(ends)) if ends else number
+            number = str(_DOUBLE.plus(self.random.choice(ends))) if ends else number
         units: Collection[tuple[str | None, str]] = sorted(
             {unit for amount in values.amounts for unit in amount.units}, key=str
         )
