@@ -78,13 +78,22 @@ def failed(context: AuthContext, *keys: Key) -> None:
 def closed_until(context: AuthContext, key: Key) -> datetime | None:
     """Until when a key is closed, None if it is open."""
     row = context.store.sign_in.attempts(_hash(context, key))
-    return row.closed_until if row and row.closed_until > context.clock() else None
+    return row.closed_until if row and _wait(row, context.clock()) else None
 
 
 def _require_open(rows: Iterable[FailedAttemptsRow], now: datetime) -> None:
-    wait = max((row.closed_until - now for row in rows), default=timedelta(0))
-    if wait > timedelta(0):
+    if wait := max((_wait(row, now) for row in rows), default=timedelta(0)):
         raise Throttled(wait)
+
+
+def _wait(row: FailedAttemptsRow, now: datetime) -> timedelta:
+    """For how long a key is still closed.
+
+    A key that was counted and not closed is open, also to whoever has looked at the clock before it was counted
+    or has a clock that is late: many sign in from one address at the same moment.
+    """
+    closed = row.closed_until > row.counted
+    return max(row.closed_until - now, timedelta(0)) if closed else timedelta(0)
 
 
 def _count(context: AuthContext, key: Key, row: FailedAttemptsRow, now: datetime) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from server.app import create_app
-from server.auth.throttle import Key, Throttled, begin, succeeded
+from server.auth.throttle import Key, Throttled, begin, require_open, succeeded
 from server.logs import Log
 
 FREE = 5  # of `password`
@@ -138,6 +138,24 @@ class TestByAddress:
             begin(smart.context, key)
         succeeded(smart.context, take_back=(key,))
         begin(smart.context, key)
+
+    def test_who_comes_at_the_same_moment_as_another_does_not_wait_for_what_is_open(
+        self, smart: Any, clock: Any
+    ) -> None:
+        """Of two that are counted at once, one has looked at the clock before the other was counted."""
+        key = Key("sign-in-address", "192.0.2.1")
+        for _ in range(15):
+            clock.advance(milliseconds=5)
+            begin(smart.context, key)
+            clock.advance(milliseconds=-5)
+            require_open(smart.context, key)
+            begin(smart.context, key)
+        begin(smart.context, key)
+        clock.advance(milliseconds=-5)
+        with pytest.raises(Throttled):
+            require_open(smart.context, key)
+        with pytest.raises(Throttled):
+            begin(smart.context, key)
 
 
 class TestClients:
