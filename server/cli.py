@@ -26,7 +26,21 @@ _LATE_SECONDS = 60.0  # until somebody should be told that a part does not answe
 
 
 class _EntryPointGroup(click.Group):
-    """A click group whose commands are the entry points of one group name."""
+    """A click group whose commands are the entry points of one group name.
+
+    A file that cannot be read or written ends any of them with its name and the reason, and so does an argument
+    that is no text.
+    """
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if not error.filename:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+        except UnicodeEncodeError as error:
+            raise click.ClickException(f"{error.object!r} is no text in UTF-8") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(point.name for point in importlib.metadata.entry_points(group="baton.commands"))

@@ -17,6 +17,7 @@ from server.hl7v2.trace import read_trace
 from server.hl7v2_decision_commands import DECISIONS, filtered, found, note
 from server.hl7v2_send_command import send
 from server.hl7v2_source_command import sources
+from server.row_numbers import LARGEST
 from server.storage.hl7v2_messages import LoggedMessage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,7 +101,7 @@ def status(seconds: int, as_json: bool) -> None:
 
 
 @hl7v2.command("show")
-@click.argument("number", type=click.IntRange(1))
+@click.argument("number", type=click.IntRange(1, LARGEST))
 @click.option("--raw", is_flag=True, help="Only the message as it came.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, with the trace.")
 def show(number: int, raw: bool, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from server.hl7v2.preview import preview
 from server.hl7v2.preview_text import Summary, lines
 from server.hl7v2.refusal import Refused
 from server.hl7v2.sources import Sources
+from server.row_numbers import LARGEST
 from server.storage.hl7v2_messages import STATES, Hl7v2Messages, LoggedMessage, MessageQuery
 
 _PAGE = 500
@@ -33,7 +34,7 @@ _FILTERS = (
     click.option("--source", default="", metavar="NAME", help="Only of this sender."),
 )
 _MEANT = (
-    click.argument("numbers", nargs=-1, type=click.IntRange(1)),
+    click.argument("numbers", nargs=-1, type=click.IntRange(1, LARGEST)),
     *_FILTERS,
     click.option("--dry-run", is_flag=True, help="Only say how many messages are meant."),
     click.option("--yes", is_flag=True, help="Do not ask."),

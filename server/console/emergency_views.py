@@ -7,7 +7,6 @@ from flask import Blueprint, Response, g, make_response, redirect, request, url_
 from server.auth.context import AuthContext, record
 from server.auth.sessions import Session
 from server.console.audit import lines
-from server.console.row_numbers import row_number
 from server.emergencies import (
     EmergencyAccess,
     EmergencyAccesses,
@@ -19,6 +18,7 @@ from server.emergencies import (
 from server.errors import FhirError
 from server.interactions.request import Context
 from server.policy.emergency_review import emergency_review
+from server.row_numbers import row_number
 from server.staff_area import page, staff_principal
 
 CLIENT_ID = "console"

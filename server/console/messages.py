@@ -14,11 +14,11 @@ from mappings.hl7v2.fields import component_name, field_name, field_type, segmen
 from mappings.hl7v2.message import Hl7Error, parse
 from mappings.hl7v2.repetition import Repetition
 from mappings.hl7v2.segment import Segment
-from server.console.row_numbers import row_number
 from server.errors import FhirError
 from server.hl7v2.preview_text import text_of
 from server.hl7v2.trace import read_trace
 from server.policy.roles import Role
+from server.row_numbers import row_number
 from server.storage.hl7v2_messages import STATES, LoggedMessage, MessageQuery
 from server.storage.interface import Store
 

@@ -18,12 +18,12 @@ from server.console.messages import (
     row_of,
     sees_patients,
 )
-from server.console.row_numbers import row_number
 from server.errors import FhirError
 from server.hl7v2.current_maps import CurrentMaps
 from server.hl7v2.refusal import Refused
 from server.interactions.request import Context
 from server.policy.roles import role
+from server.row_numbers import row_number
 from server.staff_area import page, sentences, staff_principal
 from server.storage.hl7v2_messages import STATES, Hl7v2Messages
 

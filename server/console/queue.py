@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from server.console.row_numbers import row_number
 from server.errors import FhirError
+from server.row_numbers import row_number
 from server.storage.custom_parameters import ParameterState
 from server.storage.dead_letters import ConsumerQueue, DeadLetter
 from server.storage.interface import Store

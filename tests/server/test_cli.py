@@ -33,6 +33,9 @@ def baton(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     return lambda *arguments: CliRunner().invoke(main, list(arguments))
 
 
+A01 = str(Path(__file__).parents[1] / "mappings" / "maps" / "golden" / "adt-a01-admission.hl7")
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -217,3 +220,27 @@ def test_a_part_that_has_a_port_is_not_started_twice(baton: Callable[..., Result
     refused = baton("serve", "web", "web")
     assert refused.exit_code == 2
     assert "web can run once here; worker may be named several times" in refused.output
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_reason(
+    baton: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    path = tmp_path / "file" / "page.html"
+    answer = baton("map", "explain", A01, "--html", str(path))
+    assert (answer.exit_code, answer.output) == (1, f"Error: {path}: Not a directory\n")
+
+
+@pytest.mark.parametrize("command", [("partner", "show"), ("client", "show"), ("hl7v2", "sources", "confirm")])
+def test_an_argument_that_is_no_text_is_refused(baton: Callable[..., Result], command: tuple[str, ...]) -> None:
+    baton("db", "upgrade")
+    answer = baton(*command, "\udcff")
+    assert (answer.exit_code, answer.output) == (1, "Error: '\\udcff' is no text in UTF-8\n")
+
+
+@pytest.mark.parametrize("command", ["show", "park", "replay", "release", "discard"])
+def test_a_number_that_no_row_has_is_refused(baton: Callable[..., Result], command: str) -> None:
+    baton("db", "upgrade")
+    answer = baton("hl7v2", command, str(2**63))
+    assert answer.exit_code == 2
+    assert "is not in the range 1<=x<=9223372036854775807" in answer.output
