@@ -109,6 +109,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 
 @pytest.fixture(scope="session", autouse=True)
+def nothing_set_by_the_shell() -> Iterator[None]:
+    """The tests' own variables, which were read with their modules, and a developer's settings are none of what
+    is tested: Baton refuses to start with a setting that it does not have.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("BATON_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def routes_compiled_once() -> Iterator[None]:
     """Keep the two functions that Werkzeug writes and compiles for each route of each app.
 

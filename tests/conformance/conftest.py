@@ -36,6 +36,7 @@ EXAMPLES = ROOT / "tests" / "server" / "fhir" / "examples_us_core"
 RELEASES = {"6": "us_core_6_1_0", "7": "us_core_7_0_0"}
 
 OTHER = os.environ.get("BATON_CONFORMANCE_URL", "").rstrip("/")
+TOKEN = os.environ.get("BATON_CONFORMANCE_TOKEN", "")
 # What is known to be missing is ours; of another server everything is asked the same.
 GAPS: dict[str, str] = {} if OTHER else tomllib.loads((HERE / "gaps.toml").read_text("utf-8"))["reasons"]
 _RESULTS: dict[str, dict[str, str]] = {}
@@ -187,7 +188,7 @@ def fhir(request: pytest.FixtureRequest) -> Any:
 
     run = f"c{uuid.uuid4().hex[:6]}"
     if OTHER:
-        return Fhir(OTHER, os.environ.get("BATON_CONFORMANCE_TOKEN", ""), run)
+        return Fhir(OTHER, TOKEN, run)
     base, command = request.getfixturevalue("started")
     # `*` does not open the audit trail, which is not written by anybody.
     scope = "system/*.cruds system/AuditEvent.rs"

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 FOLDER = Path(__file__).parent
+REQUESTS = int(os.environ.get("BATON_HOSTILE_REQUESTS") or 500)
+SEED = os.environ.get("BATON_HOSTILE_SEED")
 
 
 def load(name: str) -> ModuleType:
@@ -33,13 +35,13 @@ def load(name: str) -> ModuleType:
 @pytest.fixture(scope="session")
 def hostile_requests() -> int:
     """How many requests a run sends: BATON_HOSTILE_REQUESTS, or enough to see that nothing obvious broke."""
-    return int(os.environ.get("BATON_HOSTILE_REQUESTS") or 500)
+    return REQUESTS
 
 
 @pytest.fixture
 def seeded(capsys: pytest.CaptureFixture[str]) -> random.Random:
     """Randomness whose seed is printed, and taken from BATON_HOSTILE_SEED to see something again."""
-    seed = int(os.environ.get("BATON_HOSTILE_SEED") or secrets.randbits(32))
+    seed = int(SEED or secrets.randbits(32))
     with capsys.disabled():
         print(f" BATON_HOSTILE_SEED={seed}", end="", flush=True)
     return random.Random(seed)
