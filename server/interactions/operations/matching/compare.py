@@ -56,13 +56,18 @@ _RANK = {"agrees": 3, "nearly": 2, "partly": 2, "differs": 0}
 
 
 def _names(one: Person, other: Person) -> tuple[Reason, ...]:
-    """Of all pairs of names, former ones included, the pair that is most alike."""
+    """Of all pairs of names, former ones included, the pair that is most alike; of several the one whose family
+    names are, so that it is the same pair whoever is compared with whom."""
     pairs = [_pair(a, b) for a in one.names for b in other.names]
-    return max(pairs, key=_likeness, default=())
+    return max(pairs, key=lambda reasons: (_likeness(reasons), _order(reasons)), default=())
 
 
 def _likeness(reasons: tuple[Reason, ...]) -> tuple[int, int]:
     return sum(_RANK[r.outcome] for r in reasons), sum(r.whole for r in reasons)
+
+
+def _order(reasons: tuple[Reason, ...]) -> tuple[tuple[str, int, bool, str], ...]:
+    return tuple((r.element, _RANK[r.outcome], r.whole, r.detail) for r in reasons)
 
 
 def _pair(a: Name, b: Name) -> tuple[Reason, ...]:

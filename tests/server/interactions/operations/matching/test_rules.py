@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.interactions.operations.matching.candidates import searches, slips_of, spellings
@@ -216,6 +216,10 @@ PEOPLE = st.fixed_dictionaries({}, optional=ELEMENTS)
 
 
 @given(PEOPLE, PEOPLE)
+@example(
+    {"name": [{"family": "Testfal", "given": ["Anna"]}, {"family": "Testfall", "given": ["Anna", "A"]}]},
+    {"name": [{"family": "Else", "given": ["Anna", "A"]}, {"family": "Testfal", "given": ["Karl"]}]},
+)
 def test_judging_is_symmetric_and_within_its_bounds(one: dict[str, Any], other: dict[str, Any]) -> None:
     there = judge(compare(person(one, MODEL), person(other, MODEL)), MODEL)
     back = judge(compare(person(other, MODEL), person(one, MODEL)), MODEL)
