@@ -40,7 +40,9 @@ class _EntryPointGroup(click.Group):
                 raise
             raise click.ClickException(f"{error.filename}: {error.strerror}") from error
         except UnicodeEncodeError as error:
-            raise click.ClickException(f"{error.object!r} is no text in UTF-8") from error
+            if error.encoding != "utf-8":  # a terminal that cannot show what is printed
+                raise
+            raise click.ClickException("an argument is no text in UTF-8") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(point.name for point in importlib.metadata.entry_points(group="baton.commands"))

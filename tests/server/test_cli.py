@@ -235,7 +235,7 @@ def test_a_file_that_cannot_be_written_is_named_with_the_reason(
 def test_an_argument_that_is_no_text_is_refused(baton: Callable[..., Result], command: tuple[str, ...]) -> None:
     baton("db", "upgrade")
     answer = baton(*command, "\udcff")
-    assert (answer.exit_code, answer.output) == (1, "Error: '\\udcff' is no text in UTF-8\n")
+    assert (answer.exit_code, answer.output) == (1, "Error: an argument is no text in UTF-8\n")
 
 
 @pytest.mark.parametrize("command", ["show", "park", "replay", "release", "discard"])
